@@ -1,0 +1,35 @@
+"""Evidence for any Keras model, at training time and after it.
+
+The sub-packages load when they are first used: `keras_xmap.layers`,
+`keras_xmap.losses`, `keras_xmap.metrics` and `keras_xmap.ops` run on every
+Keras backend; `keras_xmap.explainers` and `keras_xmap.targets` work on
+TensorFlow models and need TensorFlow.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_SUBPACKAGES = (
+    "datasets",
+    "engine",
+    "explainers",
+    "layers",
+    "losses",
+    "metrics",
+    "ops",
+    "targets",
+    "visualization",
+)
+
+__all__ = [*_SUBPACKAGES, "__version__"]
+
+
+def __getattr__(name):
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_SUBPACKAGES})

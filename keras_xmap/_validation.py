@@ -1,0 +1,59 @@
+"""Checks of arguments that end in an error a reader can act on.
+
+Every message says what was expected, what was received and, where there is
+one, the remedy. Each check returns the value, so that a constructor reads
+`self.rate = check_fraction("rate", rate)`.
+"""
+
+import numbers
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _message(name, expected, value, remedy):
+    message = f"`{name}` must be {expected}. Received: {name}={value!r}."
+    return f"{message} {remedy}" if remedy else message
+
+
+def check_positive(name, value, remedy=""):
+    """Returns `value` as a float, which must be a number above 0."""
+    if not _is_number(value) or not 0 < value < float("inf"):
+        raise ValueError(_message(name, "a positive number", value, remedy))
+    return float(value)
+
+
+def check_non_negative(name, value, remedy=""):
+    """Returns `value` as a float, which must be a finite number >= 0."""
+    if not _is_number(value) or not 0 <= value < float("inf"):
+        raise ValueError(_message(name, "a number >= 0", value, remedy))
+    return float(value)
+
+
+def check_fraction(name, value, remedy=""):
+    """Returns `value` as a float, which must be strictly between 0 and 1."""
+    if not _is_number(value) or not 0 < value < 1:
+        raise ValueError(
+            _message(name, "strictly between 0 and 1", value, remedy)
+        )
+    return float(value)
+
+
+def check_positive_integer(name, value, remedy=""):
+    """Returns `value` as an int, which must be an integer >= 1."""
+    if (
+        not isinstance(value, numbers.Integral)
+        or isinstance(value, bool)
+        or value < 1
+    ):
+        raise ValueError(_message(name, "an integer >= 1", value, remedy))
+    return int(value)
+
+
+def check_one_of(name, value, options, remedy=""):
+    """Returns `value`, which must be one of `options`."""
+    if value not in options:
+        expected = "one of " + ", ".join(repr(option) for option in options)
+        raise ValueError(_message(name, expected, value, remedy))
+    return value

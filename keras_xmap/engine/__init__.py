@@ -1,0 +1,50 @@
+"""The one door to TensorFlow: any Keras model in, evidence out.
+
+Nothing outside this folder imports TensorFlow. What the explainers need of a
+model (scores, activations, gradients) comes from `evaluate`; how much is
+computed at a time, and on which devices, is the business of `Runner`.
+"""
+
+_REMEDY = (
+    '`pip install "keras-xmap[cpu]"` adds TensorFlow for a CPU, '
+    '`pip install "keras-xmap[gpu]"` for GPUs; any TensorFlow >= 2.18 of your '
+    "own is as good."
+)
+
+try:
+    import keras
+except ImportError as error:
+    raise ImportError(
+        f"The explainers of keras_xmap need TensorFlow. {_REMEDY}"
+    ) from error
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        "The explainers of keras_xmap explain models that run on TensorFlow. "
+        "Expected: the Keras backend 'tensorflow'. Received: "
+        f"keras.backend.backend()={keras.backend.backend()!r}. Set the "
+        "environment variable KERAS_BACKEND=tensorflow before Keras is "
+        f"imported. {_REMEDY}"
+    )
+
+from keras_xmap.engine.checks import require
+from keras_xmap.engine.files import file_exists
+from keras_xmap.engine.files import make_directory
+from keras_xmap.engine.files import write_atomically
+from keras_xmap.engine.run import Runner
+from keras_xmap.engine.sampling import mean_of_samples
+from keras_xmap.engine.sampling import normal_noise
+from keras_xmap.engine.tape import Evaluation
+from keras_xmap.engine.tape import evaluate
+
+__all__ = [
+    "Evaluation",
+    "Runner",
+    "evaluate",
+    "file_exists",
+    "make_directory",
+    "mean_of_samples",
+    "normal_noise",
+    "require",
+    "write_atomically",
+]

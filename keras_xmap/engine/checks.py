@@ -1,0 +1,32 @@
+"""Conditions on values that are only known while a compiled step runs."""
+
+import tensorflow as tf
+
+MARK = "keras_xmap: "
+
+
+def require(condition, message, *values):
+    """Stops the step with `message` unless the scalar `condition` holds.
+
+    `values` are printed behind the message. Callers outside a compiled
+    function see a `ValueError`; inside their own `tf.function`, TensorFlow's
+    `InvalidArgumentError` with the same text.
+    """
+    constant = tf.get_static_value(condition)
+    if constant is None:
+        data = [MARK + message, *values]
+        return tf.debugging.Assert(condition, data, summarize=8)
+    if not constant:
+        raise ValueError(" ".join([message, *map(str, values)]))
+    return tf.no_op()
+
+
+def as_value_error(error):
+    """Returns the `ValueError` for a failed `require`, or `None`."""
+    text = getattr(error, "message", "")
+    if MARK not in text:
+        return None
+    # TensorFlow prints "assertion failed: [message] [value] [value]".
+    text = text[text.index(MARK) + len(MARK) :].split("\n")[0]
+    message, _, values = text.partition("]")
+    return ValueError(message + values)

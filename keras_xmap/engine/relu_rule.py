@@ -1,0 +1,161 @@
+"""How a gradient passes a ReLU on its way back.
+
+While a model is traced, every ReLU operation is marked with a backward rule
+of ours, which by default is the ordinary gradient. The rule is chosen when
+the gradient is taken, so one forward pass can serve several. It rests on the
+operation, not on the layer: `activation="relu"`, `keras.layers.ReLU`,
+`keras.ops.relu` and `tf.nn.relu` are one and the same here.
+
+`GradientTape` ignores such marks; gradients must be taken by `tf.gradients`.
+"""
+
+import contextlib
+import threading
+import warnings
+
+import tensorflow as tf
+
+from keras_xmap.engine import graph
+
+_local = threading.local()
+
+# Given the gradient from above and where the unit was active.
+_RULES = {
+    "guided": lambda gradient, active: active & (gradient > 0),
+    "deconvnet": lambda gradient, active: gradient > 0,
+}
+RELU_RULES = ("standard", *_RULES)
+
+_OTHER_ACTIVATIONS = (
+    "Elu",
+    "Erf",
+    "LeakyRelu",
+    "Selu",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+)
+
+
+@tf.RegisterGradient("KerasXmapRelu")
+def _relu_gradient(op, gradient):
+    return _backward(
+        op,
+        gradient,
+        active=lambda: op.outputs[0] > 0,
+        standard=tf.raw_ops.ReluGrad,
+    )
+
+
+@tf.RegisterGradient("KerasXmapRelu6")
+def _relu6_gradient(op, gradient):
+    return _backward(
+        op,
+        gradient,
+        active=lambda: (op.outputs[0] > 0) & (op.outputs[0] < 6),
+        standard=tf.raw_ops.Relu6Grad,
+    )
+
+
+def _backward(op, gradient, active, standard):
+    rule = getattr(_local, "rule", None)
+    if rule is None or _is_part_of_another_activation(op):
+        return standard(gradients=gradient, features=op.outputs[0])
+    _local.applied_to.add(op)
+    passes = _RULES[rule](gradient, active())
+    return tf.where(passes, gradient, tf.zeros_like(gradient))
+
+
+def marked_relus():
+    """Marks the ReLUs that are traced in this context for `relu_rule`."""
+    return tf.compat.v1.get_default_graph().gradient_override_map(
+        {"Relu": "KerasXmapRelu", "Relu6": "KerasXmapRelu6"}
+    )
+
+
+@contextlib.contextmanager
+def relu_rule(rule, sources, target):
+    """Applies `rule` to the gradients of `target` taken in this context.
+
+    Args:
+        rule: One of `RELU_RULES`.
+        sources: List of tensors the gradients are taken with respect to.
+        target: Tensor the gradients are taken of.
+
+    Raises:
+        ValueError: If no ReLU lies on the way, or one that cannot be reached.
+
+    Warns:
+        UserWarning: Names the activations that are no ReLU and therefore
+            keep their ordinary gradient.
+    """
+    if rule == "standard":
+        yield
+        return
+    relus = _relus_between(sources, target, rule)
+    outer = getattr(_local, "rule", None), getattr(_local, "applied_to", None)
+    _local.rule, _local.applied_to = rule, set()
+    try:
+        yield
+        missed = [op.name for op in relus if op not in _local.applied_to]
+    finally:
+        _local.rule, _local.applied_to = outer
+    if missed:
+        raise ValueError(
+            f"The {rule} rule did not reach these ReLUs: {', '.join(missed)}. "
+            "They were traced without their mark; call the explainer outside "
+            "of the function that traces the model."
+        )
+
+
+def _relus_between(sources, target, rule):
+    relus, others = [], []
+    for op in graph.operations_between(sources, [target]):
+        if op.type in ("Relu", "Relu6"):
+            gate = _is_part_of_another_activation(op)
+            (others if gate else relus).append(op)
+        elif op.type in _OTHER_ACTIVATIONS:
+            others.append(op)
+        elif graph.is_function_call(op) or graph.is_control_flow(op):
+            _refuse_relus_inside(op, rule)
+    if not relus:
+        found = _names(others) or "no activation at all"
+        raise ValueError(
+            f"The {rule} backward rule needs a ReLU between the input and the "
+            f"target. Received: a model with {found} there. Use an explainer "
+            "that takes ordinary gradients, such as Saliency or SmoothGrad."
+        )
+    if others:
+        warnings.warn(
+            f"The {rule} backward rule is defined for ReLU. These activations "
+            f"keep their ordinary gradient: {_names(others)}.",
+            stacklevel=2,
+        )
+    return relus
+
+
+def _refuse_relus_inside(op, rule):
+    inside = graph.operation_types_inside(op) & {"Relu", "Relu6"}
+    if inside:
+        raise ValueError(
+            f"The {rule} backward rule cannot reach the ReLU inside "
+            f"{op.type} {op.name!r}, a compiled function or loop of the "
+            "model. Remove the `tf.function` around it, or use an explainer "
+            "that takes ordinary gradients, such as Saliency or SmoothGrad."
+        )
+
+
+def _is_part_of_another_activation(op):
+    """Whether a ReLU is a building block: of PReLU, or of a hard sigmoid."""
+    source = op.inputs[0].op
+    if source.type == "Neg":
+        return True
+    return op.type == "Relu6" and source.type in ("Add", "AddV2") and any(
+        value is not None and value.ndim == 0 and float(value) == 3.0
+        for value in map(tf.get_static_value, source.inputs)
+    )
+
+
+def _names(ops):
+    return ", ".join(f"{op.type} {op.name!r}" for op in ops)

@@ -1,0 +1,45 @@
+"""Sums over many perturbed copies of a batch, one copy in memory at a time."""
+
+import keras
+import tensorflow as tf
+
+
+def normal_noise(shape, seed, index):
+    """Draws float32 standard normal noise number `index` of `seed`.
+
+    The same numbers come out on every device, for every batch and in every
+    run. `index` may be a tensor.
+    """
+    key = tf.stack([tf.cast(seed, tf.int32), tf.cast(index, tf.int32)])
+    return tf.random.stateless_normal(shape, key)
+
+
+def mean_of_samples(function, num_samples, like):
+    """Returns the mean of `function(0)` to `function(num_samples - 1)`.
+
+    Args:
+        function: Takes the sample's number, a scalar int32 tensor; returns a
+            structure of float tensors. It is traced once.
+        num_samples: Integer >= 1.
+        like: Structure of tensors with the shapes that `function` returns.
+
+    Returns:
+        Structure like `like`, float32.
+    """
+    zeros = keras.tree.map_structure(
+        lambda tensor: tf.zeros(tf.shape(tensor), tf.float32), like
+    )
+
+    def step(index, total):
+        sample = function(index)
+        return index + 1, keras.tree.map_structure(
+            lambda a, b: a + tf.cast(b, tf.float32), total, sample
+        )
+
+    _, total = tf.while_loop(
+        lambda index, _: index < num_samples,
+        step,
+        (tf.constant(0), zeros),
+        parallel_iterations=1,
+    )
+    return keras.tree.map_structure(lambda x: x / num_samples, total)

@@ -1,0 +1,147 @@
+"""What each layer of a model put out, recorded while the model is called.
+
+The tap stands on `keras.layers.Layer.__call__` for as long as a recording
+lasts, and only the thread that records notices it. So every layer that runs
+is seen, wherever the model keeps it (nested, shared, in a list, in a dict),
+in the order of the calls, and nothing of the user's model is touched.
+"""
+
+import contextlib
+import functools
+import threading
+
+import keras
+import tensorflow as tf
+
+_lock = threading.Lock()
+_local = threading.local()
+_recordings = 0  # recordings in progress, over all threads
+_untapped_call = None
+_unwrapped = {}  # id(layer) -> threads that run its `call` untraced
+
+
+class LayerCall:
+    """One call of one layer.
+
+    Attributes:
+        layer: The `keras.layers.Layer`.
+        path: Names from the model down to the layer, e.g. `"base/Conv_1"`;
+            `""` is the model itself.
+        outputs: What the call returned: a tensor or a structure of tensors.
+        data_format: `"channels_last"` or `"channels_first"`: the layer's
+            own, or that of the last layer before it that has one.
+    """
+
+    def __init__(self, layer, path, outputs, data_format):
+        self.layer = layer
+        self.path = path
+        self.outputs = outputs
+        self.data_format = data_format
+
+
+class Recording:
+    """The layer calls of one thread, oldest first.
+
+    Attributes:
+        calls: List of `LayerCall`, in the order in which the calls ended.
+        input_data_format: `data_format` of the first layer called that has
+            one, else that of the Keras configuration.
+    """
+
+    def __init__(self):
+        self.calls = []
+        self._stack = []
+        self._data_format = None
+        self._first_data_format = None
+
+    @property
+    def input_data_format(self):
+        return self._first_data_format or keras.config.image_data_format()
+
+    def call(self, layer, args, kwargs):
+        self._stack.append(layer.name)
+        self._note_data_format(layer)
+        try:
+            with _python_call(layer):
+                outputs = _untapped_call(layer, *args, **kwargs)
+            # Again, because a nested model ends with its own layers' format.
+            self._note_data_format(layer)
+            path = "/".join(self._stack[1:])
+        finally:
+            self._stack.pop()
+        data_format = self._data_format or keras.config.image_data_format()
+        self.calls.append(LayerCall(layer, path, outputs, data_format))
+        return outputs
+
+    def _note_data_format(self, layer):
+        own = getattr(layer, "data_format", None)
+        if own in ("channels_last", "channels_first"):
+            self._data_format = own
+            self._first_data_format = self._first_data_format or own
+
+
+@contextlib.contextmanager
+def record_calls():
+    """Records every layer call of this thread in a `Recording`."""
+    recording, outer = Recording(), getattr(_local, "recording", None)
+    _install()
+    _local.recording = recording
+    try:
+        yield recording
+    finally:
+        _local.recording = outer
+        _uninstall()
+
+
+def _install():
+    global _recordings, _untapped_call
+    with _lock:
+        if _recordings == 0:
+            untapped = keras.layers.Layer.__call__
+
+            @functools.wraps(untapped)
+            def tapped(layer, *args, **kwargs):
+                recording = getattr(_local, "recording", None)
+                if recording is None:
+                    return untapped(layer, *args, **kwargs)
+                return recording.call(layer, args, kwargs)
+
+            _untapped_call = untapped
+            keras.layers.Layer.__call__ = tapped
+        _recordings += 1
+
+
+def _uninstall():
+    global _recordings
+    with _lock:
+        _recordings -= 1
+        if _recordings == 0:
+            keras.layers.Layer.__call__ = _untapped_call
+
+
+@contextlib.contextmanager
+def _python_call(layer):
+    """Runs a `call` decorated with `tf.function` as the Python it wraps.
+
+    Inside a compiled function of its own, the layer's tensors would be out of
+    reach and its ReLUs out of the backward rule's sight.
+    """
+    with _lock:
+        compiled = isinstance(
+            layer.call, tf.types.experimental.PolymorphicFunction
+        )
+        if compiled:
+            # Past Layer.__setattr__, which would track the attribute.
+            object.__setattr__(layer, "call", layer.call.python_function)
+        counted = compiled or id(layer) in _unwrapped
+        if counted:
+            _unwrapped[id(layer)] = _unwrapped.get(id(layer), 0) + 1
+    try:
+        yield
+    finally:
+        if counted:
+            with _lock:
+                _unwrapped[id(layer)] -= 1
+                if _unwrapped[id(layer)] == 0:
+                    del _unwrapped[id(layer)]
+                    object.__delattr__(layer, "call")

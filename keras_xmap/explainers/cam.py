@@ -1,0 +1,58 @@
+from keras import ops
+
+from keras_xmap import engine
+from keras_xmap.explainers.base import ActivationExplainer
+from keras_xmap.explainers.base import spatial_axes
+
+
+class CAM(ActivationExplainer):
+    """The class map of a network that ends in global average pooling.
+
+    Where the score is `S = sum_k w_k * mean_xy(A_k) + b`, the same weights
+    applied before the pooling show where it comes from:
+
+    `M = sum_k w_k * A_k`, with `mean_xy(M) + b = S`
+
+    Positive values speak for the class, negative ones against it. Models with
+    anything but one linear layer behind the pooling are refused: `GradCAM`
+    is the generalisation to those.
+
+    Args:
+        model: See `GradCAM`; between the layer and the score there may be
+            global average pooling and linear layers only.
+        target_layer: See `GradCAM`.
+        resize: See `GradCAM`.
+        score: See `GradCAM`.
+
+    Raises:
+        ValueError: On explaining, if the model has no such head.
+
+    References:
+        - [Zhou et al., 2015](https://arxiv.org/abs/1512.04150)
+    """
+
+    def check_model(self, evaluation, layer_call, score):
+        obstacles = evaluation.nonlinear_operations(layer_call.outputs, score)
+        if obstacles:
+            raise ValueError(
+                "CAM needs a model that ends in global average pooling and "
+                "one linear layer. Received: between layer "
+                f"{layer_call.path!r} and the score stands "
+                f"{', '.join(obstacles)}. Use GradCAM, or name the last layer "
+                "before the pooling as `target_layer`."
+            )
+
+    def map(self, activations, gradients):
+        axes = spatial_axes(gradients)
+        mean = ops.mean(gradients, axes, keepdims=True)
+        engine.require(
+            ops.max(ops.abs(gradients - mean))
+            <= 1e-3 * ops.max(ops.abs(gradients)),
+            "CAM needs a model that ends in global average pooling: every "
+            "position must have the same weight. Received: a head that weighs "
+            "positions differently, such as Flatten and Dense. Use HiResCAM, "
+            "which is complete for those, or GradCAM.",
+        )
+        # S = mean(M) + b: the sum of the derivatives undoes the pooling's 1/Z.
+        weights = ops.sum(gradients, axes, keepdims=True)
+        return ops.sum(weights * activations, axis=-1)

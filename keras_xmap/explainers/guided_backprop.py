@@ -1,0 +1,42 @@
+from keras_xmap.explainers.base import GradientExplainer
+
+
+class GuidedBackprop(GradientExplainer):
+    """Gradients that pass a ReLU only where they raise an active unit.
+
+    On the way back through every ReLU, `dx = dy * [x > 0] * [dy > 0]`; for a
+    ReLU with a maximum also `[x < max]`. All else is the ordinary gradient.
+
+    The pictures are crisp, but they show the image's structure more than the
+    class: they hardly change when the top layers are randomised, nor between
+    classes. Do not use them to tell which class a pixel speaks for.
+
+    Args:
+        model: A model with at least one ReLU, in any spelling; otherwise see
+            `Saliency`.
+        channel_reduction: See `Saliency`; `None` gives the signed picture of
+            the paper, in the shape of the input. Defaults to `"max"`.
+        score: See `Saliency`.
+
+    Raises:
+        ValueError: On explaining, if no ReLU lies between input and target.
+
+    References:
+        - [Springenberg et al., 2014](https://arxiv.org/abs/1412.6806)
+        - [Adebayo et al., 2018](https://arxiv.org/abs/1810.03292): what the
+          map does not depend on
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.ReLU(),
+    ...     keras.layers.Dense(1, use_bias=False)])
+    >>> model.set_weights([np.array([[1.0], [1.0], [-5.0], [4.0]])])
+    >>> guided = keras_xmap.explainers.GuidedBackprop(model)
+    >>> guided.explain(np.array([[-1.0, 0.0, 2.0, 3.0]], "float32"), target=0)
+    array([[0., 0., 0., 4.]], dtype=float32)
+    """
+
+    def attributions(self, inputs, target, parts):
+        evaluation = self._evaluate(inputs)
+        gradients = self._gradients(evaluation, target, parts, rule="guided")
+        return gradients, evaluation.input_data_format

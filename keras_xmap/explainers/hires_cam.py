@@ -1,0 +1,28 @@
+from keras import ops
+
+from keras_xmap.explainers.base import ActivationExplainer
+
+
+class HiResCAM(ActivationExplainer):
+    """What each position of a layer adds to the score.
+
+    Activations are weighed position by position, without averaging:
+
+    `M = sum_k dS / dA_k * A_k`
+
+    Where all that follows the layer is linear, the map is complete: with
+    `resize=False` its sum plus the head's bias is the score. Positive values
+    speak for the target, negative ones against it.
+
+    Args:
+        model: See `GradCAM`.
+        target_layer: See `GradCAM`.
+        resize: See `GradCAM`.
+        score: See `GradCAM`.
+
+    References:
+        - [Draelos & Carin, 2020](https://arxiv.org/abs/2011.08891)
+    """
+
+    def map(self, activations, gradients):
+        return ops.sum(gradients * activations, axis=-1)

@@ -1,0 +1,39 @@
+from keras_xmap.explainers.base import GradientExplainer
+
+
+class Saliency(GradientExplainer):
+    """How much each pixel could change the score: the plain gradient.
+
+    `M(x, y) = max_c |dS / dI(x, y, c)|`
+
+    One forward and one backward pass. The map is sharp and noisy, and holds
+    for the immediate neighbourhood of the image only.
+
+    Args:
+        model: See `GradCAM`.
+        channel_reduction: How the derivatives of a pixel's channels become
+            one number: `"max"` of, `"mean"` of, or Euclidean `"norm"` of the
+            absolute values; `"sum"` of the signed values; `None` keeps the
+            shape of the input. Defaults to `"max"`.
+        score: `"logits"` explains the score before the softmax or sigmoid
+            that ends the model; `"output"` the output as it is. Defaults to
+            `"logits"`.
+
+    References:
+        - [Simonyan et al., 2013](https://arxiv.org/abs/1312.6034)
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2, 2, 1)),
+    ...     keras.layers.Flatten(), keras.layers.Dense(1, use_bias=False)])
+    >>> model.set_weights([np.array([[1.0], [-2.0], [3.0], [0.0]])])
+    >>> saliency = keras_xmap.explainers.Saliency(model)
+    >>> saliency.explain(np.ones((1, 2, 2, 1), "float32"), target=0)
+    array([[[1., 2.],
+            [3., 0.]]], dtype=float32)
+    """
+
+    def attributions(self, inputs, target, parts):
+        evaluation = self._evaluate(inputs)
+        gradients = self._gradients(evaluation, target, parts)
+        return gradients, evaluation.input_data_format
