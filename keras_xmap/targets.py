@@ -16,6 +16,9 @@ Wherever an explainer takes `target`, it may be
   output: their sum is explained.
 """
 
+from keras_xmap import engine  # first: it says what is missing
+
+# isort: split
 import abc
 import copy
 
@@ -23,7 +26,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_xmap import engine
 from keras_xmap._validation import check_one_of
 
 __all__ = ["Class", "Component", "MaskedMean", "Target"]

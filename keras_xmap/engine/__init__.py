@@ -5,28 +5,7 @@ model (scores, activations, gradients) comes from `evaluate`; how much is
 computed at a time, and on which devices, is the business of `Runner`.
 """
 
-_REMEDY = (
-    '`pip install "keras-xmap[cpu]"` adds TensorFlow for a CPU, '
-    '`pip install "keras-xmap[gpu]"` for GPUs; any TensorFlow >= 2.18 of your '
-    "own is as good."
-)
-
-try:
-    import keras
-except ImportError as error:
-    raise ImportError(
-        f"The explainers of keras_xmap need TensorFlow. {_REMEDY}"
-    ) from error
-
-if keras.backend.backend() != "tensorflow":
-    raise ImportError(
-        "The explainers of keras_xmap explain models that run on TensorFlow. "
-        "Expected: the Keras backend 'tensorflow'. Received: "
-        f"keras.backend.backend()={keras.backend.backend()!r}. Set the "
-        "environment variable KERAS_BACKEND=tensorflow before Keras is "
-        f"imported. {_REMEDY}"
-    )
-
+from keras_xmap.engine import requirements  # noqa: F401
 from keras_xmap.engine.checks import require
 from keras_xmap.engine.files import file_exists
 from keras_xmap.engine.files import make_directory

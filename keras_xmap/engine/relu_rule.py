@@ -29,6 +29,7 @@ RELU_RULES = ("standard", *_RULES)
 _OTHER_ACTIVATIONS = (
     "Elu",
     "Erf",
+    "Erfc",
     "LeakyRelu",
     "Selu",
     "Sigmoid",
@@ -98,12 +99,12 @@ def relu_rule(rule, sources, target):
     _local.rule, _local.applied_to = rule, set()
     try:
         yield
-        missed = [op.name for op in relus if op not in _local.applied_to]
+        missed = [op for op in relus if op not in _local.applied_to]
     finally:
         _local.rule, _local.applied_to = outer
     if missed:
         raise ValueError(
-            f"The {rule} rule did not reach these ReLUs: {', '.join(missed)}. "
+            f"The {rule} rule did not reach these ReLUs: {_names(missed)}. "
             "They were traced without their mark; call the explainer outside "
             "of the function that traces the model."
         )
@@ -151,11 +152,17 @@ def _is_part_of_another_activation(op):
     source = op.inputs[0].op
     if source.type == "Neg":
         return True
-    return op.type == "Relu6" and source.type in ("Add", "AddV2") and any(
-        value is not None and value.ndim == 0 and float(value) == 3.0
-        for value in map(tf.get_static_value, source.inputs)
+    return (
+        op.type == "Relu6"
+        and source.type in ("Add", "AddV2")
+        and any(
+            value is not None and value.ndim == 0 and float(value) == 3.0
+            for value in map(tf.get_static_value, source.inputs)
+        )
     )
 
 
-def _names(ops):
-    return ", ".join(f"{op.type} {op.name!r}" for op in ops)
+def _names(ops, most=6):
+    names = [f"{op.type} {op.name!r}" for op in ops]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

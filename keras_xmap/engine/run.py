@@ -102,7 +102,8 @@ class Runner:
         if len(collected) == 1:
             return collected[0]
         return keras.tree.map_structure(
-            lambda *parts: np.concatenate(parts), *collected
+            lambda *parts: None if parts[0] is None else np.concatenate(parts),
+            *collected,
         )
 
     def _run(self, where, inputs, target, parts):
@@ -190,13 +191,13 @@ class _OnHost:
             tf.TensorSpec((None, *x.shape[1:]) if x.shape.rank else (), x.dtype)
             for x in flat
         ]
-        step = tf.function(
-            function, input_signature=signature, autograph=False
-        )
+        step = tf.function(function, input_signature=signature, autograph=False)
         return step.get_concrete_function()
 
     def to_numpy(self, result, size):
-        return keras.tree.map_structure(lambda x: x.numpy(), result)
+        return keras.tree.map_structure(
+            lambda x: None if x is None else x.numpy(), result
+        )
 
 
 class _OnReplicas:
@@ -248,6 +249,8 @@ class _OnReplicas:
 
     def to_numpy(self, result, size):
         def joined(value):
+            if value is None:
+                return None
             local = self._strategy.experimental_local_results(value)
             return np.concatenate([x.numpy() for x in local])[:size]
 
@@ -316,8 +319,7 @@ def _as_tensors(inputs):
 
 def _batch_size(inputs):
     sizes = {
-        x.shape[0] if len(x.shape) else None
-        for x in keras.tree.flatten(inputs)
+        x.shape[0] if len(x.shape) else None for x in keras.tree.flatten(inputs)
     }
     if len(sizes) != 1 or None in sizes:
         shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)

@@ -27,16 +27,20 @@ class LayerCall:
         layer: The `keras.layers.Layer`.
         path: Names from the model down to the layer, e.g. `"base/Conv_1"`;
             `""` is the model itself.
+        inputs: What the layer was called on: list of tensors.
         outputs: What the call returned: a tensor or a structure of tensors.
         data_format: `"channels_last"` or `"channels_first"`: the layer's
             own, or that of the last layer before it that has one.
+        is_leaf: Boolean: whether no other layer was called inside.
     """
 
-    def __init__(self, layer, path, outputs, data_format):
+    def __init__(self, layer, path, inputs, outputs, data_format, is_leaf):
         self.layer = layer
         self.path = path
+        self.inputs = inputs
         self.outputs = outputs
         self.data_format = data_format
+        self.is_leaf = is_leaf
 
 
 class Recording:
@@ -60,6 +64,7 @@ class Recording:
 
     def call(self, layer, args, kwargs):
         self._stack.append(layer.name)
+        num_calls_before = len(self.calls)
         self._note_data_format(layer)
         try:
             with _python_call(layer):
@@ -69,8 +74,20 @@ class Recording:
             path = "/".join(self._stack[1:])
         finally:
             self._stack.pop()
-        data_format = self._data_format or keras.config.image_data_format()
-        self.calls.append(LayerCall(layer, path, outputs, data_format))
+        self.calls.append(
+            LayerCall(
+                layer,
+                path,
+                [
+                    x
+                    for x in keras.tree.flatten((args, kwargs))
+                    if tf.is_tensor(x)
+                ],
+                outputs,
+                self._data_format or keras.config.image_data_format(),
+                is_leaf=len(self.calls) == num_calls_before,
+            )
+        )
         return outputs
 
     def _note_data_format(self, layer):

@@ -5,18 +5,16 @@ called once, and its scores, the activations of its layers and the gradients
 of any score with respect to any of them are tensors of the same graph.
 """
 
-import logging
-
 import keras
 import tensorflow as tf
 
 from keras_xmap.engine import graph
+from keras_xmap.engine.layer_choice import last_spatial_call
+from keras_xmap.engine.layer_choice import named_call
 from keras_xmap.engine.relu_rule import marked_relus
 from keras_xmap.engine.relu_rule import relu_rule
 from keras_xmap.engine.score import find_logits
 from keras_xmap.engine.tap import record_calls
-
-logger = logging.getLogger("keras_xmap")
 
 _FLOAT16_SCALE = 256.0
 
@@ -31,13 +29,14 @@ class Evaluation:
             the values a target chooses from.
         score_used: String: where in the model the scores were found.
         input_data_format: `"channels_last"` or `"channels_first"`.
+        calls: List of `tap.LayerCall`: the layers, in the order they ran.
     """
 
     def __init__(self, inputs, outputs, recording, score):
         self.inputs = inputs
         self.outputs = outputs
         self.input_data_format = recording.input_data_format
-        self._calls = _reachable_calls(recording.calls)
+        self.calls = _reachable_calls(recording.calls)
         self.scores, self.score_used = _scores(outputs, score)
 
     def gradients(self, score, tensors, rule="standard"):
@@ -61,16 +60,8 @@ class Evaluation:
             taken = tf.gradients(
                 [score], floating, grad_ys=[scale * tf.ones_like(score)]
             )
-        if all(gradient is None for gradient in taken):
-            raise ValueError(
-                "The target does not depend on what is to be explained. "
-                "Expected: a score computed from the outputs of the model, "
-                "by operations that have a gradient. Received: "
-                f"{score.op.type} {score.op.name!r}. Look for a target that "
-                "returns a constant, for `argmax` or rounding in it, for "
-                "`stop_gradient` in the model, or for a layer that has no "
-                "part in this output."
-            )
+            if all(gradient is None for gradient in taken):
+                raise _disconnected(score)
         found = iter(
             tf.zeros_like(tensor) if gradient is None else gradient
             for tensor, gradient in zip(floating, taken, strict=True)
@@ -81,6 +72,12 @@ class Evaluation:
             else None
             for tensor in tensors
         ]
+
+    def check_depends(self, score):
+        """Checks that `score` is computed from the inputs."""
+        inputs = keras.tree.flatten(self.inputs)
+        if not graph.operations_between(inputs, [score]):
+            raise _disconnected(score)
 
     def is_made_from(self, tensor, source):
         """Returns whether `tensor` is computed from `source`."""
@@ -94,93 +91,13 @@ class Evaluation:
         """Returns the `LayerCall` that a CAM should look at.
 
         Args:
-            target_layer: `keras.layers.Layer`, name, path such as
-                `"base/Conv_1"`, either with `":n"` behind it for the n-th
-                call (from 0) of a layer that is called several times; or
-                `None` for the last layer called whose output has more than
-                one position.
+            target_layer: `keras.layers.Layer`, name, path or `None`, see
+                `layer_choice`.
             score: Tensor the layer has to have a part in.
         """
         if target_layer is None:
-            return self._last_spatial_call(score)
-        calls = self._calls_of(target_layer)
-        if len(calls) > 1:
-            logger.info(
-                "Layer %r is called %d times; explaining the last call "
-                "(append ':0' to its name for the first).",
-                calls[-1].path,
-                len(calls),
-            )
-        call = calls[-1]
-        if not isinstance(call.outputs, tf.Tensor):
-            raise ValueError(
-                "`target_layer` must be a layer that returns one tensor. "
-                f"Received: target_layer={target_layer!r}, which returns "
-                f"{keras.tree.map_structure(lambda x: x.shape, call.outputs)}."
-            )
-        return call
-
-    def _calls_of(self, target_layer):
-        if isinstance(target_layer, keras.layers.Layer):
-            found = [c for c in self._calls if c.layer is target_layer]
-        else:
-            name, index = _split_index(target_layer)
-            found = [
-                c
-                for c in self._calls
-                if c.path and f"/{c.path}".endswith(f"/{name}")
-            ]
-            exact = [c for c in found if c.path == name]
-            found = exact or found
-            found = found if index is None else found[index : index + 1]
-        paths = sorted({call.path for call in found})
-        if not found:
-            known = [call.path for call in self._calls if call.path]
-            raise ValueError(
-                "`target_layer` must be a layer that runs when the model is "
-                "called, given as the layer, its name or its path. Received: "
-                f"target_layer={_describe(target_layer)}. Layers that run: "
-                f"{', '.join(dict.fromkeys(known)) or 'none'}."
-            )
-        if len({id(call.layer) for call in found}) > 1:
-            raise ValueError(
-                "`target_layer` must name one layer. Received: target_layer="
-                f"{target_layer!r}, which fits {', '.join(paths)}. Pass the "
-                "path, or the layer itself."
-            )
-        return found
-
-    def _last_spatial_call(self, score):
-        ranks = [len(x.shape) for x in keras.tree.flatten(self.inputs)]
-        rank = max(ranks, default=0)
-        upstream = set(graph.operations_above([score]))
-        final = {x.ref() for x in keras.tree.flatten(self.outputs)}
-        final |= {x.ref() for x in keras.tree.flatten(self.scores)}
-        chosen = None
-        for call in self._calls:
-            tensor = call.outputs
-            if (
-                isinstance(tensor, tf.Tensor)
-                and len(tensor.shape) == rank >= 3
-                and tensor.dtype.is_floating
-                and tensor.op in upstream
-                and tensor.ref() not in final
-                and _num_positions(tensor.shape, call.data_format) != 1
-                # A model or a pass-through layer returns another's tensor.
-                and (chosen is None or tensor is not chosen.outputs)
-            ):
-                chosen = call
-        if chosen is None:
-            shapes = [tuple(x.shape) for x in keras.tree.flatten(self.inputs)]
-            raise ValueError(
-                "The model has no spatial layer: none of its layers that has "
-                "a part in the target puts out more than one position. "
-                f"Received: a model called on shapes {shapes}. Class "
-                "activation maps need a convolutional layer; use Saliency or "
-                "SmoothGrad, or name a `target_layer`."
-            )
-        logger.info("Explaining layer %r, chosen automatically.", chosen.path)
-        return chosen
+            return last_spatial_call(self, score)
+        return named_call(self.calls, target_layer)
 
 
 def evaluate(model, inputs, score="logits"):
@@ -251,6 +168,17 @@ def _scores(outputs, score):
     return keras.tree.pack_sequence_as(outputs, scores), "; ".join(used)
 
 
+def _disconnected(score):
+    return ValueError(
+        "The target does not depend on what is to be explained. Expected: a "
+        "score computed from the outputs of the model, by operations that "
+        f"have a gradient. Received: {score.op.type} {score.op.name!r}. Look "
+        "for a target that returns a constant, for `argmax` or rounding in "
+        "it, for `stop_gradient` in the model, or for a layer that has no "
+        "part in this output."
+    )
+
+
 def _as_float(tensor):
     return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, "float32")
 
@@ -278,24 +206,3 @@ def _reachable_calls(calls):
         return tensors and all(tensor.graph is here for tensor in tensors)
 
     return [call for call in calls if in_this_graph(call)]
-
-
-def _num_positions(shape, data_format):
-    dims = shape[1:-1] if data_format == "channels_last" else shape[2:]
-    return None if None in tuple(dims) else dims.num_elements()
-
-
-def _split_index(name):
-    if not isinstance(name, str):
-        raise TypeError(
-            "`target_layer` must be a keras.layers.Layer, a name or None. "
-            f"Received: target_layer={name!r} (of type {type(name).__name__})."
-        )
-    base, separator, index = name.rpartition(":")
-    if separator and index.isdigit():
-        return base, int(index)
-    return name, None
-
-
-def _describe(target_layer):
-    return repr(getattr(target_layer, "name", target_layer))

@@ -5,6 +5,7 @@ a Keras model: `explainer(images, target)` as `model(images)`, and
 `explainer.explain(data, target)` as `model.predict(data)`.
 """
 
+import keras_xmap.engine  # noqa: F401  (first: it says what is missing)
 from keras_xmap.explainers.cam import CAM
 from keras_xmap.explainers.grad_cam import GradCAM
 from keras_xmap.explainers.guided_backprop import GuidedBackprop

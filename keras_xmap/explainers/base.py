@@ -240,6 +240,7 @@ def spatial_axes(x):
 def class_scores(evaluation, target, parts):
     """Returns a list with one score tensor of shape `(batch,)` per class."""
     scores = target.scores(evaluation.scores, parts)
+    evaluation.check_depends(scores)
     if len(scores.shape) == 1:
         return [scores]
     if scores.shape[-1] is None:

@@ -1,0 +1,377 @@
+"""Every kind of model an explainer may meet.
+
+The kinds in `TWINS` all compute the same function with the same weights as
+`functional`, built in another way: their maps must be equal. The kinds in
+`OTHERS` compute something else; for each, what is expected is written down.
+"""
+
+import os
+import tempfile
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import layers
+from keras import ops
+
+# A kind of model is a function that builds one, so that nothing is built
+# before the test that needs it.
+SIZE, CLASSES = 16, 5
+
+
+class Kind(NamedTuple):
+    """A model with data for it.
+
+    `map_shape` is the shape of a map of one image, `cam` tells whether class
+    activation maps are defined: `True`, or the words of the refusal.
+    """
+
+    model: object
+    inputs: object
+    target: object = 2
+    map_shape: tuple = (SIZE, SIZE)
+    cam: object = True
+
+
+def images(*shape, seed=0, count=3):
+    generator = np.random.default_rng(seed)
+    return generator.normal(size=(count, *shape)).astype("float32")
+
+
+def _weights():
+    generator = np.random.default_rng(1)
+    shapes = [(3, 3, 3, 8), (8,), (3, 3, 8, 6), (6,), (6, CLASSES), (CLASSES,)]
+    return [generator.normal(size=s).astype("float32") * 0.3 for s in shapes]
+
+
+def _body():
+    return [
+        layers.Conv2D(8, 3, activation="relu", name="first"),
+        layers.MaxPooling2D(name="pool"),
+        layers.Conv2D(6, 3, activation="relu", name="last"),
+    ]
+
+
+def _head(activation="softmax"):
+    return [
+        layers.GlobalAveragePooling2D(name="gap"),
+        layers.Dense(CLASSES, activation=activation, name="dense"),
+    ]
+
+
+def _chain(x, parts):
+    for layer in parts:
+        x = layer(x)
+    return x
+
+
+def _functional(size=SIZE):
+    inputs = keras.Input((size, size, 3))
+    model = keras.Model(inputs, _chain(inputs, _body() + _head()))
+    model.set_weights(_weights())
+    return model
+
+
+def functional():
+    return _functional()
+
+
+def any_size():
+    return _functional(size=None)
+
+
+def frozen():
+    model = _functional()
+    model.trainable = False
+    return model
+
+
+def sequential_built():
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *_body(), *_head()])
+    model.set_weights(_weights())
+    return model
+
+
+class SetOnBuild(keras.Sequential):
+    """A Sequential without an input shape, whose weights are known anyway."""
+
+    def build(self, input_shape=None):
+        super().build(input_shape)
+        self.set_weights(_weights())
+
+
+def sequential_unbuilt():
+    return SetOnBuild([*_body(), *_head()])
+
+
+def nested_functional():
+    inner_inputs = keras.Input((SIZE, SIZE, 3))
+    inner = keras.Model(
+        inner_inputs, _chain(inner_inputs, _body()), name="base"
+    )
+    inputs = keras.Input((SIZE, SIZE, 3))
+    model = keras.Model(inputs, _chain(inner(inputs), _head()))
+    model.set_weights(_weights())
+    return model
+
+
+def nested_sequential():
+    base = keras.Sequential(_body(), name="base")
+    head = keras.Sequential(_head(), name="head")
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), base, head])
+    model.set_weights(_weights())
+    return model
+
+
+def softmax_layer():
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = _chain(inputs, _body() + _head(activation=None))
+    model = keras.Model(inputs, layers.Softmax()(x))
+    model.set_weights(_weights())
+    return model
+
+
+def softmax_operation():
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = _chain(inputs, _body() + _head(activation=None))
+    model = keras.Model(inputs, ops.softmax(x))
+    model.set_weights(_weights())
+    return model
+
+
+def linear_output():
+    inputs = keras.Input((SIZE, SIZE, 3))
+    model = keras.Model(
+        inputs, _chain(inputs, _body() + _head(activation=None))
+    )
+    model.set_weights(_weights())
+    return model
+
+
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.parts = {"body": _body(), "head": _head(activation=None)}
+
+    def call(self, inputs):
+        x = _chain(inputs, [*self.parts["body"], *self.parts["head"]])
+        return ops.softmax(x)
+
+
+def subclassed():
+    model = Subclassed()
+    model(np.zeros((1, SIZE, SIZE, 3), "float32"))
+    model.set_weights(_weights())
+    return model
+
+
+def loaded():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.keras")
+        nested_functional().save(path)
+        return keras.saving.load_model(path)
+
+
+TWINS = {
+    build.__name__: build
+    for build in (
+        functional,
+        any_size,
+        frozen,
+        sequential_built,
+        sequential_unbuilt,
+        nested_functional,
+        nested_sequential,
+        softmax_layer,
+        softmax_operation,
+        linear_output,
+        subclassed,
+        loaded,
+    )
+}
+
+
+def _seeded(model, seed=7):
+    """Gives every weight a value that makes maps differ from zero."""
+    generator = np.random.default_rng(seed)
+    model.set_weights(
+        [
+            (0.4 * generator.normal(size=w.shape) + 0.1).astype("float32")
+            if w.ndim > 1
+            else np.abs(w + 0.1 * generator.random(w.shape)).astype("float32")
+            for w in model.get_weights()
+        ]
+    )
+    return model
+
+
+def transfer():
+    """Rescaling + MobileNetV2 as one layer + a head."""
+    base = keras.applications.MobileNetV2(
+        (96, 96, 3), alpha=0.35, include_top=False, weights=None
+    )
+    inputs = keras.Input((96, 96, 3))
+    x = base(layers.Rescaling(1 / 127.5, offset=-1)(inputs))
+    model = keras.Model(inputs, _chain(x, _head()))
+    return Kind(model, 127 + 60 * images(96, 96, 3), map_shape=(96, 96))
+
+
+def shared_layer():
+    """One convolution called twice, at two resolutions."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    shared = layers.Conv2D(3, 3, activation="relu", name="shared")
+    x = shared(layers.MaxPooling2D()(shared(inputs)))
+    return Kind(
+        _seeded(keras.Model(inputs, _chain(x, _head()))), images(SIZE, SIZE, 3)
+    )
+
+
+def list_inputs():
+    a, b = keras.Input((SIZE, SIZE, 3)), keras.Input((SIZE, SIZE, 3))
+    x = layers.Concatenate()([a, layers.Conv2D(4, 3, padding="same")(b)])
+    model = _seeded(keras.Model([a, b], _chain(x, _body() + _head())))
+    return Kind(model, [images(SIZE, SIZE, 3), images(SIZE, SIZE, 3, seed=3)])
+
+
+def dict_inputs():
+    """An image with a mask, by name."""
+    inputs = {
+        "image": keras.Input((SIZE, SIZE, 3), name="image"),
+        "mask": keras.Input((SIZE, SIZE, 1), name="mask"),
+    }
+    x = layers.Multiply()([inputs["image"], inputs["mask"]])
+    model = _seeded(keras.Model(inputs, _chain(x, _body() + _head())))
+    mask = (images(SIZE, SIZE, 1, seed=5) > 0).astype("float32")
+    return Kind(model, {"image": images(SIZE, SIZE, 3), "mask": mask})
+
+
+def image_and_vector():
+    image, vector = keras.Input((SIZE, SIZE, 3)), keras.Input((7,))
+    x = _chain(image, _body() + [layers.GlobalAveragePooling2D()])
+    x = layers.Concatenate()([x, vector])
+    model = keras.Model([image, vector], layers.Dense(CLASSES)(x))
+    return Kind(_seeded(model), [images(SIZE, SIZE, 3), images(7)])
+
+
+def _two_heads(x):
+    x = layers.GlobalAveragePooling2D()(x)
+    return (
+        layers.Dense(CLASSES, activation="softmax", name="class")(x),
+        layers.Dense(2, name="place")(x),
+    )
+
+
+def list_outputs():
+    inputs = keras.Input((SIZE, SIZE, 3))
+    model = keras.Model(inputs, list(_two_heads(_chain(inputs, _body()))))
+    return Kind(
+        _seeded(model),
+        images(SIZE, SIZE, 3),
+        target=lambda outputs: outputs[1][:, 0],
+    )
+
+
+def dict_outputs():
+    inputs = keras.Input((SIZE, SIZE, 3))
+    category, place = _two_heads(_chain(inputs, _body()))
+    model = keras.Model(inputs, {"class": category, "place": place})
+    return Kind(
+        _seeded(model),
+        images(SIZE, SIZE, 3),
+        target=lambda outputs: outputs["class"][:, 1],
+    )
+
+
+def segmentation():
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
+    x = layers.Conv2D(6, 3, padding="same", activation="relu")(x)
+    outputs = layers.Conv2D(CLASSES, 1, activation="softmax")(x)
+    return Kind(
+        _seeded(keras.Model(inputs, outputs)),
+        images(SIZE, SIZE, 3),
+        target=lambda outputs: ops.mean(outputs[..., 1], axis=(1, 2)),
+        # A mean over positions is global average pooling.
+        cam=True,
+    )
+
+
+def one_dimensional():
+    inputs = keras.Input((40, 3))
+    x = layers.Conv1D(8, 3, activation="relu")(inputs)
+    x = layers.Conv1D(6, 3, activation="relu")(layers.MaxPooling1D()(x))
+    x = layers.GlobalAveragePooling1D()(x)
+    outputs = layers.Dense(CLASSES, activation="softmax")(x)
+    model = _seeded(keras.Model(inputs, outputs))
+    return Kind(model, images(40, 3), map_shape=(40,))
+
+
+def three_dimensional():
+    inputs = keras.Input((8, 10, 12, 1))
+    x = layers.Conv3D(4, 3, activation="relu")(inputs)
+    x = layers.Conv3D(6, 3, activation="relu")(x)
+    x = layers.GlobalAveragePooling3D()(x)
+    outputs = layers.Dense(CLASSES, activation="softmax")(x)
+    model = _seeded(keras.Model(inputs, outputs))
+    return Kind(model, images(8, 10, 12, 1), map_shape=(8, 10, 12))
+
+
+def channels_first():
+    """Ends in a convolution that the CPU can run in either format."""
+    inputs = keras.Input((3, SIZE, SIZE))
+    options = {"data_format": "channels_first", "padding": "same"}
+    x = layers.Conv2D(8, 3, activation="relu", **options)(inputs)
+    x = layers.Conv2D(6, 3, activation="relu", **options)(x)
+    x = layers.GlobalAveragePooling2D(data_format="channels_first")(x)
+    outputs = layers.Dense(CLASSES, activation="softmax")(x)
+    return Kind(_seeded(keras.Model(inputs, outputs)), images(3, SIZE, SIZE))
+
+
+def transformer():
+    """Patches, one block of attention with ReLU, mean of the tokens."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = layers.Conv2D(8, 4, strides=4, name="patches")(inputs)
+    x = layers.Reshape((16, 8))(x)
+    attended = layers.MultiHeadAttention(2, 4)(x, x)
+    x = layers.LayerNormalization()(layers.Add()([x, attended]))
+    x = layers.Dense(8, activation="relu")(x)
+    x = layers.GlobalAveragePooling1D()(x)
+    outputs = layers.Dense(CLASSES, activation="softmax")(x)
+    return Kind(
+        _seeded(keras.Model(inputs, outputs)),
+        images(SIZE, SIZE, 3),
+        cam="CAM needs a model that ends in global average pooling",
+    )
+
+
+def vector():
+    inputs = keras.Input((9,))
+    x = layers.Dense(8, activation="relu")(inputs)
+    outputs = layers.Dense(CLASSES, activation="softmax")(x)
+    return Kind(
+        _seeded(keras.Model(inputs, outputs)),
+        images(9),
+        map_shape=(9,),
+        cam="The model has no spatial layer",
+    )
+
+
+OTHERS = {
+    build.__name__: build
+    for build in (
+        transfer,
+        shared_layer,
+        list_inputs,
+        dict_inputs,
+        image_and_vector,
+        list_outputs,
+        dict_outputs,
+        segmentation,
+        one_dimensional,
+        three_dimensional,
+        channels_first,
+        transformer,
+        vector,
+    )
+}

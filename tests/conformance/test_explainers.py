@@ -1,0 +1,459 @@
+"""Properties that every explainer has on every kind of model."""
+
+import gc
+import threading
+import weakref
+
+import keras
+import model_kinds
+import numpy as np
+import pytest
+import tensorflow as tf
+from model_kinds import CLASSES
+from model_kinds import OTHERS
+from model_kinds import SIZE
+from model_kinds import TWINS
+from model_kinds import images
+
+from keras_xmap import explainers
+
+pytestmark = pytest.mark.tensorflow
+
+CASES = {
+    "CAM": explainers.CAM,
+    "GradCAM": explainers.GradCAM,
+    "GuidedBackprop": explainers.GuidedBackprop,
+    "HiResCAM": explainers.HiResCAM,
+    "Saliency": explainers.Saliency,
+    "SmoothGrad": lambda model: explainers.SmoothGrad(model, num_samples=3),
+}
+ACTIVATION_METHODS = ("CAM", "GradCAM", "HiResCAM")
+
+every_explainer = pytest.mark.parametrize("name", CASES)
+
+
+def explain(name, model, inputs, target=2, **options):
+    return CASES[name](model).explain(inputs, target, verbose=0, **options)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """The maps of the functional twin, from which the others may not differ."""
+    model = model_kinds.functional()
+    data = images(SIZE, SIZE, 3)
+    return {name: explain(name, model, data) for name in CASES}
+
+
+def assert_close(actual, expected, tolerance=2e-6):
+    assert np.abs(expected).max() > 0
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(actual / scale, expected / scale, atol=tolerance)
+
+
+def test_every_public_explainer_has_a_row():
+    assert set(CASES) == set(explainers.__all__)
+
+
+@every_explainer
+@pytest.mark.parametrize("kind", TWINS)
+def test_the_same_function_has_the_same_maps_however_it_is_built(
+    name, kind, expected
+):
+    actual = explain(name, TWINS[kind](), images(SIZE, SIZE, 3))
+    assert_close(actual, expected[name])
+
+
+@every_explainer
+@pytest.mark.parametrize("kind", OTHERS)
+def test_every_kind_of_model_is_explained_or_refused_with_the_cause(name, kind):
+    kind = OTHERS[kind]()
+    refusal = kind.cam
+    if name != "CAM" and refusal not in (
+        True,
+        "The model has no spatial layer",
+    ):
+        refusal = True
+    if name in ACTIVATION_METHODS and refusal is not True:
+        with pytest.raises(ValueError, match=refusal):
+            explain(name, kind.model, kind.inputs, kind.target)
+        return
+    maps = explain(name, kind.model, kind.inputs, kind.target)
+    if name in ACTIVATION_METHODS:
+        maps = {"map": maps}
+        expected = {"map": kind.map_shape}
+    else:
+        expected = keras.tree.map_structure(
+            lambda x: x.shape[1:-1] if x.ndim > 2 else x.shape[1:], kind.inputs
+        )
+        if len(keras.tree.flatten(kind.inputs)) == 1:
+            expected = kind.map_shape
+    flat = keras.tree.flatten(maps)
+    for values, shape in zip(
+        flat, _shapes_in_order(maps, expected), strict=True
+    ):
+        assert values.shape == (3, *shape)
+        assert values.dtype == np.float32
+        assert np.isfinite(values).all()
+        assert np.abs(values).max() > 0
+
+
+def _shapes_in_order(maps, shapes):
+    if isinstance(maps, dict):
+        return [shapes[name] for name in sorted(maps)]
+    return shapes if isinstance(maps, list) else [shapes]
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_gradients_are_those_of_an_eager_tape(kind):
+    kind = OTHERS[kind]()
+    target = kind.target if callable(kind.target) else lambda o: o[:, 2]
+    inputs = keras.tree.map_structure(tf.constant, kind.inputs)
+    with tf.GradientTape() as tape:
+        keras.tree.map_structure(tape.watch, inputs)
+        scores = target(kind.model(inputs, training=False))
+    expected = tape.gradient(scores, inputs)
+    saliency = explainers.Saliency(
+        kind.model, channel_reduction=None, score="output"
+    )
+    actual = saliency.explain(kind.inputs, kind.target, verbose=0)
+    for a, e in zip(
+        keras.tree.flatten(actual), keras.tree.flatten(expected), strict=True
+    ):
+        assert_close(a, e.numpy())
+
+
+@every_explainer
+def test_one_by_one_is_as_all_at_once(name, expected):
+    explainer, data = (
+        CASES[name](model_kinds.functional()),
+        images(SIZE, SIZE, 3),
+    )
+    one_by_one = explainer.explain(data, 2, batch_size=1, verbose=0)
+    assert_close(one_by_one, expected[name])
+    uneven = explainer.explain(data, 2, batch_size=2, verbose=0)
+    assert_close(uneven, expected[name])
+
+
+@every_explainer
+def test_a_dataset_gives_the_same_maps_in_the_same_order(name, expected):
+    data = images(SIZE, SIZE, 3)
+    explainer = CASES[name](model_kinds.functional())
+    labels = np.zeros(3)
+    dataset = tf.data.Dataset.from_tensor_slices((data, labels)).batch(2)
+    assert_close(explainer.explain(dataset, 2, verbose=0), expected[name])
+    batches = list(explainer.explain_batches(dataset, 2))
+    assert [len(batch) for batch in batches] == [2, 1]
+    assert_close(np.concatenate(batches), expected[name])
+
+
+@every_explainer
+def test_calling_gives_tensors_of_the_same_values(name, expected):
+    explainer = CASES[name](model_kinds.functional())
+    maps = explainer(images(SIZE, SIZE, 3), 2)
+    assert tf.is_tensor(maps)
+    assert_close(maps.numpy(), expected[name])
+
+
+@every_explainer
+def test_inside_the_users_function_is_as_outside(name, expected):
+    explainer = CASES[name](model_kinds.functional())
+
+    @tf.function
+    def mine(x, target):
+        return explainer(2.0 * x / 2.0, target)
+
+    data = tf.constant(images(SIZE, SIZE, 3))
+    assert_close(mine(data, tf.constant(2)).numpy(), expected[name])
+
+
+@every_explainer
+def test_inside_the_users_loop_is_as_outside(name, expected):
+    explainer = CASES[name](model_kinds.functional())
+
+    @tf.function
+    def mine(x):
+        return tf.map_fn(lambda image: explainer(image[None], 2)[0], x)
+
+    assert_close(mine(images(SIZE, SIZE, 3)).numpy(), expected[name])
+
+
+@every_explainer
+def test_several_classes_are_those_of_single_calls(name):
+    model, data = model_kinds.functional(), images(SIZE, SIZE, 3)
+    several = np.array([[0, 2], [4, 1], [2, 2]])
+    together = explain(name, model, data, several)
+    assert together.shape == (3, 2, SIZE, SIZE)
+    for k in range(2):
+        alone = explain(name, model, data, several[:, k])
+        assert_close(together[:, k], alone)
+
+
+@every_explainer
+def test_no_target_means_the_class_with_the_highest_score(name):
+    model, data = model_kinds.functional(), images(SIZE, SIZE, 3)
+    top = model.predict(data, verbose=0).argmax(axis=-1)
+    expected = explain(name, model, data, top)
+    actual = explain(name, model, data, None)
+    np.testing.assert_allclose(actual, expected, atol=1e-7)
+
+
+@every_explainer
+def test_two_replicas_are_as_one(name, strategy, expected):
+    data = images(SIZE, SIZE, 3, count=5)
+    alone = explain(name, model_kinds.functional(), data)
+    with strategy.scope():
+        model = model_kinds.functional()
+    explainer = CASES[name](model)
+    for batch_size in (2, 4, 32):  # even, uneven, one batch
+        maps = explainer.explain(data, 2, batch_size=batch_size, verbose=0)
+        assert_close(maps, alone)
+    targets = np.array([0, 1, 2, 3, 4])
+    maps = explainer.explain(data, targets, batch_size=4, verbose=0)
+    alone = explain(name, model_kinds.functional(), data, targets)
+    assert_close(maps, alone)
+
+
+@every_explainer
+def test_a_model_without_weights_is_built_in_its_strategy(
+    name, strategy, expected
+):
+    with strategy.scope():
+        model = model_kinds.sequential_unbuilt()
+    assert_close(explain(name, model, images(SIZE, SIZE, 3)), expected[name])
+
+
+@every_explainer
+def test_it_runs_inside_the_users_strategy_run(name, strategy, expected):
+    data = images(SIZE, SIZE, 3, count=4)
+    alone = explain(name, model_kinds.functional(), data)
+    with strategy.scope():
+        model = model_kinds.functional()
+    explainer = CASES[name](model)
+
+    def run():
+        shares = strategy.experimental_distribute_values_from_function(
+            lambda c: tf.constant(np.split(data, 2)[c.replica_id_in_sync_group])
+        )
+        return strategy.run(lambda x: explainer(x, 2), args=(shares,))
+
+    for where in (run, tf.function(run)):
+        parts = strategy.experimental_local_results(where())
+        assert_close(np.concatenate([x.numpy() for x in parts]), alone)
+
+
+@every_explainer
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_gives_float32_maps_close_to_float32_models(
+    name, policy, expected
+):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = model_kinds.functional()
+    finally:
+        keras.config.set_dtype_policy(before)
+    maps = explain(name, model, images(SIZE, SIZE, 3))
+    assert maps.dtype == np.float32
+    correlation = np.corrcoef(maps.ravel(), expected[name].ravel())[0, 1]
+    assert correlation > (0.999 if policy == "mixed_float16" else 0.98)
+
+
+@every_explainer
+def test_four_threads_do_not_disturb_each_other(name, expected):
+    shared_model = model_kinds.nested_functional()
+    shared = CASES[name](shared_model)
+    data = images(SIZE, SIZE, 3)
+    maps, errors = {}, []
+
+    def work(number):
+        try:
+            own = CASES[name](shared_model)
+            maps[number] = [own.explain(data, 2, verbose=0), shared(data, 2)]
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    for number in range(4):
+        for result in maps[number]:
+            assert_close(np.asarray(result), expected[name])
+    assert keras.layers.Layer.__call__.__qualname__ == "Layer.__call__"
+    assert not hasattr(keras.layers.Layer.__call__, "tapped")
+
+
+@every_explainer
+def test_the_model_is_as_before_after_success_and_after_failure(name):
+    model = model_kinds.nested_functional()
+    model.compile("adam", "mse")
+    data = images(SIZE, SIZE, 3)
+    before = _state(model, data)
+    explainer = CASES[name](model)
+    explainer.explain(data, 2, verbose=0)
+    assert _state(model, data) == before
+
+    def failing(scores):
+        raise RuntimeError("no such score")
+
+    with pytest.raises(RuntimeError, match="no such score"):
+        explainer.explain(data, failing, verbose=0)
+    with pytest.raises(ValueError):
+        explainer.explain(data, CLASSES + 4, verbose=0)
+    assert _state(model, data) == before
+    assert explainer.explain(data, 2, verbose=0).shape == (3, SIZE, SIZE)
+
+
+def _state(model, data):
+    layers = [model, *model.layers, *model.get_layer("base").layers]
+    return (
+        [w.tobytes() for w in model.get_weights()],
+        [v.numpy().tobytes() for v in model.optimizer.variables],
+        model.get_config(),
+        [sorted(vars(layer)) for layer in layers],
+        [layer.trainable for layer in layers],
+        len(model.losses),
+        keras.layers.Layer.__call__,
+        model(data).numpy().tobytes(),
+    )
+
+
+@every_explainer
+def test_one_step_is_traced_per_signature(name):
+    explainer = CASES[name](model_kinds.any_size())
+    first, second = images(SIZE, SIZE, 3), images(SIZE, 12, 3, count=2)
+    for _ in range(3):
+        for target in (0, 1):
+            explainer.explain(first, target, batch_size=2, verbose=0)
+            explainer(first[:1], target)
+    assert explainer._runner.num_traces == 1
+    explainer.explain(second, 0, verbose=0)
+    assert explainer._runner.num_traces == 2
+    explainer.explain(first, np.array([0, 1, 2]), verbose=0)
+    assert explainer._runner.num_traces == 3
+
+
+@every_explainer
+def test_explainer_and_model_are_freed_together(name):
+    model = model_kinds.functional()
+    explainer = CASES[name](model)
+    explainer.explain(images(SIZE, SIZE, 3), 2, verbose=0)
+    gone = weakref.ref(model)
+    del model, explainer
+    keras.backend.clear_session()
+    gc.collect()
+    assert gone() is None
+
+
+@every_explainer
+def test_weights_trained_after_the_first_explanation_count(name):
+    model = model_kinds.functional()
+    explainer = CASES[name](model)
+    data = images(SIZE, SIZE, 3)
+    explainer.explain(data, 2, verbose=0)
+    model.set_weights([-0.5 * w for w in model.get_weights()])
+    again = explainer.explain(data, 2, verbose=0)
+    np.testing.assert_allclose(
+        again, explain(name, model, data), rtol=1e-5, atol=1e-7
+    )
+
+
+BAD_INPUTS = {
+    "one image without a batch": (
+        lambda x: (x[0], 2),
+        ValueError,
+        r"Received: shapes \[\(None, 16, 3\)\]. A single image needs a batch",
+    ),
+    "too many classes": (
+        lambda x: (x, CLASSES),
+        ValueError,
+        r"Received: \(classes, target\) \[5\] \[5\]",
+    ),
+    "a negative class": (
+        lambda x: (x, -1),
+        ValueError,
+        "must be >= 0. Received: target=-1",
+    ),
+    "a target of another length": (
+        lambda x: (x, [1, 2]),
+        ValueError,
+        r"Received: \w+ of shape \(2,\) for 3 images",
+    ),
+    "one-hot labels": (
+        lambda x: (x, np.eye(5)[:3]),
+        TypeError,
+        "use `labels.argmax",
+    ),
+    "NaN": (
+        lambda x: (x * np.nan, 2),
+        ValueError,
+        "Received: an input with NaN",
+    ),
+    "integers": (
+        lambda x: (x.astype("uint8"), 2),
+        TypeError,
+        "Received: dtype uint8",
+    ),
+    "nothing": (
+        lambda x: (x[:0], 2),
+        ValueError,
+        "Expected: at least one image",
+    ),
+    "a constant target": (
+        lambda x: (x, lambda outputs: tf.ones(3)),
+        ValueError,
+        "does not depend on what is to be explained",
+    ),
+    "a target without gradient": (
+        lambda x: (x, lambda o: tf.cast(tf.argmax(o, -1), tf.float32)),
+        ValueError,
+        "does not depend on what is to be explained",
+    ),
+    "a target that is not one number per image": (
+        lambda x: (x, lambda outputs: outputs),
+        ValueError,
+        r"Received: shape \(None, 5\)",
+    ),
+    "a generator": (
+        lambda x: (iter([x]), 2),
+        TypeError,
+        "`data` must be an array",
+    ),
+    "an endless dataset": (
+        lambda x: (tf.data.Dataset.from_tensors(x).repeat(), 2),
+        ValueError,
+        "`data` must end",
+    ),
+}
+
+
+@every_explainer
+@pytest.mark.parametrize("case", BAD_INPUTS)
+def test_bad_input_is_refused_with_what_was_expected_and_the_remedy(name, case):
+    make, error, message = BAD_INPUTS[case]
+    data, target = make(images(SIZE, SIZE, 3))
+    explainer = CASES[name](model_kinds.functional())
+    with pytest.raises(error, match=message):
+        explainer.explain(data, target, verbose=0)
+
+
+@every_explainer
+def test_models_with_several_outputs_need_to_be_told_which_one(name):
+    kind = OTHERS["dict_outputs"]()
+    with pytest.raises(ValueError, match=r"'class' \(None, 5\), 'place'"):
+        explain(name, kind.model, kind.inputs, 2)
+
+
+@every_explainer
+def test_something_that_is_no_model_is_refused(name):
+    with pytest.raises(TypeError, match="Received: model="):
+        CASES[name](lambda x: x)
+
+
+@every_explainer
+def test_a_wrong_score_is_refused(name):
+    kind = getattr(explainers, name)
+    with pytest.raises(ValueError, match="Received: score='softmax'"):
+        kind(model_kinds.functional(), score="softmax")

@@ -1,0 +1,173 @@
+import logging
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from keras import ops
+
+from keras_xmap.explainers import GradCAM
+
+pytestmark = pytest.mark.tensorflow
+
+X = np.random.default_rng(0).normal(size=(2, 12, 12, 3)).astype("float32")
+
+
+def classifier(*parts):
+    inputs = x = keras.Input((12, 12, 3))
+    for part in parts:
+        x = part(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(2)(x))
+
+
+def layers_used(model, target_layer=None, x=X):
+    explainer = GradCAM(model, target_layer)
+    explainer.explain(x, 0)
+    return explainer.layers_used
+
+
+def conv(name, filters=3, size=3):
+    return layers.Conv2D(filters, size, padding="same", name=name)
+
+
+def base(*parts):
+    return keras.Sequential([keras.Input((12, 12, 3)), *parts], name="base")
+
+
+def test_the_last_spatial_layer_is_chosen_and_logged(caplog):
+    model = classifier(conv("a"), conv("b"), layers.Dropout(0.5, name="idle"))
+    with caplog.at_level(logging.INFO, logger="keras_xmap"):
+        assert layers_used(model) == ["b"]
+    assert "'b', chosen automatically" in caplog.text
+
+
+def test_inside_a_nested_model_the_layer_itself_is_chosen():
+    assert layers_used(classifier(base(conv("a"), conv("b")))) == ["base/b"]
+
+
+def test_a_layer_of_one_position_is_not_spatial():
+    squeeze = layers.GlobalAveragePooling2D(keepdims=True, name="one")
+    model = classifier(conv("a"), squeeze, conv("b"))
+    assert layers_used(model) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["base/b", "b"])
+def test_a_layer_is_found_by_its_path_or_its_name(name):
+    model = classifier(base(conv("a"), conv("b")), conv("c"))
+    assert layers_used(model, name) == ["base/b"]
+
+
+def test_a_layer_is_found_by_the_object():
+    wanted = conv("a")
+    assert layers_used(classifier(base(wanted, conv("b"))), wanted) == [
+        "base/a"
+    ]
+
+
+def test_a_name_that_fits_two_layers_is_refused_with_their_paths():
+    model = classifier(base(conv("b")), conv("b"))
+    # The exact path goes first; two nested ones cannot be told apart.
+    assert layers_used(model, "b") == ["b"]
+    first = keras.Sequential([keras.Input((12, 12, 3)), conv("x")], name="one")
+    second = keras.Sequential([keras.Input((12, 12, 3)), conv("x")], name="two")
+    with pytest.raises(ValueError, match="fits one/x, two/x. Pass the path"):
+        layers_used(classifier(first, second), "x")
+
+
+def test_a_layer_called_twice_means_its_last_call_or_the_one_given(caplog):
+    shared = conv("shared")
+    model = classifier(shared, layers.MaxPooling2D(), shared)
+    with caplog.at_level(logging.INFO, logger="keras_xmap"):
+        last = GradCAM(model, "shared", resize=False).explain(X, 0)
+    assert "called 2 times" in caplog.text
+    first = GradCAM(model, "shared:0", resize=False).explain(X, 0)
+    second = GradCAM(model, "shared:1", resize=False).explain(X, 0)
+    assert first.shape == (2, 12, 12)
+    np.testing.assert_array_equal(second, last)
+    with pytest.raises(ValueError, match="Received: target_layer='shared:2'"):
+        GradCAM(model, "shared:2").explain(X, 0)
+
+
+def test_an_unknown_layer_is_refused_with_those_there_are():
+    model = classifier(base(conv("a"), conv("b")))
+    with pytest.raises(
+        ValueError, match="Received: target_layer='c'. Layers that run: base/a"
+    ):
+        layers_used(model, "c")
+    with pytest.raises(ValueError, match="Received: target_layer='other'"):
+        layers_used(model, conv("other"))
+    with pytest.raises(TypeError, match="Received: target_layer=3"):
+        layers_used(model, 3)
+
+
+def test_a_layer_without_positions_is_refused():
+    model = classifier(conv("a"))
+    with pytest.raises(ValueError, match=r"with shape \(None, 2\)"):
+        layers_used(model, model.layers[-1].name)
+
+
+def test_a_layer_that_has_no_part_in_the_target_is_refused():
+    inputs = keras.Input((12, 12, 3))
+    used, unused = conv("used")(inputs), conv("unused")(inputs)
+    pool = layers.GlobalAveragePooling2D
+    model = keras.Model(
+        inputs, [layers.Dense(2)(pool()(used)), layers.Dense(2)(pool()(unused))]
+    )
+    first = GradCAM(model)
+    first.explain(X, lambda outputs: outputs[0][:, 0])
+    assert first.layers_used == ["used"]
+    with pytest.raises(ValueError, match="does not depend"):
+        GradCAM(model, "unused").explain(X, lambda outputs: outputs[0][:, 0])
+
+
+def test_tokens_of_attention_are_not_taken_for_pixels():
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(4, 4, strides=4, name="patches")(inputs)
+    x = layers.Reshape((9, 4))(x)
+    x = layers.MultiHeadAttention(2, 2)(x, x)
+    outputs = layers.Dense(2)(layers.GlobalAveragePooling1D()(x))
+    assert layers_used(keras.Model(inputs, outputs)) == ["patches"]
+
+
+def test_dense_layers_on_maps_keep_the_positions():
+    norm = layers.LayerNormalization()
+    model = classifier(conv("a"), norm, layers.Dense(5, name="mlp"))
+    assert layers_used(model) == ["mlp"]
+
+
+def test_operations_between_layers_keep_the_positions():
+    model = classifier(conv("a"), ops.relu, conv("b"), lambda x: x * 2)
+    assert layers_used(model) == ["b"]
+
+
+def test_upsampling_and_padding_keep_the_positions():
+    model = classifier(
+        conv("a"),
+        layers.UpSampling2D(),
+        layers.ZeroPadding2D(),
+        layers.Conv2DTranspose(2, 2, strides=2, name="b"),
+    )
+    assert layers_used(model) == ["b"]
+
+
+def test_rearranged_axes_are_an_error_rather_than_a_guess():
+    model = classifier(
+        conv("a", filters=4),
+        layers.Reshape((12, 6, 8)),
+        conv("after"),
+    )
+    with pytest.raises(ValueError, match="before layer 'after'"):
+        layers_used(model)
+    assert layers_used(model, "after") == ["after"]
+
+
+def test_the_size_of_the_map_follows_the_input_the_layer_is_made_from():
+    image, other = keras.Input((12, 12, 3)), keras.Input((8, 6, 3))
+    x = layers.GlobalAveragePooling2D()(conv("a")(image))
+    y = layers.GlobalAveragePooling2D()(conv("b")(other))
+    outputs = layers.Dense(2)(layers.Concatenate()([x, y]))
+    model = keras.Model([image, other], outputs)
+    data = [X, np.ones((2, 8, 6, 3), "float32")]
+    assert GradCAM(model, "a").explain(data, 0).shape == (2, 12, 12)
+    assert GradCAM(model, "b").explain(data, 0).shape == (2, 8, 6)
