@@ -1,0 +1,131 @@
+import numbers
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_xmap._validation import check_positive_integer
+from keras_xmap.metrics.base import LocalizationMetric
+
+
+@keras.saving.register_keras_serializable(package="keras_xmap")
+class MeanIoU(LocalizationMetric):
+    """Mean overlap of thresholded maps with the masks of the objects.
+
+    A map is cut at a part of its own maximum and held against the mask:
+
+    `iou = |region & mask| / |region | mask|`, `region = map > t * max(map)`
+
+    It is the only one of these metrics that asks for the extent of the
+    object. One `t` serves all images. A `t` chosen per image has seen that
+    image's mask and inflates the result; with `threshold=None` all images
+    vote for the one `t` of the highest mean. Choose it so on validation
+    images, then pass `best_threshold` as `threshold` for the test images.
+
+    A region is empty where `max(map) <= 0`; values <= 0 are never part of
+    one. A flat map above 0 counts the object's share of the image.
+
+    The name is shared with `keras.metrics.MeanIoU`, the mean over classes of
+    a segmentation model; this one is the mean over images.
+
+    Args:
+        threshold: Float in [0, 1), the part of a map's maximum, or `None`
+            for the best of `num_thresholds` over all images. Defaults to
+            `None`.
+        num_thresholds: Integer >= 1, how many thresholds `0`,
+            `1 / num_thresholds`, ... are tried. Used if `threshold` is
+            `None`. Defaults to `100`.
+        name: String. Defaults to `"mean_iou"`.
+        dtype: Dtype of the computation. Defaults to `None`, which is
+            `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: Masks, see `LocalizationMetric`.
+        y_pred: Maps, see `LocalizationMetric`.
+        sample_weight: `None` or weights `(batch,)`. Defaults to `None`.
+
+    Raises:
+        ValueError: If an argument is out of its range, the shapes differ, a
+            mask holds other values than 0 and 1, or a map is not finite.
+
+    References:
+        - [Choe et al., 2020](https://arxiv.org/abs/2001.07437), on
+          thresholds chosen per image
+
+    Example:
+
+    >>> metric = keras_xmap.metrics.MeanIoU()
+    >>> mask = np.array([[[1, 1, 0, 0]]])
+    >>> metric.update_state(mask, np.array([[[1.0, 0.6, 0.3, 0.0]]]))
+    >>> float(metric.result()), metric.best_threshold
+    (1.0, 0.3)
+    """
+
+    def __init__(
+        self, threshold=None, num_thresholds=100, name="mean_iou", dtype=None
+    ):
+        num_thresholds = check_positive_integer(
+            "num_thresholds", num_thresholds
+        )
+        if threshold is None:
+            thresholds = np.arange(num_thresholds) / num_thresholds
+        elif _is_part(threshold):
+            thresholds = np.array([threshold], dtype="float64")
+        else:
+            raise ValueError(
+                "`threshold` must be a number in [0, 1), the part of a map's "
+                f"maximum, or None. Received: threshold={threshold!r}."
+            )
+        super().__init__(num_scores=len(thresholds), name=name, dtype=dtype)
+        self.threshold = threshold
+        self.num_thresholds = num_thresholds
+        self._thresholds = thresholds
+
+    def result(self):
+        return ops.max(self.mean_scores())
+
+    @property
+    def best_threshold(self):
+        """Float: the threshold `result()` is for; the lowest if several."""
+        means = ops.convert_to_numpy(self.mean_scores())
+        return float(self._thresholds[means.argmax()])
+
+    def image_scores(self, masks, maps):
+        peak = ops.max(maps, axis=(1, 2), keepdims=True)
+        parts = ops.where(peak > 0, ops.divide_no_nan(maps, peak), 0.0)
+        # The level of a pixel is the number of thresholds it exceeds: of the
+        # next numbers above them, subnormal ones left out, that it reaches.
+        thresholds = self._thresholds.astype(self.dtype)
+        smallest = np.finfo(thresholds.dtype).tiny
+        bins = np.maximum(np.nextafter(thresholds, 2.0), smallest)
+        levels = ops.digitize(parts, bins.astype(self.dtype))
+        per_level = self._count(levels, masks)
+        exceeding = ops.flip(ops.cumsum(ops.flip(per_level, 1), axis=1), 1)
+        region, overlap = exceeding[:, 1:, 0], exceeding[:, 1:, 1]
+        area = ops.sum(masks, axis=(1, 2))[:, None]
+        return ops.divide_no_nan(overlap, region + area - overlap)
+
+    def _count(self, levels, masks):
+        # Pixels, and pixels of the object, per image and level.
+        batch = ops.shape(levels)[0]
+        num_levels = len(self._thresholds) + 1
+        first = ops.reshape(ops.arange(batch) * num_levels, (-1, 1, 1))
+        bins = ops.reshape(levels + ops.cast(first, levels.dtype), (-1,))
+        pixels = ops.stack([ops.ones_like(masks), masks], axis=-1)
+        counts = ops.segment_sum(
+            ops.reshape(pixels, (-1, 2)), bins, num_segments=batch * num_levels
+        )
+        return ops.reshape(counts, (-1, num_levels, 2))
+
+    def get_config(self):
+        config = {
+            "threshold": self.threshold,
+            "num_thresholds": self.num_thresholds,
+        }
+        return {**super().get_config(), **config}
+
+
+def _is_part(value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    return 0 <= value < 1
