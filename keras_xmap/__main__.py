@@ -1,0 +1,8 @@
+"""Runs the command line as `python -m keras_xmap`."""
+
+import sys
+
+from keras_xmap.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

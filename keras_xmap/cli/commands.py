@@ -1,0 +1,115 @@
+"""What the command `keras-xmap` understands."""
+
+import argparse
+import sys
+
+
+def main(arguments=None):
+    """Runs `keras-xmap` and returns the exit status.
+
+    Args:
+        arguments: List of strings. Defaults to `None`: those of the process.
+    """
+    arguments = make_parser().parse_args(arguments)
+    # A newcomer's mistake ends in one line, not in a traceback.
+    try:
+        arguments.run(arguments)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"keras-xmap: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def make_parser():
+    parser = argparse.ArgumentParser(
+        prog="keras-xmap",
+        description="Shows which pixels carried the answer of a Keras model.",
+    )
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    _add_explain(commands)
+    methods = commands.add_parser(
+        "methods", help="list the methods of explanation"
+    )
+    methods.set_defaults(run=_methods)
+    demo = commands.add_parser(
+        "demo", help="train a small model, explain it, measure the maps"
+    )
+    demo.add_argument("--output", metavar="DIR", default="keras-xmap-demo")
+    demo.add_argument(
+        "--scenes", type=int, default=5000, help="scenes to train on"
+    )
+    demo.add_argument("--epochs", type=int, default=6)
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_explain(commands):
+    explain = commands.add_parser(
+        "explain",
+        help="explain a saved model on images",
+        description="Writes, for each IMAGE, the map as IMAGE.METHOD.npy "
+        "(float32, at the size of the model's input) and laid over the image "
+        "as IMAGE.METHOD.png.",
+    )
+    explain.add_argument("model", metavar="MODEL.keras")
+    explain.add_argument("images", metavar="IMAGE", nargs="+")
+    explain.add_argument(
+        "--method",
+        default="gradcam",
+        help="one of `keras-xmap methods`; default: gradcam",
+    )
+    explain.add_argument(
+        "--target",
+        type=int,
+        metavar="N",
+        help="class to explain; default: the highest score of each image",
+    )
+    explain.add_argument(
+        "--layer",
+        metavar="NAME",
+        help="layer that class activation maps look at, by name or path; "
+        "default: the last spatial one",
+    )
+    explain.add_argument("--output", metavar="DIR", required=True)
+    explain.add_argument(
+        "--range",
+        type=float,
+        nargs=2,
+        metavar=("BLACK", "WHITE"),
+        default=(0.0, 255.0),
+        help="values that the model was trained to see for black and white; "
+        "default: 0 255, as Keras loads images",
+    )
+    explain.add_argument(
+        "--force", action="store_true", help="overwrite files in DIR"
+    )
+    explain.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="load models that hold Python code (Lambda layers), which can "
+        "do anything on this machine; only for files you trust",
+    )
+    explain.set_defaults(run=_explain)
+
+
+def _explain(arguments):
+    from keras_xmap.cli import explain
+
+    explain.run(arguments)
+
+
+def _methods(arguments):
+    from keras_xmap.cli import explain
+
+    for name, kind in explain.methods().items():
+        print(f"{name:<16} {kind.__doc__.splitlines()[0]}")
+
+
+def _demo(arguments):
+    from keras_xmap.cli import demo
+
+    demo.main(
+        arguments.output, num_scenes=arguments.scenes, epochs=arguments.epochs
+    )
