@@ -1,0 +1,8 @@
+"""Layers that use or produce evidence while a model trains."""
+
+from keras_xmap.layers.area_ratio_loss import AreaRatioLoss
+from keras_xmap.layers.guided_relu import GuidedReLU
+from keras_xmap.layers.mask_noise import MaskNoise
+from keras_xmap.layers.roi_attention import ROIAttention
+
+__all__ = ["AreaRatioLoss", "GuidedReLU", "MaskNoise", "ROIAttention"]

@@ -1,0 +1,69 @@
+"""What layers called on a pair of images and mask share."""
+
+from keras import ops
+
+
+def check_pair(input_shape, first, data_format, same_size=False):
+    """Returns the shape of the first of a pair `[first, mask]`, checked."""
+    pair = input_shape if isinstance(input_shape, (list, tuple)) else ()
+    if len(pair) != 2 or not all(isinstance(s, (list, tuple)) for s in pair):
+        raise ValueError(
+            f"The layer must be called on a list `[{first}, mask]`. "
+            f"Received: input_shape={input_shape}."
+        )
+    shape, mask_shape = tuple(pair[0]), tuple(pair[1])
+    channel_axis = -1 if data_format == "channels_last" else 1
+    if len(shape) != 4:
+        raise ValueError(
+            f"`{first}` must have a batch, two spatial and a channel axis. "
+            f"Received: {first}.shape={shape}."
+        )
+    if len(mask_shape) not in (3, 4):
+        raise ValueError(
+            "`mask` must be (batch, height, width), with or without one "
+            f"channel. Received: mask.shape={mask_shape}."
+        )
+    if len(mask_shape) == 4 and mask_shape[channel_axis] not in (1, None):
+        raise ValueError(
+            f"`mask` must have one channel under data_format={data_format!r}. "
+            f"Received: mask.shape={mask_shape}. Reduce the channels to one, "
+            "for example with `keras.ops.any`."
+        )
+    if not _may_be_equal(shape[:1], mask_shape[:1]):
+        raise ValueError(
+            f"`{first}` and `mask` must have the same batch size. Received: "
+            f"{first}.shape={shape}, mask.shape={mask_shape}."
+        )
+    if same_size and not _may_be_equal(
+        spatial(shape, data_format), spatial(mask_shape, data_format)
+    ):
+        raise ValueError(
+            f"`{first}` and `mask` must have the same height and width. "
+            f"Received: {first}.shape={shape}, mask.shape={mask_shape}. "
+            "Resize the mask with `keras_xmap.ops.resize`."
+        )
+    return shape
+
+
+def spatial(shape, data_format):
+    """Returns the spatial entries of the shape of an image or of a map."""
+    if len(shape) == 3:
+        return tuple(shape[1:])
+    if data_format == "channels_last":
+        return tuple(shape[1:-1])
+    return tuple(shape[2:])
+
+
+def with_channel(mask, data_format, dtype):
+    """Returns `mask` as floats with its channel axis."""
+    if len(mask.shape) == 3:
+        axis = -1 if data_format == "channels_last" else 1
+        mask = ops.expand_dims(mask, axis)
+    return ops.cast(mask, dtype)
+
+
+def _may_be_equal(one, other):
+    return all(
+        a == b or a is None or b is None
+        for a, b in zip(one, other, strict=True)
+    )

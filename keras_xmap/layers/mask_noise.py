@@ -1,0 +1,125 @@
+import math
+
+import keras
+from keras import ops
+
+from keras_xmap._validation import check_non_negative
+from keras_xmap._validation import check_one_of
+from keras_xmap.layers._mask import check_pair
+from keras_xmap.layers._mask import with_channel
+
+
+@keras.saving.register_keras_serializable(package="keras_xmap")
+class MaskNoise(keras.layers.Layer):
+    """Adds fresh noise to images where a mask allows it, while training.
+
+    `noisy = images + mask * noise`
+
+    A model that must answer from the noisy image tells, through the mask
+    that a second model learns, which pixels it can do without. Every pixel
+    and channel draws its own noise at every step, of mean zero; nothing is
+    clipped. Outside training the images pass untouched.
+
+    The draw depends on `seed`, on the steps so far and on the images: under
+    `tf.distribute` all replicas hold one seed, and only their images tell
+    them apart. Replicas that hold equal images from the first step on draw
+    equal noise.
+
+    Args:
+        stddev: Float >= 0, the standard deviation of the noise, in the unit
+            of the images. Defaults to `1.0`.
+        distribution: `"normal"` or `"uniform"`; the uniform one reaches from
+            `-sqrt(3) * stddev` to `sqrt(3) * stddev`. Defaults to `"normal"`.
+        seed: Integer or `None`, makes the draws repeatable. Defaults to
+            `None`.
+        data_format: `"channels_last"`, `"channels_first"` or `None` for
+            `keras.config.image_data_format()`. Defaults to `None`.
+        **kwargs: Keyword arguments of `keras.layers.Layer`.
+
+    Input shape:
+        A list `[images, mask]`: images `(batch, height, width, channels)`,
+        mask `(batch, height, width)` or `(batch, height, width, 1)`; under
+        `"channels_first"` `(batch, channels, height, width)`, and the mask
+        `(batch, height, width)` or `(batch, 1, height, width)`. The mask may
+        be boolean, integer or float.
+
+    Output shape:
+        That of the images.
+
+    Raises:
+        ValueError: If an argument is out of range, or if images and mask do
+            not fit together.
+
+    References:
+        - Li & Shimada, "Discovery of Image Pixels highly Contributing to
+          CNN regression".
+
+    Example:
+
+    >>> images = np.zeros((1, 1, 2, 1))
+    >>> mask = np.array([[[True, False]]])
+    >>> layer = keras_xmap.layers.MaskNoise(seed=0, dtype="float32")
+    >>> noisy = layer([images, mask], training=True)
+    >>> [bool(pixel != 0) for pixel in keras.ops.reshape(noisy, (-1,))]
+    [True, False]
+    """
+
+    def __init__(
+        self,
+        stddev=1.0,
+        distribution="normal",
+        seed=None,
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.stddev = check_non_negative("stddev", stddev)
+        self.distribution = check_one_of(
+            "distribution", distribution, ("normal", "uniform")
+        )
+        self.data_format = check_one_of(
+            "data_format",
+            data_format or keras.config.image_data_format(),
+            ("channels_last", "channels_first"),
+        )
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs, training=False):
+        self.compute_output_shape([tuple(x.shape) for x in inputs])
+        images, mask = inputs
+        images = ops.cast(images, self.compute_dtype)
+        if not training:
+            return images
+        mask = with_channel(mask, self.data_format, self.compute_dtype)
+        self._advance_seed(images)
+        return images + mask * self._noise(ops.shape(images))
+
+    def _advance_seed(self, images):
+        # Whole numbers, so that the sum has one value in every order.
+        pixels = ops.cast(images, "float32") * 2531.011
+        pixels = ops.cast(ops.mod(pixels, 4096.0), "int32")
+        state = self.seed_generator.state
+        fingerprint = ops.cast(ops.sum(pixels), state.dtype)
+        state.assign(state + ops.stack([0 * fingerprint, fingerprint]))
+
+    def _noise(self, shape):
+        options = {"dtype": self.compute_dtype, "seed": self.seed_generator}
+        if self.distribution == "normal":
+            return keras.random.normal(shape, stddev=self.stddev, **options)
+        reach = self.stddev * math.sqrt(3.0)
+        return keras.random.uniform(shape, -reach, reach, **options)
+
+    def compute_output_shape(self, input_shape):
+        return check_pair(
+            input_shape, "images", self.data_format, same_size=True
+        )
+
+    def get_config(self):
+        config = {
+            "stddev": self.stddev,
+            "distribution": self.distribution,
+            "seed": self.seed,
+            "data_format": self.data_format,
+        }
+        return {**super().get_config(), **config}

@@ -1,0 +1,141 @@
+import keras
+from keras import ops
+
+from keras_xmap._validation import check_one_of
+from keras_xmap._validation import check_positive_integer
+from keras_xmap.layers._mask import check_pair
+from keras_xmap.layers._mask import spatial
+from keras_xmap.layers._mask import with_channel
+from keras_xmap.ops import resize
+
+
+@keras.saving.register_keras_serializable(package="keras_xmap")
+class ROIAttention(keras.layers.Layer):
+    """Points a feature map at a region, and learns what that means.
+
+    The mask of a region is resized to the features, convolved to as many
+    channels as they have, and merged with them element by element:
+
+    `y = features * conv(mask)` or `y = features + conv(mask)`
+
+    The kernel starts at zero and the bias at one (multiply) or zero (add):
+    at first `y` equals the features exactly, so that the layer can be put
+    into a trained network, best after its first convolution, and the
+    network starts where it was. Give the mask as 0 and 1, not normalised as
+    the image is.
+
+    Weight decay would hold the attention near that start. Exempt it before
+    the optimizer is built, for all layers of this kind:
+    `optimizer.exclude_from_weight_decay(var_names=["roi_attention"])`.
+
+    Args:
+        merge: `"multiply"` or `"add"`. Defaults to `"multiply"`.
+        kernel_size: Integer >= 1, side of the square kernel. Defaults to `3`.
+        interpolation: `"bilinear"` or `"nearest"`, how the mask is resized;
+            see `ops.resize`. Defaults to `"bilinear"`.
+        data_format: `"channels_last"`, `"channels_first"` or `None` for
+            `keras.config.image_data_format()`. Defaults to `None`.
+        **kwargs: Keyword arguments of `keras.layers.Layer`.
+
+    Input shape:
+        A list `[features, mask]`: features `(batch, height, width,
+        channels)`, mask `(batch, rows, columns)` or `(batch, rows, columns,
+        1)` of its own size; under `"channels_first"` `(batch, channels,
+        height, width)`, and the mask `(batch, rows, columns)` or `(batch, 1,
+        rows, columns)`. The mask may be boolean, integer or float. Sizes may
+        be unknown until the call, the number of channels may not.
+
+    Output shape:
+        That of the features.
+
+    Raises:
+        ValueError: If an argument is unknown, or if features and mask do not
+            fit together.
+
+    References:
+        - [Eppel, 2018](https://arxiv.org/abs/1812.00291)
+
+    Example:
+
+    >>> features = np.arange(32.0).reshape((1, 4, 4, 2))
+    >>> mask = np.zeros((1, 8, 8), "bool")
+    >>> y = keras_xmap.layers.ROIAttention()([features, mask])
+    >>> bool(np.all(np.asarray(y) == features))
+    True
+    """
+
+    def __init__(
+        self,
+        merge="multiply",
+        kernel_size=3,
+        interpolation="bilinear",
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.merge = check_one_of("merge", merge, ("multiply", "add"))
+        self.kernel_size = check_positive_integer("kernel_size", kernel_size)
+        self.interpolation = check_one_of(
+            "interpolation", interpolation, ("bilinear", "nearest")
+        )
+        self.data_format = check_one_of(
+            "data_format",
+            data_format or keras.config.image_data_format(),
+            ("channels_last", "channels_first"),
+        )
+
+    def build(self, input_shape):
+        shape = self.compute_output_shape(input_shape)
+        channels = shape[-1 if self.data_format == "channels_last" else 1]
+        if channels is None:
+            raise ValueError(
+                "The number of channels of `features` must be known. "
+                f"Received: features.shape={shape}."
+            )
+        # The names are what an optimizer's `var_names` are matched with.
+        self.kernel = self.add_weight(
+            name="roi_attention_kernel",
+            shape=(self.kernel_size, self.kernel_size, 1, channels),
+            initializer="zeros",
+        )
+        self.bias = self.add_weight(
+            name="roi_attention_bias",
+            shape=(channels,),
+            initializer="ones" if self.merge == "multiply" else "zeros",
+        )
+
+    def call(self, inputs):
+        self.compute_output_shape([tuple(x.shape) for x in inputs])
+        features, mask = inputs
+        features = ops.cast(features, self.compute_dtype)
+        attention = self._attention(mask, ops.shape(features))
+        if self.merge == "multiply":
+            return features * attention
+        return features + attention
+
+    def _attention(self, mask, shape):
+        mask = with_channel(mask, self.data_format, self.compute_dtype)
+        size = spatial(shape, self.data_format)
+        mask = resize(mask, size, self.interpolation, self.data_format)
+        # CPUs convolve with the channels last only.
+        if self.data_format == "channels_first":
+            mask = ops.moveaxis(mask, 1, -1)
+        attention = ops.conv(
+            mask, self.kernel, padding="same", data_format="channels_last"
+        )
+        attention = attention + self.bias
+        if self.data_format == "channels_first":
+            attention = ops.moveaxis(attention, -1, 1)
+        return attention
+
+    def compute_output_shape(self, input_shape):
+        return check_pair(input_shape, "features", self.data_format)
+
+    def get_config(self):
+        config = {
+            "merge": self.merge,
+            "kernel_size": self.kernel_size,
+            "interpolation": self.interpolation,
+            "data_format": self.data_format,
+        }
+        return {**super().get_config(), **config}

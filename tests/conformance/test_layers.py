@@ -1,0 +1,322 @@
+"""What holds for every public layer and loss, one row each."""
+
+import dataclasses
+import inspect
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_xmap
+from keras_xmap import layers
+from keras_xmap import losses
+
+
+@dataclasses.dataclass
+class Case:
+    """A row: how to make the object, and the shapes of what it takes.
+
+    `shapes` are those of one image each, channels last, an image before its
+    mask. The first input of a layer comes out of a trainable convolution of
+    size 1, `activation` being the range it needs. `exact` are arguments that
+    take randomness out, for comparisons.
+    """
+
+    make: type
+    kwargs: dict
+    shapes: tuple
+    has_data_format: bool = False
+    activation: str = "linear"
+    exact: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_loss(self):
+        return issubclass(self.make, keras.losses.Loss)
+
+    def new(self, **kwargs):
+        kwargs = {**self.kwargs, **self.exact, **kwargs}
+        if self.has_data_format:
+            kwargs.setdefault("data_format", "channels_last")
+        return self.make(**kwargs)
+
+
+PAIR = ((8, 6, 3), (8, 6))
+CASES = {
+    "ROIAttention": Case(
+        layers.ROIAttention,
+        {"merge": "add", "kernel_size": 1, "interpolation": "nearest"},
+        PAIR,
+        True,
+    ),
+    "MaskNoise": Case(
+        layers.MaskNoise, {"seed": 1}, PAIR, True, exact={"stddev": 0.0}
+    ),
+    "AreaRatioLoss": Case(
+        layers.AreaRatioLoss,
+        {"area_ratio": 0.9, "weight": 2.0},
+        ((8, 6, 1),),
+        activation="sigmoid",
+    ),
+    "GuidedReLU": Case(layers.GuidedReLU, {"max_value": 2.0}, ((8, 6, 3),)),
+    "AreaRatio": Case(
+        losses.AreaRatio,
+        {"area_ratio": 0.9},
+        ((8, 6, 1),),
+        activation="sigmoid",
+    ),
+}
+LAYERS = [name for name, case in CASES.items() if not case.is_loss]
+
+every_row = pytest.mark.parametrize("name", CASES)
+every_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+def data(case, batch=4, size=None):
+    """Images in [0, 1] and masks of 0 and 1, as a list of float arrays."""
+    rng = np.random.default_rng(0)
+    arrays = []
+    for shape in case.shapes:
+        if size is not None:
+            shape = (*size, *shape[2:])
+        array = rng.uniform(size=(batch, *shape))
+        if arrays:
+            array = array > 0.5
+        arrays.append(array.astype("float32"))
+    return arrays
+
+
+def make_model(case, sizes_known=True, jit_compile=False, **kwargs):
+    """Input -> 1x1 convolution -> the layer, or the loss on that output."""
+    shapes = [
+        shape if sizes_known else (None, None, *shape[2:])
+        for shape in case.shapes
+    ]
+    inputs = [keras.Input(shape) for shape in shapes]
+    channels = case.shapes[0][-1]
+    first = keras.layers.Conv2D(
+        channels, 1, activation=case.activation, kernel_initializer="ones"
+    )(inputs[0])
+    given = [first, *inputs[1:]]
+    if case.is_loss:
+        outputs, loss = first, case.new(**kwargs)
+    else:
+        outputs = case.new(**kwargs)(given if len(given) > 1 else first)
+        loss = "mse"
+    model = keras.Model(inputs, outputs)
+    model.compile(keras.optimizers.SGD(0.5), loss=loss, jit_compile=jit_compile)
+    return model
+
+
+def labels(case, x):
+    return np.full(x[0].shape, 0.25, "float32")
+
+
+def fit(model, case, x):
+    history = model.fit(
+        x, labels(case, x), batch_size=4, epochs=1, verbose=0, shuffle=False
+    )
+    return history.history["loss"][0], model.get_weights()
+
+
+def test_every_public_name_has_a_row():
+    public = {
+        name
+        for name in losses.__all__
+        if isinstance(getattr(losses, name), type)
+    }
+    assert set(CASES) == set(layers.__all__) | public
+    for name, case in CASES.items():
+        assert case.make.__name__ == name
+
+
+READ_IN_NEW_PROCESS = """
+import sys
+import keras, numpy as np
+import keras_xmap.layers, keras_xmap.losses
+for folder in sys.argv[1:]:
+    model = keras.models.load_model(folder + "/model.keras")
+    given = np.load(folder + "/given.npz")
+    x = [given[f"x{i}"] for i in range(len(model.inputs))]
+    np.savez(
+        folder + "/read.npz",
+        outputs=model.predict(x, verbose=0),
+        loss=model.evaluate(x, given["y"], verbose=0),
+    )
+"""
+
+
+def test_every_row_is_the_same_in_a_new_process(tmp_path):
+    expected = {}
+    for name, case in CASES.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        model, x = make_model(case), data(case)
+        fit(model, case, x)
+        y = labels(case, x)
+        expected[name] = (
+            model.predict(x, verbose=0),
+            model.evaluate(x, y, verbose=0),
+        )
+        model.save(folder / "model.keras")
+        arrays = {f"x{i}": array for i, array in enumerate(x)}
+        np.savez(folder / "given.npz", y=y, **arrays)
+    root = str(pathlib.Path(keras_xmap.__file__).parents[1])
+    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    folders = [str(tmp_path / name) for name in CASES]
+    subprocess.run(
+        [sys.executable, "-c", READ_IN_NEW_PROCESS, *folders],
+        check=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": path,
+            "KERAS_BACKEND": keras.backend.backend(),
+        },
+    )
+    for name, (outputs, loss) in expected.items():
+        read = np.load(tmp_path / name / "read.npz")
+        np.testing.assert_allclose(read["outputs"], outputs, atol=1e-6)
+        np.testing.assert_allclose(read["loss"], loss, rtol=1e-5)
+
+
+@every_row
+def test_the_config_makes_an_equal_object(name):
+    case = CASES[name]
+    config = case.new(name="some_name").get_config()
+    for key, value in {**case.kwargs, **case.exact}.items():
+        assert config[key] == value
+    arguments = inspect.signature(case.make).parameters
+    assert set(arguments) - {"kwargs", "dtype"} <= set(config)
+    assert case.make.from_config(config).get_config() == config
+    assert keras.saving.get_registered_name(case.make) == f"keras_xmap>{name}"
+
+
+@every_layer
+def test_building_leaves_the_config_as_it_was(name):
+    case = CASES[name]
+    layer = case.new()
+    before = layer.get_config()
+    x = data(case)
+    layer(x if len(x) > 1 else x[0])
+    after = layer.get_config()
+    assert {key: after[key] for key in before} == before
+
+
+@every_row
+def test_sizes_may_be_unknown(name):
+    case = CASES[name]
+    model, known = make_model(case, sizes_known=False), make_model(case)
+    for size in [(8, 6), (5, 9)]:
+        x = data(case, size=size)
+        outputs = model.predict(x, verbose=0)
+        assert outputs.shape[:3] == (4, *size)
+        if size == (8, 6):
+            model.set_weights(known.get_weights())
+            outputs = model.predict(x, verbose=0)
+            expected = known.predict(x, verbose=0)
+            np.testing.assert_allclose(outputs, expected, atol=1e-6)
+        assert np.isfinite(fit(model, case, x)[0])
+
+
+@every_row
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_computes_in_half_and_trains(name, policy):
+    case = CASES[name]
+    x = data(case)
+    full, _ = fit(make_model(case), case, x)
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = make_model(case)
+        loss, weights = fit(model, case, x)
+        if not case.is_loss:
+            layer = case.new()
+            half = [keras.ops.cast(a, layer.compute_dtype) for a in x]
+            y = layer(half if len(half) > 1 else half[0])
+            dtype = keras.backend.standardize_dtype(y.dtype)
+            assert dtype == layer.compute_dtype
+    finally:
+        keras.config.set_dtype_policy("float32")
+    np.testing.assert_allclose(loss, full, rtol=0.02)
+    assert all(w.dtype == np.float32 for w in weights)
+
+
+@every_row
+def test_images_do_not_see_each_other(name):
+    case = CASES[name]
+    model, x = make_model(case), data(case)
+    together = model.predict(x, verbose=0)
+    alone = [
+        model.predict([array[i : i + 1] for array in x], verbose=0)
+        for i in range(4)
+    ]
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-6)
+
+
+@every_row
+def test_one_step_of_fit_moves_the_weights(name):
+    # Arguments as a user gives them, with the randomness `exact` takes out.
+    case = dataclasses.replace(CASES[name], exact={})
+    model = make_model(case)
+    before = model.get_weights()
+    loss, after = fit(model, case, data(case))
+    assert np.isfinite(loss)
+    assert all((a != b).any() for a, b in zip(before, after, strict=True))
+
+
+@every_layer
+def test_the_computed_shape_is_the_actual_shape(name):
+    case = CASES[name]
+    x = data(case)
+    given = x if len(x) > 1 else x[0]
+    shapes = [a.shape for a in x] if len(x) > 1 else x[0].shape
+    actual = tuple(case.new()(given).shape)
+    assert tuple(case.new().compute_output_shape(shapes)) == actual
+    symbolic = [keras.Input(a.shape[1:]) for a in x]
+    y = case.new()(symbolic if len(x) > 1 else symbolic[0])
+    assert y.shape == (None, *actual[1:])
+
+
+@every_row
+def test_both_data_formats_give_the_same_values(name):
+    case = CASES[name]
+    last = data(case)
+    first = [np.moveaxis(a, -1, 1) if a.ndim == 4 else a for a in last]
+    if case.is_loss:
+        y = np.full((4, 1), 0.25, "float32")
+        values = [float(case.new()(y, x[0])) for x in (last, first)]
+        assert values[0] == pytest.approx(values[1], rel=1e-6)
+        return
+    kwargs = {"data_format": "channels_first"} if case.has_data_format else {}
+    expected = np.asarray(case.new()(last if len(last) > 1 else last[0]))
+    y = case.new(**kwargs)(first if len(first) > 1 else first[0])
+    y = np.asarray(y)
+    if y.ndim == 4:
+        y = np.moveaxis(y, 1, -1)
+    np.testing.assert_allclose(y, expected, atol=1e-6)
+
+
+@every_row
+def test_compiled_training_equals_plain_training(name):
+    case = CASES[name]
+    x = data(case)
+    plain = fit(make_model(case), case, x)
+    compiled = fit(make_model(case, jit_compile=True), case, x)
+    assert compiled[0] == pytest.approx(plain[0], rel=1e-5)
+    for a, b in zip(compiled[1], plain[1], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@every_row
+def test_two_replicas_train_as_one_device_does(name, strategy):
+    case = CASES[name]
+    x = data(case)
+    one = fit(make_model(case), case, x)
+    with strategy.scope():
+        model = make_model(case)
+    two = fit(model, case, x)
+    assert two[0] == pytest.approx(one[0], rel=1e-5)
+    for a, b in zip(two[1], one[1], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)

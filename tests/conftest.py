@@ -1,0 +1,53 @@
+"""What every test starts from: a backend, two CPU devices, a fixed seed."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras
+import pytest
+
+ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
+
+if ON_TENSORFLOW:
+    import tensorflow as tf
+
+    # Before anything touches a device; collectives block one thread each.
+    tf.config.threading.set_inter_op_parallelism_threads(4)
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 2,
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if "strategy" in getattr(item, "fixturenames", ()):
+            item.add_marker("tensorflow")
+    if ON_TENSORFLOW:
+        return
+    kept, left_out = [], []
+    for item in items:
+        needs_it = item.get_closest_marker("tensorflow")
+        (left_out if needs_it else kept).append(item)
+    # Counted in the summary line, unlike a skip that nobody reads.
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+
+
+@pytest.fixture(autouse=True)
+def fresh_keras():
+    keras.utils.set_random_seed(0)
+    yield
+    keras.utils.clear_session(free_memory=False)
+
+
+@pytest.fixture(scope="session")
+def strategy():
+    """The one strategy of the session: two replicas on one CPU."""
+    return tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"],
+        cross_device_ops=tf.distribute.HierarchicalCopyAllReduce(),
+    )
