@@ -63,7 +63,7 @@ def make_model():
         x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
         if block == 0:
             x = layers.ROIAttention(name="attention")([x, region])
-        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.BatchNormalization(momentum=0.9)(x)
         x = keras.layers.ReLU(name=f"features_{block}")(x)
         if block < 2:
             x = keras.layers.MaxPooling2D()(x)

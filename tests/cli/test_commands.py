@@ -1,0 +1,215 @@
+import io
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from PIL import Image
+
+from keras_xmap import cli
+from keras_xmap import explainers
+from keras_xmap import visualization
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A saved model, three pictures of different kinds, and we are there."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    model = classifier((12, 16, 3))
+    model.save("model.keras")
+    for name, shape in (("rgb", (24, 32, 3)), ("grey", (12, 16))):
+        pixels = generator.integers(0, 256, shape).astype("uint8")
+        Image.fromarray(pixels).save(f"{name}.png")
+    Image.fromarray(
+        generator.integers(0, 256, (12, 16, 4)).astype("uint8")
+    ).save("rgba.png")
+    return tmp_path
+
+
+def classifier(shape):
+    generator = np.random.default_rng(1)
+    model = keras.Sequential(
+        [
+            keras.Input(shape),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3, activation="relu", name="features"),
+            layers.Conv2D(4, 3, activation="relu", name="last"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.set_weights(
+        [generator.normal(size=w.shape) * 0.5 for w in model.get_weights()]
+    )
+    return model
+
+
+def read(path):
+    return np.asarray(Image.open(io.BytesIO(path.read_bytes())))
+
+
+def test_explain_writes_the_map_and_the_picture_of_every_image(folder, capsys):
+    status = cli.main(
+        ["explain", "model.keras", "rgb.png", "grey.png", "rgba.png"]
+        + ["--target", "1", "--output", "out"]
+    )
+    assert status == 0
+    assert sorted(p.name for p in (folder / "out").iterdir()) == [
+        f"{stem}.gradcam.{suffix}"
+        for stem in ("grey", "rgb", "rgba")
+        for suffix in ("npy", "png")
+    ]
+    # The map is what the explainer says of the image, as Keras loads it.
+    image = keras.utils.img_to_array(Image.open("grey.png").convert("RGB"))
+    model = keras.saving.load_model("model.keras")
+    expected = explainers.GradCAM(model).explain(image[None], 1)[0]
+    written = np.load("out/grey.gradcam.npy")
+    np.testing.assert_allclose(written, expected, rtol=1e-5)
+    picture = visualization.overlay(read(folder / "grey.png"), expected)
+    np.testing.assert_array_equal(
+        read(folder / "out/grey.gradcam.png"), picture
+    )
+    # Other sizes: the map has the model's, the picture the image's own.
+    assert np.load("out/rgb.gradcam.npy").shape == (12, 16)
+    assert read(folder / "out/rgb.gradcam.png").shape == (24, 32, 3)
+    printed = capsys.readouterr().out
+    assert "layer explained: last" in printed
+    assert "score explained: input of Softmax" in printed
+
+
+def test_without_a_target_the_top_class_is_named(folder, capsys):
+    cli.main(["explain", "model.keras", "grey.png", "--output", "out"])
+    image = keras.utils.img_to_array(Image.open("grey.png").convert("RGB"))
+    scores = keras.saving.load_model("model.keras")(image[None])[0].numpy()
+    assert (
+        f"class {scores.argmax()} (highest, output" in capsys.readouterr().out
+    )
+
+
+def test_every_method_can_be_asked_for_in_any_spelling(folder):
+    for method in ("cam", "Grad-CAM", "hires_cam", "saliency", "smoothgrad"):
+        status = cli.main(
+            ["explain", "model.keras", "grey.png", "--method", method]
+            + ["--output", method]
+        )
+        assert status == 0
+        assert len(list((folder / method).iterdir())) == 2
+
+
+def test_layer_and_range_reach_the_explainer(folder):
+    arguments = ["explain", "model.keras", "grey.png", "--target", "2"]
+    status = cli.main(
+        arguments
+        + ["--layer", "features", "--range", "-1", "1", "--output", "out"]
+    )
+    assert status == 0
+    image = keras.utils.img_to_array(Image.open("grey.png").convert("RGB"))
+    model = keras.saving.load_model("model.keras")
+    expected = explainers.GradCAM(model, "features").explain(
+        (image / 127.5 - 1)[None].astype("float32"), 2
+    )[0]
+    np.testing.assert_allclose(
+        np.load("out/grey.gradcam.npy"), expected, rtol=1e-4, atol=1e-7
+    )
+
+
+def test_models_of_grey_images_and_of_any_size_are_served(folder):
+    classifier((None, None, 1)).save("grey.keras")
+    status = cli.main(
+        ["explain", "grey.keras", "rgb.png", "grey.png", "--output", "out"]
+    )
+    assert status == 0
+    assert np.load("out/rgb.gradcam.npy").shape == (24, 32)
+    assert np.load("out/grey.gradcam.npy").shape == (12, 16)
+
+
+def test_files_are_overwritten_only_by_force(folder, capsys):
+    arguments = ["explain", "model.keras", "grey.png", "--output", "out"]
+    assert cli.main(arguments) == 0
+    (folder / "out/grey.gradcam.npy").write_bytes(b"mine")
+    (folder / "out/grey.gradcam.png").unlink()
+    assert cli.main(arguments) == 2
+    assert "already holds grey.gradcam.npy" in capsys.readouterr().err
+    assert (folder / "out/grey.gradcam.npy").read_bytes() == b"mine"
+    assert not (folder / "out/grey.gradcam.png").exists()
+    assert cli.main([*arguments, "--force"]) == 0
+    assert np.load("out/grey.gradcam.npy").shape == (12, 16)
+
+
+def test_models_with_python_code_are_loaded_only_if_asked(folder, capsys):
+    model = keras.Sequential(
+        [
+            keras.Input((12, 16, 3)),
+            layers.Lambda(lambda x: x / 255),
+            layers.Conv2D(4, 3),
+            layers.GlobalAveragePooling2D(),
+        ]
+    )
+    model.save("code.keras")
+    arguments = ["explain", "code.keras", "grey.png", "--output", "out"]
+    assert cli.main(arguments) == 2
+    assert "--unsafe" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+    assert cli.main([*arguments, "--unsafe"]) == 0
+
+
+MISTAKES = {
+    "no model": (["no.keras", "grey.png"], "There is no model no.keras"),
+    "no image": (["model.keras", "no.png"], "There is no image no.png"),
+    "not an image": (["model.keras", "model.keras"], "read as an image"),
+    "not a model": (["grey.png", "grey.png"], "grey.png cannot be loaded"),
+    "no method": (
+        ["model.keras", "grey.png", "--method", "magic"],
+        "Received: magic",
+    ),
+    "no layer": (
+        ["model.keras", "grey.png", "--layer", "x"],
+        "Received: target_layer='x'",
+    ),
+    "layer for saliency": (
+        ["model.keras", "grey.png", "--method", "saliency", "--layer", "last"],
+        "`--layer` is for class activation maps",
+    ),
+    "no class": (
+        ["model.keras", "grey.png", "--target", "9"],
+        "Received: (classes, target) [3] [9]",
+    ),
+    "one name twice": (
+        ["model.keras", "grey.png", "./grey.png"],
+        "Images must have different names",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_ends_in_one_line_and_writes_nothing(folder, case, capsys):
+    arguments, message = MISTAKES[case]
+    assert cli.main(["explain", *arguments, "--output", "out"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not (folder / "out").exists()
+
+
+def test_a_model_of_something_else_than_images_is_refused(folder, capsys):
+    keras.Sequential([keras.Input((4,)), layers.Dense(2)]).save("v.keras")
+    assert cli.main(["explain", "v.keras", "grey.png", "--output", "o"]) == 2
+    assert "input_shape=(None, 4)" in capsys.readouterr().err
+
+
+def test_methods_lists_every_explainer_with_its_first_line(capsys):
+    assert cli.main(["methods"]) == 0
+    printed = capsys.readouterr().out
+    for name in explainers.__all__:
+        first_line = getattr(explainers, name).__doc__.splitlines()[0]
+        assert f"{name.lower()}" in printed
+        assert first_line in printed
+
+
+def test_without_a_command_the_usage_is_shown(capsys):
+    with pytest.raises(SystemExit):
+        cli.main([])
+    assert "usage: keras-xmap" in capsys.readouterr().err

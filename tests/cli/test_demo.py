@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_xmap import cli
+from keras_xmap import explainers
+from keras_xmap.cli import demo
+
+pytestmark = pytest.mark.tensorflow
+
+
+def test_the_region_is_a_box_around_the_digit():
+    inputs, labels, masks = demo.pointed_scenes(6, "test", seed=0)
+    assert inputs["image"].shape == (6, 48, 48, 1)
+    for region, mask in zip(inputs["region"], masks, strict=True):
+        assert region[mask].all()
+        rows, columns = np.nonzero(region)
+        high, wide = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert region.sum() == high * wide
+        assert region.sum() < 3 * 48 * 48 / 4
+    assert ((labels >= 0) & (labels < 10)).all()
+
+
+def test_measures_tell_a_perfect_map_from_the_centre():
+    masks = np.zeros((2, 48, 48), "bool")
+    masks[:, 4:14, 4:12] = True
+    rows = demo.measure({"perfect": masks.astype("float32")}, masks)
+    assert rows["perfect"] == [1.0, 1.0, 1.0]
+    assert rows["(image centre)"] == [0.0, 0.0, 0.0]
+
+
+def test_the_photo_holds_both_digits():
+    inputs, labels, masks = demo.photo_with_digits()
+    assert inputs["image"].shape == (2, 96, 96, 1)
+    np.testing.assert_array_equal(inputs["image"][0], inputs["image"][1])
+    assert len(set(labels)) == 2
+    assert not (masks[0] & masks[1]).any()
+    assert all(
+        region[mask].all()
+        for region, mask in zip(inputs["region"], masks, strict=True)
+    )
+
+
+def test_the_demonstration_runs_and_leaves_pictures_and_maps(tmp_path, capsys):
+    output = tmp_path / "out"
+    status = cli.main(
+        ["demo", "--output", str(output), "--scenes", "64", "--epochs", "1"]
+    )
+    assert status == 0
+    printed = capsys.readouterr().out
+    assert "Right digit read" in printed
+    for name in explainers.__all__:
+        assert name in printed
+        maps = np.load(output / f"maps_{name}.npy")
+        assert maps.shape == (200, 48, 48)
+        assert np.isfinite(maps).all()
+    for name in ("demo.png", "photo.png"):
+        picture = np.asarray(Image.open(output / name))
+        assert picture.ndim == 3
+        assert picture.std() > 10
