@@ -13,6 +13,7 @@ from keras_xmap.engine.files import write_atomically
 from keras_xmap.engine.run import Runner
 from keras_xmap.engine.sampling import mean_of_samples
 from keras_xmap.engine.sampling import normal_noise
+from keras_xmap.engine.sampling import stack_of_samples
 from keras_xmap.engine.tape import Evaluation
 from keras_xmap.engine.tape import evaluate
 
@@ -25,5 +26,6 @@ __all__ = [
     "mean_of_samples",
     "normal_noise",
     "require",
+    "stack_of_samples",
     "write_atomically",
 ]

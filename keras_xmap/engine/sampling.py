@@ -43,3 +43,22 @@ def mean_of_samples(function, num_samples, like):
         parallel_iterations=1,
     )
     return keras.tree.map_structure(lambda x: x / num_samples, total)
+
+
+def stack_of_samples(function, num_samples):
+    """Returns `function(0)` to `function(num_samples - 1)`, stacked.
+
+    Args:
+        function: Takes the sample's number, a scalar int32 tensor; returns
+            one float tensor, small beside the batch. It is traced once.
+        num_samples: Integer >= 1, or scalar int32 tensor.
+
+    Returns:
+        Float32 tensor `(num_samples, ...)`.
+    """
+    return tf.map_fn(
+        lambda index: tf.cast(function(index), tf.float32),
+        tf.range(num_samples),
+        fn_output_signature=tf.float32,
+        parallel_iterations=1,
+    )

@@ -16,6 +16,8 @@ from keras_xmap.engine.relu_rule import relu_rule
 from keras_xmap.engine.score import find_logits
 from keras_xmap.engine.tap import record_calls
 
+# Far from both ends: on MobileNetV2 in mixed_float16, 1 to 4096 give the same
+# maps and 65536 overflows.
 _FLOAT16_SCALE = 256.0
 
 
