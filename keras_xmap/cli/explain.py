@@ -13,6 +13,7 @@ from keras_xmap import layers  # noqa: F401  # saved models may hold them
 from keras_xmap import losses  # noqa: F401
 from keras_xmap import visualization
 from keras_xmap.cli.output import OutputFolder
+from keras_xmap.explainers.activation import ActivationExplainer
 
 
 def methods():
@@ -96,7 +97,7 @@ def _load(path, safe):
 def _make_explainer(kind, model, layer):
     if layer is None:
         return kind(model)
-    if not issubclass(kind, explainers.base.ActivationExplainer):
+    if not issubclass(kind, ActivationExplainer):
         raise ValueError(
             f"`--layer` is for class activation maps. Received: --method "
             f"{kind.__name__.lower()}, which explains the input itself."

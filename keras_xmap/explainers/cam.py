@@ -1,8 +1,8 @@
 from keras import ops
 
 from keras_xmap import engine
-from keras_xmap.explainers.base import ActivationExplainer
-from keras_xmap.explainers.base import spatial_axes
+from keras_xmap.explainers.activation import ActivationExplainer
+from keras_xmap.explainers.activation import spatial_axes
 
 
 class CAM(ActivationExplainer):

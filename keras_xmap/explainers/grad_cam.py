@@ -1,7 +1,7 @@
 from keras import ops
 
-from keras_xmap.explainers.base import ActivationExplainer
-from keras_xmap.explainers.base import spatial_axes
+from keras_xmap.explainers.activation import ActivationExplainer
+from keras_xmap.explainers.activation import spatial_axes
 
 
 class GradCAM(ActivationExplainer):

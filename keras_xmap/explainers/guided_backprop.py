@@ -1,4 +1,4 @@
-from keras_xmap.explainers.base import GradientExplainer
+from keras_xmap.explainers.gradient import GradientExplainer
 
 
 class GuidedBackprop(GradientExplainer):

@@ -1,6 +1,6 @@
 from keras import ops
 
-from keras_xmap.explainers.base import ActivationExplainer
+from keras_xmap.explainers.activation import ActivationExplainer
 
 
 class HiResCAM(ActivationExplainer):

@@ -4,7 +4,7 @@ from keras import ops
 from keras_xmap import engine
 from keras_xmap._validation import check_non_negative
 from keras_xmap._validation import check_positive_integer
-from keras_xmap.explainers.base import GradientExplainer
+from keras_xmap.explainers.gradient import GradientExplainer
 
 
 class SmoothGrad(GradientExplainer):
