@@ -69,6 +69,10 @@ class Target(abc.ABC):
         """
         return parts
 
+    def is_single(self, parts):
+        """Returns whether `scores` has shape `(batch,)`: no axis of classes."""
+        return True
+
     def slice(self, start, stop):
         """Returns `parts` for the images from `start` to before `stop`."""
         return {
@@ -142,6 +146,9 @@ class Class(Target):
     @property
     def key(self):
         return (*super().key, None if self._array is None else "given")
+
+    def is_single(self, parts):
+        return not parts or len(parts["index"].shape) < 2
 
     def resolve(self, outputs, parts):
         if parts:
@@ -323,6 +330,12 @@ class _Sum(Target):
     @property
     def key(self):
         return (*super().key, *(target.key for target in self.targets))
+
+    def is_single(self, parts):
+        return all(
+            target.is_single(_own(parts, number))
+            for number, target in enumerate(self.targets)
+        )
 
     def resolve(self, outputs, parts):
         return {

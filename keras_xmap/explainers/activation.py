@@ -7,7 +7,6 @@ from keras import ops
 
 from keras_xmap.explainers.base import Explainer
 from keras_xmap.explainers.base import class_scores
-from keras_xmap.explainers.base import is_single
 from keras_xmap.explainers.base import join_classes
 from keras_xmap.ops import resize
 
@@ -68,7 +67,7 @@ class ActivationExplainer(Explainer):
                 resize(x[..., None], size, data_format="channels_last")[..., 0]
                 for x in maps
             ]
-        return join_classes(maps, is_single(target, parts))
+        return join_classes(maps, target.is_single(parts))
 
 
 def spatial_axes(x):

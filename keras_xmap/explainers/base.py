@@ -117,9 +117,11 @@ def class_scores(evaluation, target, parts):
     return [scores[:, k] for k in range(scores.shape[-1])]
 
 
-def is_single(target, parts):
-    return all(len(part.shape) != 2 for part in parts.values())
-
-
 def join_classes(maps, single):
+    """Joins the maps of the classes, behind the batch axis.
+
+    Args:
+        maps: List of one tensor `(batch, ...)` per class.
+        single: Boolean: the target is one class, which gets no axis.
+    """
     return maps[0] if single else ops.stack(maps, axis=1)

@@ -8,7 +8,6 @@ from keras import ops
 from keras_xmap._validation import check_one_of
 from keras_xmap.explainers.base import Explainer
 from keras_xmap.explainers.base import class_scores
-from keras_xmap.explainers.base import is_single
 from keras_xmap.explainers.base import join_classes
 
 CHANNEL_REDUCTIONS = ("max", "mean", "norm", "sum", None)
@@ -48,7 +47,7 @@ class GradientExplainer(Explainer):
             if of_input[0] is None
             else join_classes(
                 [self._reduce(x, data_format) for x in of_input],
-                is_single(target, parts),
+                target.is_single(parts),
             )
             for of_input in zip(*per_class, strict=True)
         ]
