@@ -166,6 +166,8 @@ class Class(Target):
             num_classes,
             index,
         )
+        # In range, so that the gather cannot fail before the check does.
+        index = ops.clip(index, 0, num_classes - 1)
         several = len(index.shape) == 2
         if len(index.shape) == 0:
             index = ops.broadcast_to(index, (ops.shape(output)[0],))
