@@ -14,6 +14,7 @@ from keras_xmap.engine.run import Runner
 from keras_xmap.engine.sampling import mean_of_samples
 from keras_xmap.engine.sampling import normal_noise
 from keras_xmap.engine.sampling import stack_of_samples
+from keras_xmap.engine.sampling import uniform_noise
 from keras_xmap.engine.tape import Evaluation
 from keras_xmap.engine.tape import evaluate
 
@@ -27,5 +28,6 @@ __all__ = [
     "normal_noise",
     "require",
     "stack_of_samples",
+    "uniform_noise",
     "write_atomically",
 ]

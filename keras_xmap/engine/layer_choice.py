@@ -3,7 +3,8 @@
 A layer is given as the object, by its name anywhere in the model, or by its
 path such as `"base/Conv_1"`; `":0"` behind a name means the first call of a
 layer that is called several times. Without a name, the last layer is chosen
-whose output is still laid out like the input and has more than one position.
+whose output is still laid out like the input and has more than one position;
+in a transformer, the one whose tokens the last attention layer looks at.
 """
 
 import logging
@@ -112,8 +113,40 @@ def last_spatial_call(evaluation, score):
             "convolutional layer; use Saliency or SmoothGrad, or name a "
             "`target_layer`."
         )
+    # Tokens of transformers: see `_last_attended_call`.
     logger.info("Explaining layer %r, chosen automatically.", chosen.path)
     return chosen
+
+
+def _last_attended_call(evaluation, score, after):
+    """Returns the call that made the tokens of the last attention layer.
+
+    Behind it, a head may take the class token alone, so that no later layer
+    has a gradient at the tokens of the image.
+
+    Returns `None` if no attention layer looks at what `after` puts out.
+    """
+    attended = None
+    for call in evaluation.calls:
+        if isinstance(call.layer, _ATTENTION_LAYERS) and call.inputs:
+            tokens = call.inputs[0]
+            if len(tokens.shape) == 3 and graph.depends_on(
+                tokens, after.outputs
+            ):
+                attended = call
+    if attended is None or not graph.depends_on(
+        score, keras.tree.flatten(attended.outputs)[0]
+    ):
+        return None
+    tokens = attended.inputs[0]
+    for call in evaluation.calls:
+        if call.outputs is tokens:
+            return call
+    raise ValueError(
+        "The tokens that the last attention layer "
+        f"{attended.path!r} looks at are not the output of a layer. Pass the "
+        "layer to look at as `target_layer`."
+    )
 
 
 def _spatial_tensors(evaluation, rank, score):

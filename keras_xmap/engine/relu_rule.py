@@ -11,10 +11,10 @@ operation, not on the layer: `activation="relu"`, `keras.layers.ReLU`,
 
 import contextlib
 import threading
-import warnings
 
 import tensorflow as tf
 
+from keras_xmap._warnings import warn_user
 from keras_xmap.engine import graph
 
 _local = threading.local()
@@ -128,10 +128,9 @@ def _relus_between(sources, target, rule):
             "that takes ordinary gradients, such as Saliency or SmoothGrad."
         )
     if others:
-        warnings.warn(
+        warn_user(
             f"The {rule} backward rule is defined for ReLU. These activations "
-            f"keep their ordinary gradient: {_names(others)}.",
-            stacklevel=2,
+            f"keep their ordinary gradient: {_names(others)}."
         )
     return relus
 

@@ -11,7 +11,17 @@ def normal_noise(shape, seed, index):
     run. `index` may be a tensor.
     """
     key = tf.stack([tf.cast(seed, tf.int32), tf.cast(index, tf.int32)])
-    return tf.random.stateless_normal(shape, key)
+    # Of one algorithm, which devices would otherwise choose for themselves.
+    return tf.random.stateless_normal(shape, key, alg="philox")
+
+
+def uniform_noise(shape, seed, index):
+    """Draws float32 numbers from 0 to below 1: number `index` of `seed`.
+
+    See `normal_noise`.
+    """
+    key = tf.stack([tf.cast(seed, tf.int32), tf.cast(index, tf.int32)])
+    return tf.random.stateless_uniform(shape, key, alg="philox")
 
 
 def mean_of_samples(function, num_samples, like):

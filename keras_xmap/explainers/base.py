@@ -35,7 +35,7 @@ class Explainer(abc.ABC):
         self.model = model
         self.score = check_one_of("score", score, ("logits", "output"))
         self.score_used = None
-        self._runner = engine.Runner(model, self._compute)
+        self._runner = engine.Runner(model, self._compute_float32)
 
     def __call__(self, inputs, target=None):
         """Explains one batch of tensors, wherever the caller stands.
@@ -95,6 +95,12 @@ class Explainer(abc.ABC):
     @abc.abstractmethod
     def _compute(self, inputs, target, parts):
         """Returns the maps of one batch. Runs while a step is traced."""
+
+    def _compute_float32(self, inputs, target, parts):
+        return keras.tree.map_structure(
+            lambda x: None if x is None else ops.cast(x, "float32"),
+            self._compute(inputs, target, parts),
+        )
 
     def _evaluate(self, inputs):
         evaluation = engine.evaluate(self.model, inputs, self.score)

@@ -1,0 +1,102 @@
+"""Where a step runs: on the host, or on the replicas of a strategy."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def placement(model):
+    """Returns where the steps of `model` run: `OnHost` or `OnReplicas`."""
+    strategy = getattr(model, "distribute_strategy", None)
+    strategy = strategy or tf.distribute.get_strategy()
+    if strategy.num_replicas_in_sync == 1:
+        return OnHost()
+    return OnReplicas(strategy)
+
+
+class OnHost:
+    """Runs a step where the caller is: on the host, or on one replica."""
+
+    def scope(self):
+        return tf.distribute.get_strategy().scope()
+
+    def place(self, flat):
+        return flat
+
+    def key(self, flat):
+        # Inside an eager `strategy.run`, a step belongs to its replica.
+        if tf.distribute.in_cross_replica_context():
+            return ("host", 0)
+        context = tf.distribute.get_replica_context()
+        return ("host", int(context.replica_id_in_sync_group))
+
+    def compile(self, function, flat):
+        signature = [
+            tf.TensorSpec((None, *x.shape[1:]) if x.shape.rank else (), x.dtype)
+            for x in flat
+        ]
+        step = tf.function(function, input_signature=signature, autograph=False)
+        return step.get_concrete_function()
+
+    def to_numpy(self, result, size):
+        return keras.tree.map_structure(
+            lambda x: None if x is None else x.numpy(), result
+        )
+
+
+class OnReplicas:
+    """Splits every batch over the replicas of a strategy, in order.
+
+    Each replica gets an equal share; the last image fills up what is missing
+    and its copies are dropped again. Every worker of a multi-worker strategy
+    explains the data it is given, on its own replicas.
+    """
+
+    def __init__(self, strategy):
+        self._strategy = strategy
+        ids = strategy.experimental_distribute_values_from_function(
+            lambda context: context.replica_id_in_sync_group
+        )
+        self._ids = list(strategy.experimental_local_results(ids))
+        self._share = 0  # images per replica: the most there were so far
+
+    def scope(self):
+        return self._strategy.scope()
+
+    def place(self, flat):
+        size = max(x.shape[0] for x in flat if x.shape.rank)
+        count = len(self._ids)
+        self._share = max(self._share, -(-size // count))
+        rows = np.minimum(np.arange(self._share * count), size - 1)
+        rows = np.split(rows, count)
+        return [self._split(x, rows) for x in flat]
+
+    def _split(self, tensor, rows):
+        def value(context):
+            if not tensor.shape.rank:
+                return tensor
+            local = self._ids.index(context.replica_id_in_sync_group)
+            return tf.gather(tensor, rows[local])
+
+        return self._strategy.experimental_distribute_values_from_function(
+            value
+        )
+
+    def key(self, flat):
+        return ("replicas", id(self._strategy), self._share)
+
+    def compile(self, function, flat):
+        def run(*flat):
+            return self._strategy.run(function, args=flat)
+
+        return tf.function(run, autograph=False)
+
+    def to_numpy(self, result, size):
+        def joined(value):
+            if value is None:
+                return None
+            local = self._strategy.experimental_local_results(value)
+            return np.concatenate([x.numpy() for x in local])[:size]
+
+        # A structure of per-replica values: keras.tree sees those as leaves.
+        return keras.tree.map_structure(joined, result)
