@@ -26,9 +26,19 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_xmap._validation import check_fraction
 from keras_xmap._validation import check_one_of
 
-__all__ = ["Class", "Component", "MaskedMean", "Target"]
+__all__ = [
+    "BoxScore",
+    "Class",
+    "Component",
+    "Difference",
+    "MaskedMean",
+    "Target",
+]
+
+_BOX_FORMATS = ("xyxy", "yxyx", "xywh", "center_xywh")
 
 
 class Target(abc.ABC):
@@ -50,7 +60,8 @@ class Target(abc.ABC):
     @property
     def key(self):
         """Hashable: two targets of one key differ in their parts only."""
-        return (type(self).__name__, self.output)
+        # The class itself: another one may bear its name.
+        return (type(self), self.output)
 
     @abc.abstractmethod
     def scores(self, outputs, parts):
@@ -102,14 +113,7 @@ class Target(abc.ABC):
                 "callable of the outputs. Received: a target without "
                 f"`output`. Outputs: {_describe(outputs)}."
             )
-        try:
-            return outputs[self.output]
-        except (KeyError, IndexError, TypeError):
-            raise ValueError(
-                "`output` must be the name or the number of an output. "
-                f"Received: output={self.output!r}. Outputs: "
-                f"{_describe(outputs)}."
-            ) from None
+        return _named_output(outputs, "output", self.output)
 
 
 class Class(Target):
@@ -157,17 +161,8 @@ class Class(Target):
 
     def scores(self, outputs, parts):
         output = self._class_scores(outputs)
-        index = ops.cast(self.resolve(outputs, parts)["index"], "int32")
-        num_classes = ops.shape(output)[-1]
-        engine.require(
-            ops.all((index >= 0) & (index < num_classes)),
-            "`target` must be a class of the model, from 0 to before the "
-            "number of classes. Received: (classes, target)",
-            num_classes,
-            index,
-        )
-        # In range, so that the gather cannot fail before the check does.
-        index = ops.clip(index, 0, num_classes - 1)
+        index = self.resolve(outputs, parts)["index"]
+        index = _checked_index(index, ops.shape(output)[-1])
         several = len(index.shape) == 2
         if len(index.shape) == 0:
             index = ops.broadcast_to(index, (ops.shape(output)[0],))
@@ -245,7 +240,9 @@ class MaskedMean(Target):
     def __init__(self, index, mask=None, output=None, axis=-1):
         super().__init__(output)
         self.index = int(_class_indices(index))
-        self.mask = None if mask is None else np.asarray(mask, "float32")
+        self.mask = mask
+        if mask is not None and not ops.is_tensor(mask):
+            self.mask = np.asarray(mask, "float32")
         self.axis = axis
 
     @property
@@ -284,6 +281,140 @@ class MaskedMean(Target):
         return ops.divide_no_nan(ops.sum(mask * scores, axis=axes), total)
 
 
+class BoxScore(Target):
+    """The score of a class for one object of a detector.
+
+    The mean over the predicted boxes that lie on the given one:
+
+    `S = sum_n w_n * score[n, index] / sum_n w_n`, where `w_n` is the overlap
+    `IoU(box, box_n)` if it reaches `iou_threshold`, else 0.
+
+    What is explained is the class score; the boxes only choose. The weights
+    are those of the image itself, also for the changed copies of it that some
+    methods look at, and pass no gradient. So a prediction must keep its
+    number: explain the outputs before non-maximum suppression, which also has
+    no gradient. Where no predicted box lies on the given one, the score is 0,
+    and so is the map.
+
+    Boxes are taken from what the explainer calls scores: where a sigmoid or
+    an exponential ends the branch of the boxes, explain with
+    `score="output"`.
+
+    Args:
+        box: Array `(4,)`, the same for all images, or `(batch, 4)`, in the
+            units of the predicted boxes (pixels or parts of the image).
+        index: Integer >= 0, or integer array `(batch,)`: the class. Defaults
+            to `0`.
+        boxes_output: Name or number of the output of boxes, of shape `(batch,
+            predictions, 4)`. Defaults to `"boxes"`.
+        scores_output: Name or number of the output of class scores, of shape
+            `(batch, predictions, classes)`, or `(batch, predictions)` for a
+            single class. Defaults to `"classes"`.
+        box_format: How boxes, given and predicted, are written: `"xyxy"` or
+            `"yxyx"` (two opposite corners, the lower coordinates first),
+            `"xywh"` (corner and size) or `"center_xywh"`. Defaults to
+            `"xyxy"`.
+        iou_threshold: Float > 0, below 1: the overlap from which on a
+            prediction counts. Defaults to `0.5`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or if the outputs do
+            not have these shapes.
+        TypeError: If `index` is not made of integers.
+
+    Example:
+
+    >>> outputs = {"boxes": np.array([[[0, 0, 4, 4], [4, 4, 8, 8.0]]]),
+    ...     "classes": np.array([[[0.1, 0.9], [0.6, 0.4]]])}
+    >>> target = keras_xmap.targets.BoxScore([0, 0, 4, 5], index=1)
+    >>> round(float(target.scores(outputs, target.parts)[0]), 6)
+    0.9
+    """
+
+    def __init__(
+        self,
+        box,
+        index=0,
+        boxes_output="boxes",
+        scores_output="classes",
+        box_format="xyxy",
+        iou_threshold=0.5,
+    ):
+        super().__init__()
+        self.index = index
+        self.boxes_output = boxes_output
+        self.scores_output = scores_output
+        self.box_format = check_one_of("box_format", box_format, _BOX_FORMATS)
+        self.iou_threshold = check_fraction("iou_threshold", iou_threshold)
+        self.box = _checked_box(box, box_format)
+        self._array = _class_indices(index)
+        if len(self._array.shape) > 1:
+            raise ValueError(
+                "`index` must be one class, or one per image. Received: index "
+                f"of shape {tuple(self._array.shape)}."
+            )
+
+    @property
+    def parts(self):
+        if len(self.box.shape) == 2:
+            return {"index": self._array, "box": self.box}
+        # One box for all images: numbers, which are not cut along with them.
+        sides = {f"box {side}": self.box[side] for side in range(4)}
+        return {"index": self._array, **sides}
+
+    @property
+    def key(self):
+        options = (self.box_format, self.iou_threshold)
+        outputs = (self.boxes_output, self.scores_output)
+        return (*super().key, *outputs, *options, len(self.box.shape))
+
+    def resolve(self, outputs, parts):
+        if "weights" in parts:
+            return parts
+        predicted = _named_output(outputs, "boxes_output", self.boxes_output)
+        if len(predicted.shape) != 3 or predicted.shape[-1] != 4:
+            raise ValueError(
+                "`boxes_output` must have shape (batch, predictions, 4). "
+                f"Received: boxes_output={self.boxes_output!r} of shape "
+                f"{tuple(predicted.shape)}."
+            )
+        box = parts.get("box")
+        if box is None:
+            box = ops.stack([parts[f"box {side}"] for side in range(4)])[None]
+        overlap = ops.stop_gradient(
+            _iou(
+                _corners(ops.cast(box, "float32")[:, None], self.box_format),
+                _corners(ops.cast(predicted, "float32"), self.box_format),
+            )
+        )
+        weights = ops.where(overlap >= self.iou_threshold, overlap, 0.0)
+        return {**parts, "weights": weights}
+
+    def scores(self, outputs, parts):
+        weights = self.resolve(outputs, parts)["weights"]
+        scores = _named_output(outputs, "scores_output", self.scores_output)
+        if len(scores.shape) == 2:
+            scores = ops.expand_dims(scores, -1)
+        sizes = weights.shape[1], scores.shape[1]
+        if len(scores.shape) != 3 or (
+            None not in sizes and sizes[0] != sizes[1]
+        ):
+            raise ValueError(
+                "`scores_output` must have shape (batch, predictions, "
+                "classes), with one entry per box. Received: scores_output="
+                f"{self.scores_output!r} of shape {tuple(scores.shape)} for "
+                f"{sizes[0]} boxes."
+            )
+        index = _checked_index(parts["index"], ops.shape(scores)[-1])
+        index = ops.reshape(index, (-1, 1, 1))
+        index = ops.broadcast_to(index, (*ops.shape(scores)[:2], 1))
+        scores = ops.take_along_axis(scores, index, axis=-1)[..., 0]
+        weights = ops.cast(weights, scores.dtype)
+        return ops.divide_no_nan(
+            ops.sum(weights * scores, axis=1), ops.sum(weights, axis=1)
+        )
+
+
 class _Callable(Target):
     """A function of the scores."""
 
@@ -314,7 +445,55 @@ class _Callable(Target):
         return scores
 
 
-class _Sum(Target):
+class _Combination(Target):
+    """Base of sums and differences of targets."""
+
+    @property
+    @abc.abstractmethod
+    def terms(self):
+        """List of pairs: a factor, and the `Target` it multiplies."""
+
+    @property
+    def parts(self):
+        return {
+            f"{number}.{name}": part
+            for number, (_, target) in enumerate(self.terms)
+            for name, part in target.parts.items()
+        }
+
+    @property
+    def key(self):
+        return (*super().key, *(target.key for _, target in self.terms))
+
+    def is_single(self, parts):
+        return all(
+            target.is_single(_own(parts, number))
+            for number, (_, target) in enumerate(self.terms)
+        )
+
+    def resolve(self, outputs, parts):
+        return {
+            f"{number}.{name}": part
+            for number, (_, target) in enumerate(self.terms)
+            for name, part in target.resolve(
+                outputs, _own(parts, number)
+            ).items()
+        }
+
+    def scores(self, outputs, parts):
+        scores = [
+            factor * target.scores(outputs, _own(parts, number))
+            for number, (factor, target) in enumerate(self.terms)
+        ]
+        rank = max(len(x.shape) for x in scores)
+        # One class beside several counts for each of them.
+        return sum(
+            x if len(x.shape) == rank else ops.expand_dims(x, -1)
+            for x in scores
+        )
+
+
+class _Sum(_Combination):
     """The sum of one target per output."""
 
     def __init__(self, targets):
@@ -322,37 +501,49 @@ class _Sum(Target):
         self.targets = targets
 
     @property
-    def parts(self):
-        return {
-            f"{number}.{name}": part
-            for number, target in enumerate(self.targets)
-            for name, part in target.parts.items()
-        }
+    def terms(self):
+        return [(1, target) for target in self.targets]
+
+
+class Difference(_Combination):
+    """Why `a` and not `b`: how much higher the one scores than the other.
+
+    `S = S_a - S_b`
+
+    Of two classes that end in one softmax, this is the logarithm of how many
+    times likelier the model holds `a` than `b`. Its map leaves out what speaks
+    for both alike.
+
+    Args:
+        a: What the score is raised by: a class, an array of classes `(batch,)`
+            or `(batch, classes)`, a callable, an object of this module, or
+            `None` for the class with the highest score.
+        b: What it is lowered by, likewise. One class beside several is
+            compared with each of them.
+        output: Name or number of the output that is meant, where `a` and `b`
+            do not say. Defaults to `None`: the model's only output.
+
+    Example:
+
+    >>> target = keras_xmap.targets.Difference(1, 2)
+    >>> scores = target.scores(np.array([[0.0, 5.0, 3.0]]), target.parts)
+    >>> np.asarray(scores).tolist()
+    [2.0]
+    """
+
+    def __init__(self, a, b, output=None):
+        super().__init__(output)
+        self.a = a
+        self.b = b
+        for target in (a, b):
+            _for_output(target, output)  # refuses what is no class at once
 
     @property
-    def key(self):
-        return (*super().key, *(target.key for target in self.targets))
-
-    def is_single(self, parts):
-        return all(
-            target.is_single(_own(parts, number))
-            for number, target in enumerate(self.targets)
-        )
-
-    def resolve(self, outputs, parts):
-        return {
-            f"{number}.{name}": part
-            for number, target in enumerate(self.targets)
-            for name, part in target.resolve(
-                outputs, _own(parts, number)
-            ).items()
-        }
-
-    def scores(self, outputs, parts):
-        return sum(
-            target.scores(outputs, _own(parts, number))
-            for number, target in enumerate(self.targets)
-        )
+    def terms(self):
+        return [
+            (1, _for_output(self.a, self.output)),
+            (-1, _for_output(self.b, self.output)),
+        ]
 
 
 def _own(parts, number):
@@ -370,7 +561,9 @@ def get(target):
         return target
     if isinstance(target, dict):
         return _Sum([_for_output(t, name) for name, t in target.items()])
-    if isinstance(target, (list, tuple)) and any(map(callable, target)):
+    if isinstance(target, (list, tuple)) and any(
+        callable(t) or isinstance(t, Target) for t in target
+    ):
         return _Sum([_for_output(t, i) for i, t in enumerate(target)])
     if callable(target):
         return _for_output(target, None)
@@ -390,6 +583,8 @@ def _for_output(target, output):
         return _MeanOfClass(_entries(target.indices), output)
     if kind == "BinaryScore" and hasattr(target, "target_values"):
         return _SignedUnit(_entries(target.target_values), output)
+    if kind == "InactiveScore":
+        return _Nothing(output)
     if not callable(target):
         return Class(target, output)
     return _Callable(target, output)
@@ -425,12 +620,22 @@ class _SignedUnit(Target):
         return (2 * parts["positive"] - 1) * output[:, 0]
 
 
+class _Nothing(Target):
+    """tf-keras-vis' InactiveScore: an output that does not count."""
+
+    def scores(self, outputs, parts):
+        output = self._select(outputs)
+        return ops.zeros((ops.shape(output)[0],), output.dtype)
+
+
 def _entries(values):
     return values[0] if len(values) == 1 else np.asarray(values)
 
 
 def _class_indices(index):
     array = np.asarray(index) if not ops.is_tensor(index) else index
+    if hasattr(array, "assign"):  # a variable: its value of now
+        array = ops.copy(array)
     if "int" not in str(array.dtype):
         raise TypeError(
             "A class must be given as an integer. Received: "
@@ -449,6 +654,72 @@ def _class_indices(index):
             )
         array = array.astype("int32")
     return array
+
+
+def _checked_index(index, num_classes):
+    """Returns classes as int32, and stops where one is out of range."""
+    index = ops.cast(index, "int32")
+    engine.require(
+        ops.all((index >= 0) & (index < num_classes)),
+        "`target` must be a class of the model, from 0 to before the number "
+        "of classes. Received: (classes, target)",
+        num_classes,
+        index,
+    )
+    # In range, so that a gather cannot fail before the check does.
+    return ops.clip(index, 0, num_classes - 1)
+
+
+def _checked_box(box, box_format):
+    if not ops.is_tensor(box):
+        box = np.asarray(box, "float32")
+    if tuple(box.shape[-1:]) != (4,) or len(box.shape) > 2:
+        raise ValueError(
+            "`box` must have shape (4,) or (batch, 4). Received: box of shape "
+            f"{tuple(box.shape)}."
+        )
+    if isinstance(box, np.ndarray):
+        low, high = _corners(box, box_format)
+        if not (np.isfinite(box).all() and (low < high).all()):
+            raise ValueError(
+                "`box` must have a width and a height above 0. Received: "
+                f"box={box.tolist()} in the format {box_format!r}."
+            )
+    return box
+
+
+def _corners(boxes, box_format):
+    """Returns the lower and the upper coordinates, `(..., 2)` each."""
+    first, second = boxes[..., :2], boxes[..., 2:]
+    if box_format == "xywh":
+        return first, first + second
+    if box_format == "center_xywh":
+        return first - second / 2, first + second / 2
+    return first, second
+
+
+def _iou(one, other):
+    """Returns intersection over union of boxes given by their corners."""
+    low = ops.maximum(one[0], other[0])
+    high = ops.minimum(one[1], other[1])
+    shared = ops.prod(ops.relu(high - low), axis=-1)
+    areas = [
+        ops.prod(ops.relu(high - low), axis=-1) for low, high in (one, other)
+    ]
+    return ops.divide_no_nan(shared, areas[0] + areas[1] - shared)
+
+
+def _named_output(outputs, argument, name):
+    if ops.is_tensor(outputs):
+        # Indexed, the only output would be cut along its batch.
+        outputs = [outputs]
+    try:
+        return outputs[name]
+    except (KeyError, IndexError, TypeError):
+        raise ValueError(
+            f"`{argument}` must be the name or the number of an output. "
+            f"Received: {argument}={name!r}. Outputs: {_describe(outputs)}."
+        ) from None
 
 
 def _describe(outputs):

@@ -39,7 +39,7 @@ LIBRARIES = {
     "tensorflow": "engine",
     "numpy": "visualization engine datasets targets metrics segmentation "
     "callbacks cli",
-    "skimage": "visualization datasets explainers segmentation cli",
+    "skimage": "visualization datasets explainers metrics segmentation cli",
     "PIL": "visualization datasets cli",
     "matplotlib": "visualization cli",
     "cv2": "segmentation",

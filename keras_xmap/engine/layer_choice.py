@@ -113,7 +113,7 @@ def last_spatial_call(evaluation, score):
             "convolutional layer; use Saliency or SmoothGrad, or name a "
             "`target_layer`."
         )
-    # Tokens of transformers: see `_last_attended_call`.
+    chosen = _last_attended_call(evaluation, score, chosen) or chosen
     logger.info("Explaining layer %r, chosen automatically.", chosen.path)
     return chosen
 

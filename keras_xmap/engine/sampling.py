@@ -21,7 +21,7 @@ def uniform_noise(shape, seed, index):
     See `normal_noise`.
     """
     key = tf.stack([tf.cast(seed, tf.int32), tf.cast(index, tf.int32)])
-    return tf.random.stateless_uniform(shape, key, alg="philox")
+    return tf.random.stateless_uniform(shape, key)
 
 
 def mean_of_samples(function, num_samples, like):

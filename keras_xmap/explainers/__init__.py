@@ -7,17 +7,39 @@ a Keras model: `explainer(images, target)` as `model(images)`, and
 
 import keras_xmap.engine  # noqa: F401  (first: it says what is missing)
 from keras_xmap.explainers.cam import CAM
+from keras_xmap.explainers.class_model import ClassModel
+from keras_xmap.explainers.deconv_net import DeconvNet
+from keras_xmap.explainers.eigen_cam import EigenCAM
 from keras_xmap.explainers.grad_cam import GradCAM
+from keras_xmap.explainers.grad_cam_plus_plus import GradCAMPlusPlus
+from keras_xmap.explainers.gradient_input import GradientInput
 from keras_xmap.explainers.guided_backprop import GuidedBackprop
+from keras_xmap.explainers.guided_grad_cam import GuidedGradCAM
 from keras_xmap.explainers.hires_cam import HiResCAM
+from keras_xmap.explainers.integrated_gradients import IntegratedGradients
+from keras_xmap.explainers.layer_cam import LayerCAM
+from keras_xmap.explainers.occlusion import Occlusion
+from keras_xmap.explainers.rise import RISE
 from keras_xmap.explainers.saliency import Saliency
+from keras_xmap.explainers.score_cam import ScoreCAM
 from keras_xmap.explainers.smooth_grad import SmoothGrad
 
 __all__ = [
     "CAM",
+    "RISE",
+    "ClassModel",
+    "DeconvNet",
+    "EigenCAM",
     "GradCAM",
+    "GradCAMPlusPlus",
+    "GradientInput",
     "GuidedBackprop",
+    "GuidedGradCAM",
     "HiResCAM",
+    "IntegratedGradients",
+    "LayerCAM",
+    "Occlusion",
     "Saliency",
+    "ScoreCAM",
     "SmoothGrad",
 ]

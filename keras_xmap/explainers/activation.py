@@ -2,12 +2,15 @@
 
 import abc
 
-import keras
 from keras import ops
 
+from keras_xmap._validation import check_one_of
 from keras_xmap.explainers.base import Explainer
 from keras_xmap.explainers.base import class_scores
 from keras_xmap.explainers.base import join_classes
+from keras_xmap.explainers.spatial_layer import SpatialLayer
+from keras_xmap.explainers.tokens import check_tokens
+from keras_xmap.ops import normalize
 from keras_xmap.ops import resize
 
 
@@ -16,24 +19,36 @@ class ActivationExplainer(Explainer):
 
     Args:
         model: See `Explainer`.
-        target_layer: `keras.layers.Layer`, its name, or its path such as
-            `"base/Conv_1"`; `":0"` behind a name means the first call of a
-            layer that is called several times. Defaults to `None`: the last
-            layer called whose output has more than one position and is not
-            itself the model's output.
-        resize: Boolean: whether maps are brought to the size of the input,
-            by linear interpolation. Defaults to `True`.
+        target_layer: See `GradCAM`.
+        resize: See `GradCAM`.
         score: See `Explainer`.
+        fusion: See `GradCAM`.
+        tokens: See `GradCAM`.
+        which: See `GradCAM`.
 
     Attributes:
         layers_used: List of paths of the layers that were explained; `None`
             before the first explanation.
     """
 
-    def __init__(self, model, target_layer=None, resize=True, score="logits"):
+    def __init__(
+        self,
+        model,
+        target_layer=None,
+        resize=True,
+        score="logits",
+        fusion="mean",
+        tokens="auto",
+        which=None,
+    ):
         super().__init__(model, score)
+        if isinstance(target_layer, (list, tuple)):
+            _check_several(target_layer, resize)
         self.target_layer = target_layer
         self.resize = resize
+        self.fusion = check_one_of("fusion", fusion, ("mean", "max"))
+        self.tokens = check_tokens(tokens)
+        self.which = which
         self.layers_used = None
 
     @abc.abstractmethod
@@ -45,29 +60,53 @@ class ActivationExplainer(Explainer):
             gradients: Derivatives of the scores by `activations`.
         """
 
-    def check_model(self, evaluation, layer_call, score):
+    def maps(self, evaluation, layer, scores, target, parts):
+        """Returns a list of one map per class, at the size of the layer.
+
+        Methods that need no gradients override this, so that no backward
+        pass is made.
+
+        Args:
+            evaluation: `engine.Evaluation` of the batch.
+            layer: The `SpatialLayer` to look at.
+            scores: List of one tensor `(batch,)` per class.
+            target: The `Target` that chose them, with
+            parts: its parts.
+        """
+        activations = layer.arrange(layer.outputs)
+        maps = []
+        for score in scores:
+            (gradients,) = evaluation.gradients(score, [layer.outputs])
+            layer.check_reached(gradients)
+            maps.append(self.map(activations, layer.arrange(gradients)))
+        return maps
+
+    def check_model(self, evaluation, layer, score):
         """Raises if the method is not defined for this model."""
 
     def _compute(self, inputs, target, parts):
         evaluation = self._evaluate(inputs)
         scores = class_scores(evaluation, target, parts)
-        call = evaluation.layer_call(self.target_layer, scores[0])
-        self.layers_used = [call.path]
-        _check_spatial(call, self.target_layer)
-        self.check_model(evaluation, call, scores[0])
-        activations = _channels_last(call.outputs, call.data_format)
-        maps = []
-        for score in scores:
-            (gradients,) = evaluation.gradients(score, [call.outputs])
-            gradients = _channels_last(gradients, call.data_format)
-            maps.append(self.map(activations, gradients))
-        if self.resize:
-            size = _input_size(evaluation, call)
-            maps = [
-                resize(x[..., None], size, data_format="channels_last")[..., 0]
-                for x in maps
-            ]
+        several = isinstance(self.target_layer, (list, tuple))
+        names = self.target_layer if several else [self.target_layer]
+        calls = [evaluation.layer_call(name, scores[0]) for name in names]
+        self.layers_used = [call.path for call in calls]
+        of_layers = []
+        for call in calls:
+            layer = SpatialLayer(evaluation, call, self.tokens, self.which)
+            self.check_model(evaluation, layer, scores[0])
+            maps = self.maps(evaluation, layer, scores, target, parts)
+            if self.resize:
+                maps = [resize(x[..., None], layer.size)[..., 0] for x in maps]
+            of_layers.append(maps)
+        if several:
+            maps = [self._fuse(x) for x in zip(*of_layers, strict=True)]
         return join_classes(maps, target.is_single(parts))
+
+    def _fuse(self, maps):
+        maps = ops.stack([normalize(x, "max") for x in maps])
+        fuse = ops.mean if self.fusion == "mean" else ops.max
+        return fuse(maps, axis=0)
 
 
 def spatial_axes(x):
@@ -75,37 +114,15 @@ def spatial_axes(x):
     return tuple(range(1, len(x.shape) - 1))
 
 
-def _channels_last(x, data_format):
-    x = ops.cast(x, "float32")
-    if data_format == "channels_last":
-        return x
-    return ops.moveaxis(x, 1, -1)
-
-
-def _check_spatial(call, target_layer):
-    if len(call.outputs.shape) < 3:
+def _check_several(target_layer, resize):
+    if not target_layer:
         raise ValueError(
-            "`target_layer` must be a spatial layer. Expected: an output of "
-            "shape (batch, height, width, channels), or of another number of "
-            f"positions. Received: target_layer={call.path!r} with shape "
-            f"{tuple(call.outputs.shape)}. Name the last convolution."
+            "`target_layer` must name at least one layer. Received: "
+            f"target_layer={target_layer!r}. `None` means the last one."
         )
-
-
-def _input_size(evaluation, call):
-    """Returns the size of the input that the layer's positions stand for."""
-    rank = len(call.outputs.shape)
-    sizes = [
-        ops.shape(x)[1:-1]
-        if evaluation.input_data_format == "channels_last"
-        else ops.shape(x)[2:]
-        for x in keras.tree.flatten(evaluation.inputs)
-        if len(x.shape) == rank and evaluation.is_made_from(call.outputs, x)
-    ]
-    if not sizes or any(size != sizes[0] for size in sizes):
+    if not resize:
         raise ValueError(
-            "It is not clear to which size the map should be brought. "
-            f"Expected: inputs of one size that layer {call.path!r} is "
-            f"computed from. Received: sizes {sizes}. Pass `resize=False`."
+            "Maps of several layers are brought to the size of the input. "
+            f"Received: resize={resize!r} with {len(target_layer)} layers. "
+            "Explain them one by one for maps of their own sizes."
         )
-    return sizes[0]

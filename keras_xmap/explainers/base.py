@@ -97,6 +97,10 @@ class Explainer(abc.ABC):
         """Returns the maps of one batch. Runs while a step is traced."""
 
     def _compute_float32(self, inputs, target, parts):
+        # Half precision would lose small gradients on their last step.
+        inputs = keras.tree.map_structure(
+            lambda x: ops.cast(x, "float32") if _is_half(x) else x, inputs
+        )
         return keras.tree.map_structure(
             lambda x: None if x is None else ops.cast(x, "float32"),
             self._compute(inputs, target, parts),
@@ -108,19 +112,41 @@ class Explainer(abc.ABC):
         return evaluation
 
 
+def _is_half(x):
+    return keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16")
+
+
 def class_scores(evaluation, target, parts):
     """Returns a list with one score tensor of shape `(batch,)` per class."""
     scores = target.scores(evaluation.scores, parts)
     evaluation.check_depends(scores)
+    _check_scores(scores, evaluation, target, parts)
     if len(scores.shape) == 1:
         return [scores]
-    if scores.shape[-1] is None:
+    return [scores[:, k] for k in range(scores.shape[-1])]
+
+
+def _check_scores(scores, evaluation, target, parts):
+    shape = tuple(scores.shape)
+    if len(shape) != (1 if target.is_single(parts) else 2):
+        raise ValueError(
+            "A target must return shape (batch,), or (batch, classes) where "
+            f"its `is_single` is false. Received: shape {shape} from {target}."
+        )
+    if shape[-1] is None and len(shape) == 2:
         raise ValueError(
             "The number of classes in `target` must be known. Received: a "
-            f"target of shape {tuple(scores.shape)} inside a tf.function. Set "
-            "its shape by `target.set_shape((None, classes))`."
+            f"target of shape {shape} inside a tf.function. Set its shape by "
+            "`target.set_shape((None, classes))`."
         )
-    return [scores[:, k] for k in range(scores.shape[-1])]
+    # Else the maps of the images left out would be 0 without a word.
+    num_images = ops.shape(keras.tree.flatten(evaluation.inputs)[0])[0]
+    engine.require(
+        ops.equal(ops.shape(scores)[0], num_images),
+        "A target must return one score per image. Received: (scores, images)",
+        ops.shape(scores)[0],
+        num_images,
+    )
 
 
 def join_classes(maps, single):

@@ -21,8 +21,8 @@ class CAM(ActivationExplainer):
         model: See `GradCAM`; between the layer and the score there may be
             global average pooling and linear layers only.
         target_layer: See `GradCAM`.
-        resize: See `GradCAM`.
-        score: See `GradCAM`.
+        **options: `resize`, `score`, `fusion`, `tokens` and `which`, see
+            `GradCAM`.
 
     Raises:
         ValueError: On explaining, if the model has no such head.
@@ -31,13 +31,13 @@ class CAM(ActivationExplainer):
         - [Zhou et al., 2015](https://arxiv.org/abs/1512.04150)
     """
 
-    def check_model(self, evaluation, layer_call, score):
-        obstacles = evaluation.nonlinear_operations(layer_call.outputs, score)
+    def check_model(self, evaluation, layer, score):
+        obstacles = evaluation.nonlinear_operations(layer.outputs, score)
         if obstacles:
             raise ValueError(
                 "CAM needs a model that ends in global average pooling and "
                 "one linear layer. Received: between layer "
-                f"{layer_call.path!r} and the score stands "
+                f"{layer.path!r} and the score stands "
                 f"{', '.join(obstacles)}. Use GradCAM, or name the last layer "
                 "before the pooling as `target_layer`."
             )

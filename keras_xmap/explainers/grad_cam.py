@@ -20,14 +20,29 @@ class GradCAM(ActivationExplainer):
             never changed.
         target_layer: `keras.layers.Layer`, its name, or its path such as
             `"base/Conv_1"`; `":0"` behind a name means the first call of a
-            layer that is called several times. Defaults to `None`: the last
-            layer called whose output has more than one position and is not
-            itself the model's output.
+            layer that is called several times. A list of them fuses their
+            maps. Defaults to `None`: the last layer called whose output has
+            the positions of the input, more than one of them, and is not
+            itself the model's output; in a transformer the one whose tokens
+            the last attention layer looks at.
         resize: Boolean: whether maps are brought to the size of the input,
             by linear interpolation. Defaults to `True`.
         score: `"logits"` explains the score before the softmax or sigmoid
             that ends the model; `"output"` the output as it is. Defaults to
             `"logits"`.
+        fusion: `"mean"` or `"max"`: how the maps of several layers, each
+            divided by its maximum, become one. Defaults to `"mean"`.
+        tokens: How the tokens `(batch, tokens, channels)` of a layer lie in
+            the image: a grid `(rows, columns)`, behind which the rest are
+            prefix tokens; or `"auto"`: square patches behind as few prefix
+            tokens as possible. Defaults to `"auto"`.
+        which: Name or number of the input the map is for, in a model with
+            several. Defaults to `None`: the one that the layer is made from.
+
+    Raises:
+        ValueError: If several layers are not to be resized; on explaining,
+            if the layer does not exist, is not unique, has no positions or no
+            part in the target, or if its tokens make no grid.
 
     References:
         - [Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391)

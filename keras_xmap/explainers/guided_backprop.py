@@ -16,6 +16,7 @@ class GuidedBackprop(GradientExplainer):
             `Saliency`.
         channel_reduction: See `Saliency`; `None` gives the signed picture of
             the paper, in the shape of the input. Defaults to `"max"`.
+        layers: See `Saliency`.
         score: See `Saliency`.
 
     Raises:
@@ -38,5 +39,4 @@ class GuidedBackprop(GradientExplainer):
 
     def attributions(self, inputs, target, parts):
         evaluation = self._evaluate(inputs)
-        gradients = self._gradients(evaluation, target, parts, rule="guided")
-        return gradients, evaluation.input_data_format
+        return self._gradients(evaluation, target, parts, rule="guided")

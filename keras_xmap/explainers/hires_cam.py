@@ -17,8 +17,8 @@ class HiResCAM(ActivationExplainer):
     Args:
         model: See `GradCAM`.
         target_layer: See `GradCAM`.
-        resize: See `GradCAM`.
-        score: See `GradCAM`.
+        **options: `resize`, `score`, `fusion`, `tokens` and `which`, see
+            `GradCAM`.
 
     References:
         - [Draelos & Carin, 2020](https://arxiv.org/abs/2011.08891)

@@ -15,6 +15,11 @@ class Saliency(GradientExplainer):
             one number: `"max"` of, `"mean"` of, or Euclidean `"norm"` of the
             absolute values; `"sum"` of the signed values; `None` keeps the
             shape of the input. Defaults to `"max"`.
+        layers: List of `keras.layers.Layer`, names or paths, as for
+            `GradCAM`: the score is differentiated by their outputs, all from
+            one forward and one backward pass a class, and the result is a
+            list with one map per layer, at the layer's resolution. Defaults
+            to `None`: by the inputs.
         score: `"logits"` explains the score before the softmax or sigmoid
             that ends the model; `"output"` the output as it is. Defaults to
             `"logits"`.
@@ -35,5 +40,4 @@ class Saliency(GradientExplainer):
 
     def attributions(self, inputs, target, parts):
         evaluation = self._evaluate(inputs)
-        gradients = self._gradients(evaluation, target, parts)
-        return gradients, evaluation.input_data_format
+        return self._gradients(evaluation, target, parts)

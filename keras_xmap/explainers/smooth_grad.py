@@ -1,35 +1,64 @@
+import numbers
+
 import keras
 from keras import ops
 
 from keras_xmap import engine
 from keras_xmap._validation import check_non_negative
+from keras_xmap._validation import check_one_of
 from keras_xmap._validation import check_positive_integer
 from keras_xmap.explainers.gradient import GradientExplainer
+from keras_xmap.explainers.gradient import Gradients
+
+_MAX_SEED = 2**31 - 1
 
 
 class SmoothGrad(GradientExplainer):
     """The gradient, averaged over noisy copies of the image.
 
-    `A = (1 / n) * sum_i dS / dI(I + noise_i)`, then reduced over channels;
-    `noise_i` is normal with `noise_level` times the range of the image's
-    values as standard deviation.
+    `A = (1 / n) * sum_i g_i` with `g_i = dS / dI(I + noise_i)`, then reduced
+    over channels; `noise_i` is normal with `noise_level` times the range of
+    the image's values as standard deviation. `reduction="square"` is
+    SquareGrad, `A = (1 / n) * sum_i g_i ** 2`, and `reduction="variance"`
+    VarGrad, `A = (1 / n) * sum_i (g_i - mean(g)) ** 2`.
 
-    `num_samples` forward and backward passes, one batch in memory at a time.
-    All images see the same noise fields, so a map does not depend on the
-    batch, the order or the replica its image was explained in.
+    `num_samples` forward and backward passes, one batch in memory at a time;
+    VarGrad takes one more. All images see the same noise fields, so a map
+    does not depend on the batch, the order or the replica its image was
+    explained in. VarGrad and SquareGrad tell how much a pixel matters, never
+    in which direction, and VarGrad is zero where the model is linear.
 
     Args:
         model: See `Saliency`.
         num_samples: Integer >= 1: noisy copies per image. Defaults to `50`.
         noise_level: Float >= 0: standard deviation of the noise as a share
             of `max(I) - min(I)`, per image. Defaults to `0.15`.
-        seed: Integer: the noise; the same seed gives the same maps.
-            Defaults to `0`.
+        seed: Integer from 0 to 2147483647: the noise; the same seed gives
+            the same maps. Defaults to `0`.
+        reduction: How samples become one: `"mean"`, `"variance"` or
+            `"square"`. Defaults to `"mean"`.
         channel_reduction: See `Saliency`. Defaults to `"max"`.
+        layers: See `Saliency`; the noise is on the image also then.
         score: See `Saliency`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
 
     References:
         - [Smilkov et al., 2017](https://arxiv.org/abs/1706.03825)
+        - [Adebayo et al., 2018](https://arxiv.org/abs/1810.03307): VarGrad
+        - [Hooker et al., 2019](https://arxiv.org/abs/1806.10758): SquareGrad
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2, 2, 1)),
+    ...     keras.layers.Flatten(), keras.layers.Dense(1, use_bias=False)])
+    >>> model.set_weights([np.array([[1.0], [-2.0], [3.0], [0.0]])])
+    >>> square_grad = keras_xmap.explainers.SmoothGrad(
+    ...     model, num_samples=4, reduction="square")
+    >>> square_grad.explain(np.eye(2, dtype="float32")[None, ..., None], 0)
+    array([[[1., 4.],
+            [9., 0.]]], dtype=float32)
     """
 
     def __init__(
@@ -38,52 +67,85 @@ class SmoothGrad(GradientExplainer):
         num_samples=50,
         noise_level=0.15,
         seed=0,
+        reduction="mean",
         channel_reduction="max",
+        layers=None,
         score="logits",
     ):
-        super().__init__(model, channel_reduction, score)
+        super().__init__(model, channel_reduction, layers, score)
         self.num_samples = check_positive_integer("num_samples", num_samples)
         self.noise_level = check_non_negative("noise_level", noise_level)
-        self.seed = seed
+        self.seed = _check_seed(seed)
+        self.reduction = check_one_of(
+            "reduction", reduction, ("mean", "variance", "square")
+        )
 
     def attributions(self, inputs, target, parts):
         clean = self._evaluate(inputs)
-        parts = target.resolve(clean.scores, parts)
-        # No pass of its own: only the shapes, which cost nothing, are used.
-        scores = target.scores(clean.scores, parts)
-        num_classes = 1 if len(scores.shape) == 1 else scores.shape[-1]
-        flat = keras.tree.flatten(inputs)
-        floating = [x for x in flat if "float" in x.dtype.name]
 
-        def gradients(index):
-            noisy = [self._with_noise(x, index, i) for i, x in enumerate(flat)]
-            evaluation = self._evaluate(
-                keras.tree.pack_sequence_as(inputs, noisy)
+        def means(*measures):
+            return self._mean_over_copies(
+                clean,
+                target,
+                parts,
+                self.num_samples,
+                self._with_noise,
+                measures,
             )
-            return [
-                [x for x in of_class if x is not None]
-                for of_class in self._gradients(evaluation, target, parts)
-            ]
 
-        means = engine.mean_of_samples(
-            gradients, self.num_samples, like=[floating] * num_classes
+        def squares(gradients):
+            return _each(ops.square, gradients)
+
+        if self.reduction == "mean":
+            return means(lambda gradients, number: gradients)[0]
+        if self.reduction == "square":
+            return means(lambda gradients, number: squares(gradients))[0]
+        # Of the distances to the image's own gradient, whose variance is the
+        # same: where all gradients are nearly equal, nothing cancels.
+        at_image = self._gradients(clean, target, parts).per_class
+
+        def distance(gradients, number):
+            return _each(ops.subtract, gradients, at_image)
+
+        def square_distance(gradients, number):
+            return squares(distance(gradients, number))
+
+        mean, square = means(distance, square_distance)
+        variance = _each(
+            lambda s, m: ops.maximum(s - ops.square(m), 0.0),
+            square.per_class,
+            mean.per_class,
         )
-        return [
-            self._with_gaps(flat, of_class) for of_class in means
-        ], clean.input_data_format
+        return Gradients(mean.values, mean.data_formats, variance)
 
-    def _with_noise(self, x, index, number):
-        if "float" not in x.dtype.name:
-            return x
+    def _with_noise(self, images, number):
+        return [
+            x + self._noise(x, (self.seed + position) % 2**31, number)
+            for position, x in enumerate(images)
+        ]
+
+    def _noise(self, x, seed, number):
         axes = tuple(range(1, len(x.shape)))
         spread = ops.max(x, axis=axes, keepdims=True) - ops.min(
             x, axis=axes, keepdims=True
         )
-        noise = engine.normal_noise(
-            (1, *ops.shape(x)[1:]), self.seed + number, index
-        )
-        return x + self.noise_level * spread * ops.cast(noise, x.dtype)
+        noise = engine.normal_noise((1, *ops.shape(x)[1:]), seed, number)
+        return self.noise_level * spread * ops.cast(noise, x.dtype)
 
-    def _with_gaps(self, flat, gradients):
-        found = iter(gradients)
-        return [next(found) if "float" in x.dtype.name else None for x in flat]
+
+def _each(function, *nested):
+    """Applies `function` to each tensor of nested lists, side by side."""
+    return keras.tree.map_structure(function, *nested)
+
+
+def _check_seed(seed):
+    if (
+        not isinstance(seed, numbers.Integral)
+        or isinstance(seed, bool)
+        or not 0 <= seed <= _MAX_SEED
+    ):
+        raise ValueError(
+            f"`seed` must be an integer from 0 to {_MAX_SEED}. Received: "
+            f"seed={seed!r}."
+        )
+    return int(seed)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_xmap import engine
 from keras_xmap.explainers.tokens import to_grid
 from keras_xmap.explainers.tokens import token_grid
 
@@ -66,6 +67,24 @@ class SpatialLayer:
                 "Name the input by `which`, or pass `resize=False`."
             )
         return sizes[0]
+
+    def check_reached(self, gradients):
+        """Checks that more than the prefix tokens has a part in the score.
+
+        Args:
+            gradients: Derivatives of a score by `outputs`.
+        """
+        if self._grid is None or self._grid[0] == 0:
+            return
+        of_prefix = gradients[:, : self._grid[0]]
+        of_patches = gradients[:, self._grid[0] :]
+        engine.require(
+            ops.any(of_patches != 0) | ops.all(of_prefix == 0),
+            "The score depends on this layer by its class token alone, which "
+            f"has no place in the image. Received: target_layer={self.path!r}. "
+            "Name an earlier layer, such as the normalisation before the last "
+            "attention.",
+        )
 
     def arrange(self, x):
         """Returns a tensor of the layer as `(batch, *positions, channels)`.

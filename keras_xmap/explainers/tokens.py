@@ -7,6 +7,19 @@ from keras import ops
 MAX_PREFIX_TOKENS = 16
 
 
+def check_tokens(tokens):
+    """Returns `tokens`: `"auto"`, or a pair of positive integers."""
+    if tokens == "auto":
+        return tokens
+    pair = isinstance(tokens, (list, tuple)) and len(tokens) == 2
+    if not pair or any(not isinstance(n, int) or n < 1 for n in tokens):
+        raise ValueError(
+            "`tokens` must be 'auto' or a grid (rows, columns). Received: "
+            f"tokens={tokens!r}."
+        )
+    return tuple(tokens)
+
+
 def token_grid(num_tokens, size, tokens="auto"):
     """Returns `(num_prefix_tokens, rows, columns)`.
 

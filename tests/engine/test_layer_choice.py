@@ -121,13 +121,13 @@ def test_a_layer_that_has_no_part_in_the_target_is_refused():
         GradCAM(model, "unused").explain(X, lambda outputs: outputs[0][:, 0])
 
 
-def test_tokens_of_attention_are_not_taken_for_pixels():
+def test_heads_of_attention_are_not_taken_for_pixels():
     inputs = keras.Input((12, 12, 3))
     x = layers.Conv2D(4, 4, strides=4, name="patches")(inputs)
-    x = layers.Reshape((9, 4))(x)
+    x = layers.Reshape((9, 4), name="tokens")(x)
     x = layers.MultiHeadAttention(2, 2)(x, x)
     outputs = layers.Dense(2)(layers.GlobalAveragePooling1D()(x))
-    assert layers_used(keras.Model(inputs, outputs)) == ["patches"]
+    assert layers_used(keras.Model(inputs, outputs)) == ["tokens"]
 
 
 def test_dense_layers_on_maps_keep_the_positions():

@@ -1,0 +1,90 @@
+from keras import ops
+
+from keras_xmap.explainers.base import class_scores
+from keras_xmap.explainers.grad_cam import GradCAM
+from keras_xmap.explainers.gradient import GradientExplainer
+from keras_xmap.explainers.gradient import Gradients
+from keras_xmap.explainers.spatial_layer import SpatialLayer
+from keras_xmap.ops import resize
+
+
+class GuidedGradCAM(GradientExplainer):
+    """Guided backpropagation where Grad-CAM finds the class.
+
+    `A = guided(dS / dI) * resize(relu(sum_k mean_xy(dS / dA_k) * A_k))`
+
+    The fine picture of `GuidedBackprop`, which hardly tells classes apart,
+    times the coarse map of `GradCAM`, which does. One forward pass for both
+    and all classes, and two backward passes per class. The detail inside of
+    the coarse map is still that of guided backpropagation: it shows the
+    image's structure, whatever the network learned, so use `GradCAM` to tell
+    where the evidence is. An input whose positions the layer does not show,
+    such as a vector beside an image, has no map: `None`.
+
+    Args:
+        model: A model with at least one ReLU and a spatial layer; otherwise
+            see `Saliency`.
+        target_layer: The layer that Grad-CAM looks at, see `GradCAM`.
+        channel_reduction: See `Saliency`; `None` gives the signed picture of
+            the paper, in the shape of the input. Defaults to `"max"`.
+        score: See `Saliency`.
+
+    Attributes:
+        layers_used: List of the path of the layer that Grad-CAM looked at;
+            `None` before the first explanation.
+
+    Raises:
+        ValueError: On explaining, if no ReLU lies between input and target,
+            or if the model has no spatial layer.
+
+    References:
+        - [Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391)
+        - [Adebayo et al., 2018](https://arxiv.org/abs/1810.03292): what the
+          detail does not depend on
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((32, 32, 3)),
+    ...     keras.layers.Conv2D(4, 3, activation="relu"),
+    ...     keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)])
+    >>> explainer = keras_xmap.explainers.GuidedGradCAM(model)
+    >>> explainer.explain(np.ones((2, 32, 32, 3), "float32"), target=7).shape
+    (2, 32, 32)
+    """
+
+    def __init__(
+        self,
+        model,
+        target_layer=None,
+        channel_reduction="max",
+        score="logits",
+    ):
+        super().__init__(model, channel_reduction, score=score)
+        self.target_layer = target_layer
+        self._grad_cam = GradCAM(model, target_layer, score=score)
+
+    def attributions(self, inputs, target, parts):
+        evaluation = self._evaluate(inputs)
+        scores = class_scores(evaluation, target, parts)
+        call = evaluation.layer_call(self.target_layer, scores[0])
+        self.layers_used = [call.path]
+        layer = SpatialLayer(evaluation, call)
+        maps = self._grad_cam.maps(evaluation, layer, scores, target, parts)
+        guided = self._gradients(evaluation, target, parts, rule="guided")
+        per_class = []
+        for map, of_class in zip(maps, guided.per_class, strict=True):
+            map = resize(map[..., None], layer.size)[..., 0]
+            per_class.append(
+                [
+                    _weigh(x, map, evaluation.input_data_format)
+                    if any(value is shown for shown in layer.inputs)
+                    else None
+                    for x, value in zip(of_class, guided.values, strict=True)
+                ]
+            )
+        return Gradients(guided.values, guided.data_formats, per_class)
+
+
+def _weigh(gradients, map, data_format):
+    axis = -1 if data_format == "channels_last" else 1
+    return gradients * ops.expand_dims(map, axis)

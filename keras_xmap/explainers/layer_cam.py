@@ -1,0 +1,60 @@
+from keras import ops
+
+from keras_xmap._validation import check_positive
+from keras_xmap.explainers.activation import ActivationExplainer
+from keras_xmap.explainers.activation import spatial_axes
+from keras_xmap.ops import normalize
+
+
+class LayerCAM(ActivationExplainer):
+    """Where a layer sees something that raises the score, at every depth.
+
+    Every position is weighed by its own derivative, where that is positive:
+
+    `M = relu(sum_k relu(dS / dA_k) * A_k)`
+
+    One forward pass for all classes, and one backward pass per class, as for
+    `GradCAM`. The weights need no mean over positions, so that shallow layers
+    have sharp maps too. Do not use it to see what speaks against a class:
+    negative derivatives are left out, and the map is not complete
+    (`HiResCAM` is).
+
+    Args:
+        model: See `GradCAM`.
+        target_layer: See `GradCAM`.
+        gamma: `None`, or a float > 0: the map of each image becomes
+            `tanh(gamma * M / max(M))`, which lifts weak values. The paper
+            takes `2.0` for its shallow layers, before it fuses them with deep
+            ones. Defaults to `None`: `M` as it is.
+        **options: `resize`, `score`, `fusion`, `tokens` and `which`, see
+            `GradCAM`.
+
+    Raises:
+        ValueError: If `gamma` is not a positive number.
+
+    References:
+        - [Jiang et al., 2021](https://doi.org/10.1109/TIP.2021.3089943)
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((32, 32, 3)),
+    ...     keras.layers.Conv2D(4, 3, activation="relu", name="shallow"),
+    ...     keras.layers.Conv2D(4, 3, activation="relu"),
+    ...     keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)])
+    >>> layer_cam = keras_xmap.explainers.LayerCAM(model, "shallow", gamma=2.0)
+    >>> layer_cam.explain(np.ones((2, 32, 32, 3), "float32"), target=7).shape
+    (2, 32, 32)
+    """
+
+    def __init__(self, model, target_layer=None, gamma=None, **options):
+        super().__init__(model, target_layer, **options)
+        if gamma is not None:
+            gamma = check_positive("gamma", gamma, "None leaves maps unscaled.")
+        self.gamma = gamma
+
+    def map(self, activations, gradients):
+        maps = ops.relu(ops.sum(ops.relu(gradients) * activations, axis=-1))
+        if self.gamma is None:
+            return maps
+        axes = spatial_axes(activations)
+        return ops.tanh(self.gamma * normalize(maps, "max", axes))

@@ -1,0 +1,93 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_xmap.explainers import CAM
+from keras_xmap.explainers import GradCAM
+from keras_xmap.explainers import HiResCAM
+
+pytestmark = pytest.mark.tensorflow
+
+IMAGES = np.random.default_rng(0).normal(size=(2, 12, 12, 3)).astype("float32")
+LAYERS = ["first", "second"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(6, 3, activation="relu", name="first")(inputs)
+    x = layers.MaxPooling2D()(x)
+    x = layers.Conv2D(6, 3, activation="relu", name="second")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(3)(x))
+
+
+def divided_by_its_maximum(map):
+    peak = map.max(axis=(1, 2), keepdims=True)
+    return np.where(peak > 0, map / np.where(peak > 0, peak, 1), 0)
+
+
+@pytest.mark.parametrize("fusion", ["mean", "max"])
+def test_maps_of_several_layers_are_fused_after_division_by_their_maximum(
+    model, fusion
+):
+    alone = [GradCAM(model, name).explain(IMAGES, 1) for name in LAYERS]
+    alone = np.stack([divided_by_its_maximum(map) for map in alone])
+    expected = getattr(alone, fusion)(axis=0)
+    explainer = GradCAM(model, LAYERS, fusion=fusion)
+    actual = explainer.explain(IMAGES, 1)
+    assert np.abs(actual).max() > 0
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+    assert explainer.layers_used == LAYERS
+
+
+def test_several_classes_are_fused_each_by_itself(model):
+    explainer = HiResCAM(model, LAYERS)
+    both = explainer.explain(IMAGES, [[0, 2], [1, 2]])
+    np.testing.assert_allclose(
+        both[:, 1], explainer.explain(IMAGES, 2), atol=1e-5
+    )
+
+
+def test_a_method_that_is_not_defined_at_one_layer_refuses_both(model):
+    with pytest.raises(ValueError, match="between layer 'first'"):
+        CAM(model, LAYERS).explain(IMAGES, 1)
+
+
+def test_one_layer_in_a_list_is_divided_by_its_maximum_too(model):
+    alone = GradCAM(model, "second").explain(IMAGES, 1)
+    listed = GradCAM(model, ["second"]).explain(IMAGES, 1)
+    np.testing.assert_allclose(
+        listed, divided_by_its_maximum(alone), atol=1e-6
+    )
+
+
+def test_wrong_options_are_refused_when_made(model):
+    with pytest.raises(ValueError, match=r"Received: target_layer=\[\]"):
+        GradCAM(model, [])
+    with pytest.raises(ValueError, match="Received: resize=False with 2"):
+        GradCAM(model, LAYERS, resize=False)
+    with pytest.raises(ValueError, match="Received: fusion='sum'"):
+        GradCAM(model, LAYERS, fusion="sum")
+
+
+def test_which_names_the_input_of_another_size():
+    image, other = keras.Input((12, 12, 3)), keras.Input((24, 8, 3))
+    x = layers.Conv2D(4, 3, padding="same")(image)
+    y = layers.Conv2D(4, (2, 1), strides=(2, 1))(other)
+    y = layers.Resizing(12, 12)(y)
+    x = layers.Conv2D(4, 3, name="joint")(layers.Add()([x, y]))
+    outputs = layers.Dense(2)(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model({"image": image, "other": other}, outputs)
+    data = {
+        "image": IMAGES,
+        "other": np.ones((2, 24, 8, 3), "float32"),
+    }
+    with pytest.raises(ValueError, match="Name the input by `which`"):
+        HiResCAM(model).explain(data, 0)
+    maps = HiResCAM(model, which="other").explain(data, 0)
+    assert maps.shape == (2, 24, 8)
+    assert HiResCAM(model, which="image").explain(data, 0).shape == (2, 12, 12)
+    with pytest.raises(ValueError, match="Received: which='mask'"):
+        HiResCAM(model, which="mask").explain(data, 0)

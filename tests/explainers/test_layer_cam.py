@@ -1,0 +1,90 @@
+import keras
+import numpy as np
+import pytest
+from explainers.networks import GOLDEN
+from explainers.networks import activations_and_gradients
+from explainers.networks import assert_close
+from explainers.networks import golden
+from explainers.networks import images
+from explainers.networks import random_network
+from reference import half_pixel
+from reference import weighted_cam as reference
+
+from keras_xmap.explainers import HiResCAM
+from keras_xmap.explainers import LayerCAM
+
+pytestmark = pytest.mark.tensorflow
+
+HEADS = ("average", "flatten", "mlp")
+CLASSES = np.array([0, 3, 1])
+
+
+def test_the_golden_map():
+    maps = LayerCAM(golden()).explain(GOLDEN, 1)
+    np.testing.assert_array_equal(maps, [[[0.5, 1], [1.5, 2]]])
+
+
+def test_the_golden_map_scaled_by_a_tanh():
+    maps = LayerCAM(golden(), gamma=2.0).explain(GOLDEN, 1)
+    expected = np.tanh([[[0.5, 1.0], [1.5, 2.0]]])
+    np.testing.assert_allclose(maps, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [None, 0.5, 2.0])
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("size", [(20,), (9, 7), (7, 8, 9)])
+def test_random_networks_have_the_maps_of_the_reference(size, head, gamma):
+    model, x = random_network(size, head), images(*size, 3)
+    for layer in ("first", "last"):
+        expected = reference.layer_cam(
+            *activations_and_gradients(model, x, CLASSES, layer), gamma
+        )
+        explainer = LayerCAM(model, layer, gamma, resize=False)
+        assert_close(explainer.explain(x, CLASSES), expected)
+        resized = [half_pixel.resize(map, size) for map in expected]
+        maps = LayerCAM(model, layer, gamma).explain(x, CLASSES)
+        assert_close(maps, resized)
+
+
+def test_where_everything_speaks_for_the_class_it_is_hires_cam():
+    model, x = random_network(), images(9, 7, 3)
+    kernel, bias = model.get_layer("dense").get_weights()
+    model.get_layer("dense").set_weights([np.abs(kernel), bias])
+    assert_close(LayerCAM(model).explain(x, 2), HiResCAM(model).explain(x, 2))
+
+
+def test_negative_activations_of_a_layer_without_relu_are_cut_off():
+    activations = keras.ops.convert_to_tensor(-GOLDEN)
+    gradients = np.ones((1, 2, 2, 2), "float32")
+    maps = LayerCAM(golden()).map(activations, gradients)
+    np.testing.assert_array_equal(maps, np.zeros((1, 2, 2)))
+
+
+def test_scaled_maps_do_not_depend_on_the_size_of_the_score():
+    model, x = random_network(head="mlp"), images(9, 7, 3)
+    explainer = LayerCAM(model, gamma=2.0, resize=False)
+    expected = explainer.explain(x, 2)
+    maps = explainer.explain(x, lambda scores: 1e-6 * scores[:, 2])
+    assert_close(maps, expected)
+    np.testing.assert_allclose(maps.max(axis=(1, 2)), np.tanh(2), rtol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [None, 2.0])
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e18, -1e18])
+def test_constant_and_large_images_have_finite_maps(value, gamma):
+    explainer = LayerCAM(random_network(head="mlp"), gamma=gamma)
+    x = np.full((2, 9, 7, 3), value, "float32")
+    assert np.isfinite(explainer.explain(x, 2)).all()
+    x = images(9, 7, 3) * np.float32(value)
+    assert np.isfinite(explainer.explain(x, 2)).all()
+
+
+def test_a_map_of_zeros_stays_one_when_scaled():
+    maps = LayerCAM(golden(), gamma=2.0).explain(0 * GOLDEN, 1)
+    np.testing.assert_array_equal(maps, np.zeros((1, 2, 2)))
+
+
+@pytest.mark.parametrize("gamma", [0, -1.0, float("inf"), "2"])
+def test_a_wrong_gamma_is_refused_at_once(gamma):
+    with pytest.raises(ValueError, match=f"Received: gamma={gamma!r}"):
+        LayerCAM(golden(), gamma=gamma)
