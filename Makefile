@@ -37,7 +37,7 @@ demo: .venv/installed
 	.venv/bin/keras-xmap demo --output build/demo
 
 test: .venv/installed
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -n 2 $(ARGS)
 
 # pytest ends with 5 where no test is marked slow.
 test-slow: .venv/installed
@@ -50,7 +50,7 @@ test-jax: .venv-jax/installed
 
 # The oldest versions that setup.cfg admits; needs Python 3.10 to 3.12.
 test-min: .venv-min/installed
-	.venv-min/bin/python -m pytest $(ARGS)
+	.venv-min/bin/python -m pytest -n 2 $(ARGS)
 
 lint: .venv-lint/installed
 	.venv-lint/bin/ruff check

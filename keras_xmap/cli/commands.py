@@ -104,7 +104,7 @@ def _methods(arguments):
     from keras_xmap.cli import explain
 
     for name, kind in explain.methods().items():
-        print(f"{name:<16} {kind.__doc__.splitlines()[0]}")
+        print(f"{name:<20} {kind.__doc__.splitlines()[0]}")
 
 
 def _demo(arguments):

@@ -22,6 +22,35 @@ from keras_xmap.cli.output import OutputFolder
 SIZE = 48
 NUM_CLASSES = 10
 
+# The methods of the demonstration, with fewer samples than they would take
+# by default, and those that stand in the pictures.
+METHODS = {
+    "CAM": {},
+    "GradCAM": {},
+    "GradCAMPlusPlus": {},
+    "HiResCAM": {},
+    "LayerCAM": {},
+    "EigenCAM": {},
+    "ScoreCAM": {"max_channels": 16},
+    "Saliency": {},
+    "SmoothGrad": {"num_samples": 25},
+    "IntegratedGradients": {"num_steps": 20},
+    "GradientInput": {},
+    "GuidedBackprop": {},
+    "DeconvNet": {},
+    "GuidedGradCAM": {},
+    "Occlusion": {"patch_size": 6, "strides": 3},
+    "RISE": {"num_masks": 200},
+}
+SHOWN = (
+    "GradCAM",
+    "LayerCAM",
+    "Saliency",
+    "SmoothGrad",
+    "GuidedBackprop",
+    "Occlusion",
+)
+
 
 def pointed_scenes(num_scenes, split, seed):
     """Scenes with a region that points at one of their digits.
@@ -86,8 +115,8 @@ def train(model, inputs, labels, epochs, batch_size=32):
 def explain(model, inputs, labels):
     """Returns the maps of each method over the image: name -> `(n, h, w)`."""
     maps = {}
-    for name in explainers.__all__:
-        explainer = getattr(explainers, name)(model)
+    for name, options in METHODS.items():
+        explainer = getattr(explainers, name)(model, **options)
         found = explainer.explain(inputs, labels, verbose=0)
         found = found["image"] if isinstance(found, dict) else found
         # What speaks against the digit is no evidence for it.
@@ -124,9 +153,9 @@ def picture(inputs, masks, maps, num_scenes=6):
         pointed[..., 0] = np.maximum(pointed[..., 0], 0.5 * regions[i])
         rows.append(
             [pointed, masks[i]]
-            + [visualization.overlay(images[i], m[i]) for m in maps.values()]
+            + [visualization.overlay(images[i], maps[k][i]) for k in SHOWN]
         )
-    titles = ["image + region", "digit", *maps]
+    titles = ["image + region", "digit", *SHOWN]
     size = 2 * images.shape[1]
     return visualization.panel(rows, titles, cell_size=(size, size))
 
@@ -181,9 +210,9 @@ def main(output, num_scenes=5000, num_tests=200, epochs=6, seed=0):
 
     maps = explain(model, inputs, labels)
     measures = measure(maps, masks)
-    print(f"{'':<16}{'pointing':>10}{'energy':>10}{'IoU':>10}")
+    print(f"{'':<20}{'pointing':>10}{'energy':>10}{'IoU':>10}")
     for name, row in measures.items():
-        print(f"{name:<16}" + "".join(f"{value:>10.3f}" for value in row))
+        print(f"{name:<20}" + "".join(f"{value:>10.3f}" for value in row))
     for name, of_method in maps.items():
         folder.write_array(f"maps_{name}.npy", of_method)
     folder.write_image("demo.png", picture(inputs, masks, maps))

@@ -1,5 +1,6 @@
 """`keras-xmap explain`: a saved model and image files in, pictures out."""
 
+import inspect
 import os
 
 import keras
@@ -13,16 +14,19 @@ from keras_xmap import layers  # noqa: F401  # saved models may hold them
 from keras_xmap import losses  # noqa: F401
 from keras_xmap import visualization
 from keras_xmap.cli.output import OutputFolder
-from keras_xmap.explainers.activation import ActivationExplainer
+from keras_xmap.explainers.base import Explainer
 
 
 def methods():
-    """Returns the classes of all explainers by their name on the command line.
+    """Returns the explainers of images by their name on the command line.
 
     The name is the class's own in small letters: `gradcam` for `GradCAM`.
     """
+    kinds = [getattr(explainers, name) for name in explainers.__all__]
     return {
-        name.lower(): getattr(explainers, name) for name in explainers.__all__
+        kind.__name__.lower(): kind
+        for kind in sorted(kinds, key=lambda kind: kind.__name__.lower())
+        if issubclass(kind, Explainer)
     }
 
 
@@ -97,7 +101,7 @@ def _load(path, safe):
 def _make_explainer(kind, model, layer):
     if layer is None:
         return kind(model)
-    if not issubclass(kind, ActivationExplainer):
+    if "target_layer" not in inspect.signature(kind).parameters:
         raise ValueError(
             f"`--layer` is for class activation maps. Received: --method "
             f"{kind.__name__.lower()}, which explains the input itself."

@@ -74,7 +74,7 @@ def num_images(inputs):
     return sizes.pop()
 
 
-def check_batch(inputs, target, parts):
+def check_batch(model, inputs, parts):
     """Checks what is known of a batch before the model sees it."""
     flat = keras.tree.flatten(inputs)
     shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
@@ -88,9 +88,12 @@ def check_batch(inputs, target, parts):
             "There is nothing to explain. Expected: at least one image. "
             f"Received: shapes {shapes}."
         )
-    if not any(x.dtype.is_floating for x in flat) or any(
-        x.dtype.is_integer and x.shape.rank >= 4 and x.shape[-1] != 1
-        for x in flat
+    if not _takes_integers(model, flat) and (
+        not any(x.dtype.is_floating for x in flat)
+        or any(
+            x.dtype.is_integer and x.shape.rank >= 4 and x.shape[-1] != 1
+            for x in flat
+        )
     ):
         dtypes = keras.tree.map_structure(lambda x: x.dtype.name, inputs)
         raise TypeError(
@@ -107,6 +110,15 @@ def check_batch(inputs, target, parts):
                 "`target` must have one entry per image. Received: a target "
                 f"of shape {tuple(part.shape)} for {flat[0].shape[0]} images."
             )
+
+
+def _takes_integers(model, flat):
+    """Whether the model says itself that its inputs are these integers."""
+    declared = getattr(model, "inputs", None) or ()
+    return len(declared) == len(flat) and all(
+        x.dtype.is_floating or "int" in x_declared.dtype
+        for x, x_declared in zip(flat, declared, strict=True)
+    )
 
 
 def value_checks(inputs):

@@ -27,6 +27,7 @@ _BILINEAR_FAMILIES = ("BatchMatMul", "Conv", "Depthwise")
 _AFFINE_IN_FIRST = (
     "BiasAdd",
     "BroadcastTo",
+    "DivNoNan",
     "EnsureShape",
     "ExpandDims",
     "FusedBatchNormV3",

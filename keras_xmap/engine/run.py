@@ -55,7 +55,7 @@ class Runner:
         """
         inputs = as_tensors(inputs)
         parts = as_tensors(target.parts)
-        check_batch(inputs, target, parts)
+        check_batch(self.model, inputs, parts)
         self._build_model(inputs)
         if tf.inside_function():
             return self._traced(target, inputs, parts)
@@ -83,7 +83,7 @@ class Runner:
             size = num_images(inputs)
             parts = as_tensors(target.slice(offset, offset + size))
             offset += size
-            check_batch(inputs, target, parts)
+            check_batch(self.model, inputs, parts)
             if not self.model.built:
                 with where.scope():
                     self._build_model(inputs)

@@ -7,12 +7,12 @@ import tensorflow as tf
 def normal_noise(shape, seed, index):
     """Draws float32 standard normal noise number `index` of `seed`.
 
-    The same numbers come out on every device, for every batch and in every
-    run. `index` may be a tensor.
+    The same numbers come out for every batch, on every replica and in every
+    run; only where the caller compiles with XLA are they others. `index` may
+    be a tensor.
     """
-    key = tf.stack([tf.cast(seed, tf.int32), tf.cast(index, tf.int32)])
     # Of one algorithm, which devices would otherwise choose for themselves.
-    return tf.random.stateless_normal(shape, key, alg="philox")
+    return tf.random.stateless_normal(shape, _key(seed, index), alg="philox")
 
 
 def uniform_noise(shape, seed, index):
@@ -20,8 +20,11 @@ def uniform_noise(shape, seed, index):
 
     See `normal_noise`.
     """
-    key = tf.stack([tf.cast(seed, tf.int32), tf.cast(index, tf.int32)])
-    return tf.random.stateless_uniform(shape, key)
+    return tf.random.stateless_uniform(shape, _key(seed, index), alg="philox")
+
+
+def _key(seed, index):
+    return tf.stack([tf.cast(seed, tf.int32), tf.cast(index, tf.int32)])
 
 
 def mean_of_samples(function, num_samples, like):

@@ -21,6 +21,28 @@ from keras_xmap.engine.tap import record_calls
 _FLOAT16_SCALE = 256.0
 
 
+class UnclearScore:
+    """Stands for the score of an output that could not be found.
+
+    Whatever is asked of it, the answer is the error that tells why.
+    """
+
+    def __init__(self, message):
+        self._message = message
+
+    def __getattr__(self, name):
+        # TensorFlow asks whether it is one of its own by names like these.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise ValueError(self._message)
+
+    def __getitem__(self, key):
+        raise ValueError(self._message)
+
+    def __array__(self, *args, **kwargs):
+        raise ValueError(self._message)
+
+
 class Evaluation:
     """One call of a model, with what its layers put out.
 
@@ -57,6 +79,14 @@ class Evaluation:
             ValueError: If `score` depends on none of `tensors`.
         """
         floating = [tensor for tensor in tensors if tensor.dtype.is_floating]
+        if not floating:
+            raise TypeError(
+                "There is no gradient with respect to integers. Expected: a "
+                "floating-point input. Received: dtypes "
+                f"{[x.dtype.name for x in keras.tree.flatten(self.inputs)]}. "
+                "Use a class activation map, or a method that changes the "
+                "input, such as Occlusion."
+            )
         scale = _gradient_scale(floating, score)
         with relu_rule(rule, floating, score):
             taken = tf.gradients(
@@ -163,11 +193,23 @@ def _scores(outputs, score):
         scores, used = [], []
         for number, output in enumerate(flat):
             name = f"output {number}" if len(flat) > 1 else "the output"
-            logits, description = find_logits(output, name)
+            logits, description = _logits(output, name, len(flat) == 1)
             scores.append(logits)
             used.append(description)
-    scores = [_as_float(tensor) for tensor in scores]
+    scores = [_as_float(x) if tf.is_tensor(x) else x for x in scores]
     return keras.tree.pack_sequence_as(outputs, scores), "; ".join(used)
+
+
+def _logits(output, name, is_only):
+    if not tf.is_tensor(output) or not output.dtype.is_floating:
+        return output, "the output itself"
+    try:
+        return find_logits(output, name)
+    except ValueError as error:
+        if is_only:
+            raise
+        # Another output may be meant: only who uses this one is refused.
+        return UnclearScore(str(error)), "unclear"
 
 
 def _disconnected(score):

@@ -31,6 +31,11 @@ class ActivationExplainer(Explainer):
             before the first explanation.
     """
 
+    cause_of_zeros = (
+        "the layer holds nothing that speaks for the target, so that the "
+        "ReLU of the method removed the whole map, or all gradients are zero"
+    )
+
     def __init__(
         self,
         model,

@@ -8,6 +8,7 @@ from keras import ops
 from keras_xmap import engine
 from keras_xmap import targets
 from keras_xmap._validation import check_one_of
+from keras_xmap._warnings import warn_user
 
 
 class Explainer(abc.ABC):
@@ -16,7 +17,9 @@ class Explainer(abc.ABC):
     Args:
         model: `keras.Model`, or any Keras layer, that runs on TensorFlow:
             functional, sequential, nested or subclassed. It is only called,
-            in inference mode, and never changed.
+            in inference mode, and never changed. Its weights may change
+            between explanations; after a change of its layers, or of an
+            attribute of the explainer, make a new explainer.
         score: `"logits"` explains the score before the softmax or sigmoid
             that ends the model; `"output"` the output as it is. Defaults to
             `"logits"`.
@@ -25,6 +28,9 @@ class Explainer(abc.ABC):
         score_used: String: where the explained score was found in the model;
             `None` before the first explanation.
     """
+
+    # Why a map may be zero everywhere; kinds of explainers say more.
+    cause_of_zeros = "the score does not change with the image"
 
     def __init__(self, model, score="logits"):
         if not isinstance(model, keras.layers.Layer):
@@ -78,10 +84,15 @@ class Explainer(abc.ABC):
             Float32 array `(n, height, width)`, in the order of the data. The
             number of axes follows the input; a target of shape `(n,
             classes)` puts an axis of size `classes` behind the first.
+
+        Warns:
+            UserWarning: How many maps are zero everywhere, and why that may
+                be.
         """
-        return self._runner.collect(
-            data, targets.get(target), batch_size, verbose
-        )
+        target = targets.get(target)
+        maps = self._runner.collect(data, target, batch_size, verbose)
+        self._warn_of_zeros(maps, target.is_single(target.parts))
+        return maps
 
     def explain_batches(self, data, target=None, batch_size=32, verbose=0):
         """Yields the results of `explain`, one batch at a time.
@@ -91,6 +102,31 @@ class Explainer(abc.ABC):
         return self._runner.batches(
             data, targets.get(target), batch_size, verbose
         )
+
+    def __getstate__(self):
+        # Compiled steps and locks are not copied; they are made anew.
+        return {k: v for k, v in vars(self).items() if k != "_runner"}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._runner = engine.Runner(self.model, self._compute_float32)
+
+    def _warn_of_zeros(self, maps, is_single):
+        maps = [x for x in keras.tree.flatten(maps) if x is not None]
+        first = 1 if is_single else 2  # the axis behind images and classes
+        found = [x.any(axis=tuple(range(first, x.ndim))) for x in maps]
+        num_zero = sum(int(x.size - x.sum()) for x in found)
+        if num_zero:
+            saturated = (
+                ", or the softmax or sigmoid that ends the model is "
+                'saturated: explain score="logits"'
+            )
+            warn_user(
+                f"{num_zero} of {sum(x.size for x in found)} maps of "
+                f"{type(self).__name__} are zero everywhere: "
+                f"{self.cause_of_zeros}"
+                f"{saturated if self.score == 'output' else ''}."
+            )
 
     @abc.abstractmethod
     def _compute(self, inputs, target, parts):

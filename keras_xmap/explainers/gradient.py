@@ -64,6 +64,11 @@ class GradientExplainer(Explainer):
             before the first explanation and where inputs are explained.
     """
 
+    cause_of_zeros = (
+        "all gradients are zero (ReLUs that no image activates, or a score "
+        "that its inputs do not move)"
+    )
+
     def __init__(
         self, model, channel_reduction="max", layers=None, score="logits"
     ):

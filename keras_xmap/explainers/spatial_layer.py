@@ -59,7 +59,7 @@ class SpatialLayer:
             else ops.shape(x)[2:]
             for x in self.inputs
         ]
-        if not sizes or any(size != sizes[0] for size in sizes):
+        if not sizes or any(_differ(size, sizes[0]) for size in sizes):
             raise ValueError(
                 "It is not clear to which size the map should be brought. "
                 "Expected: inputs of one size that layer "
@@ -101,6 +101,14 @@ class SpatialLayer:
         if self._data_format == "channels_first":
             return ops.moveaxis(x, 1, -1)
         return x
+
+
+def _differ(one, other):
+    """Whether two sizes are known to differ; tensors are not known."""
+    return any(
+        isinstance(a, int) and isinstance(b, int) and a != b
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def _chosen_inputs(inputs, which):

@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from keras_xmap import cli
-from keras_xmap import explainers
 from keras_xmap.cli import demo
+from keras_xmap.cli import explain
 
 pytestmark = pytest.mark.tensorflow
 
@@ -49,7 +49,7 @@ def test_the_demonstration_runs_and_leaves_pictures_and_maps(tmp_path, capsys):
     assert status == 0
     printed = capsys.readouterr().out
     assert "Right digit read" in printed
-    for name in explainers.__all__:
+    for name in demo.METHODS:
         assert name in printed
         maps = np.load(output / f"maps_{name}.npy")
         assert maps.shape == (200, 48, 48)
@@ -58,3 +58,8 @@ def test_the_demonstration_runs_and_leaves_pictures_and_maps(tmp_path, capsys):
         picture = np.asarray(Image.open(output / name))
         assert picture.ndim == 3
         assert picture.std() > 10
+
+
+def test_every_explainer_of_images_is_shown_at_work():
+    of_images = {kind.__name__ for kind in explain.methods().values()}
+    assert set(demo.METHODS) == of_images

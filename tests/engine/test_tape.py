@@ -1,3 +1,7 @@
+import copy
+import dataclasses
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -5,7 +9,9 @@ import tensorflow as tf
 from graph_cases import traced
 from keras import layers
 
+from keras_xmap import targets
 from keras_xmap.engine.tape import evaluate
+from keras_xmap.explainers import HiResCAM
 from keras_xmap.explainers import Saliency
 
 pytestmark = pytest.mark.tensorflow
@@ -171,3 +177,88 @@ def test_a_model_that_cannot_be_called_says_what_keras_said():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     with pytest.raises(ValueError, match=r"Received: shapes.*\(2, 5\).*Keras"):
         traced(lambda x: evaluate(model, x).outputs, tf.ones((2, 5)))
+
+
+def test_integers_that_the_model_asks_for_are_explained_without_gradient():
+    inputs = keras.Input((12, 12, 3), dtype="uint8")
+    x = layers.Conv2D(4, 3, name="conv")(layers.Rescaling(1 / 255)(inputs))
+    x = layers.Dense(2)(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(inputs, x)
+    data = np.random.default_rng(0).integers(0, 256, (2, 12, 12, 3), "uint8")
+    maps = HiResCAM(model).explain(data, 1)
+    twin = keras.Sequential([keras.Input((12, 12, 3)), *model.layers[1:]])
+    expected = HiResCAM(twin).explain(data.astype("float32"), 1)
+    np.testing.assert_allclose(maps, expected, rtol=1e-5, atol=1e-7)
+    with pytest.raises(TypeError, match=r"Received: dtypes \['uint8'\]"):
+        Saliency(model).explain(data, 1)
+
+
+def two_outputs():
+    inputs = keras.Input((4,))
+    clear = layers.Dense(3, activation="softmax", name="clear")(inputs)
+    unclear = 16 * keras.ops.sigmoid(layers.Dense(2)(inputs))
+    return keras.Model(inputs, {"clear": clear, "unclear": unclear})
+
+
+@pytest.mark.parametrize(
+    "target", [targets.Class(1, "clear"), lambda o: o["clear"][:, 1]]
+)
+def test_an_unclear_output_does_not_stand_in_the_way_of_another(target):
+    model = two_outputs()
+    x = np.ones((2, 4), "float32")
+    maps = Saliency(model, "sum").explain(x, target)
+    kernel = model.get_layer("clear").get_weights()[0]
+    np.testing.assert_allclose(maps, [kernel[:, 1]] * 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "target", [targets.Class(1, "unclear"), lambda o: o["unclear"][:, 1]]
+)
+def test_an_unclear_output_is_refused_when_it_is_asked_for(target):
+    with pytest.raises(ValueError, match="cannot be found with certainty"):
+        Saliency(two_outputs()).explain(np.ones((2, 4), "float32"), target)
+
+
+def test_outputs_that_are_no_tensors_are_passed_on():
+    class WithoutAttention(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(3)
+
+        def call(self, x):
+            return {"logits": self.dense(x), "attention": None}
+
+    model = WithoutAttention()
+    x = np.ones((2, 4), "float32")
+    maps = Saliency(model, "sum").explain(x, targets.Class(2, "logits"))
+    kernel = model.dense.get_weights()[0]
+    np.testing.assert_allclose(maps, [kernel[:, 2]] * 2, rtol=1e-6)
+
+
+def test_an_explainer_can_be_copied_and_pickled():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    explainer = Saliency(model)
+    x = np.ones((2, 4), "float32")
+    expected = explainer.explain(x, 1)
+    for other in (
+        copy.copy(explainer),
+        copy.deepcopy(explainer),
+        pickle.loads(pickle.dumps(explainer)),
+    ):
+        np.testing.assert_array_equal(other.explain(x, 1), expected)
+
+
+def test_callables_that_compare_by_value_are_accepted():
+    @dataclasses.dataclass
+    class Score:
+        index: int
+
+        def __call__(self, outputs):
+            return outputs[:, self.index]
+
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    x = np.ones((2, 4), "float32")
+    explainer = Saliency(model)
+    for index in (0, 2):
+        maps = explainer.explain(x, Score(index))
+        np.testing.assert_array_equal(maps, explainer.explain(x, index))

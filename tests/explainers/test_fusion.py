@@ -58,9 +58,7 @@ def test_a_method_that_is_not_defined_at_one_layer_refuses_both(model):
 def test_one_layer_in_a_list_is_divided_by_its_maximum_too(model):
     alone = GradCAM(model, "second").explain(IMAGES, 1)
     listed = GradCAM(model, ["second"]).explain(IMAGES, 1)
-    np.testing.assert_allclose(
-        listed, divided_by_its_maximum(alone), atol=1e-6
-    )
+    np.testing.assert_allclose(listed, divided_by_its_maximum(alone), atol=1e-6)
 
 
 def test_wrong_options_are_refused_when_made(model):

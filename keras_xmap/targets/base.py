@@ -1,0 +1,108 @@
+"""What every target is, and how it finds its output."""
+
+import abc
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class Target(abc.ABC):
+    """Base of everything that can be explained.
+
+    Args:
+        output: Name or number of the model's output that is meant. Defaults
+            to `None`: the model's only output.
+    """
+
+    def __init__(self, output=None):
+        self.output = output
+
+    @property
+    def parts(self):
+        """Dict of arrays the scores depend on: `(batch, ...)` or scalars."""
+        return {}
+
+    @property
+    def key(self):
+        """Hashable: two targets of one key differ in their parts only."""
+        # The class itself: another one may bear its name.
+        return (type(self), self.output)
+
+    @abc.abstractmethod
+    def scores(self, outputs, parts):
+        """Returns the scores, of shape `(batch,)` or `(batch, classes)`.
+
+        Args:
+            outputs: The scores in the structure of the model's outputs.
+            parts: Like `self.parts`, as tensors, for this batch.
+        """
+
+    def resolve(self, outputs, parts):
+        """Returns `parts` completed by what only the outputs can tell.
+
+        Methods that look at changed copies of an image explain, for all of
+        them, the target that the image itself has.
+        """
+        return parts
+
+    def is_single(self, parts):
+        """Returns whether `scores` has shape `(batch,)`: no axis of classes."""
+        return True
+
+    def slice(self, start, stop):
+        """Returns `parts` for the images from `start` to before `stop`."""
+        return {
+            name: part[start:stop] if np.ndim(part) else part
+            for name, part in self.parts.items()
+        }
+
+    def check_length(self, num_images):
+        """Checks that there is one entry for each of `num_images` images."""
+        for name, part in self.parts.items():
+            if np.ndim(part) and len(part) != num_images:
+                raise ValueError(
+                    "`target` must have one entry per image. Received: "
+                    f"{name} of shape {tuple(np.shape(part))} for "
+                    f"{num_images} images."
+                )
+
+    def _select(self, outputs):
+        """Returns the one output that is meant."""
+        if self.output is None:
+            flat = keras.tree.flatten(outputs)
+            if len(flat) == 1:
+                return flat[0]
+            raise ValueError(
+                "The model has several outputs; say which one is explained, "
+                "by `keras_xmap.targets.Class(index, output=...)` or by a "
+                "callable of the outputs. Received: a target without "
+                f"`output`. Outputs: {describe_outputs(outputs)}."
+            )
+        return named_output(outputs, "output", self.output)
+
+
+def named_output(outputs, argument, name):
+    if ops.is_tensor(outputs):
+        # Indexed, the only output would be cut along its batch.
+        outputs = [outputs]
+    try:
+        return outputs[name]
+    except (KeyError, IndexError, TypeError):
+        raise ValueError(
+            f"`{argument}` must be the name or the number of an output. "
+            f"Received: {argument}={name!r}. Outputs: "
+            f"{describe_outputs(outputs)}."
+        ) from None
+
+
+def describe_outputs(outputs):
+    """Returns the names and shapes of outputs, for messages."""
+    if isinstance(outputs, dict):
+        items = outputs.items()
+    else:
+        items = enumerate(keras.tree.flatten(outputs))
+    return ", ".join(
+        f"{name!r} {tuple(x.shape) if ops.is_tensor(x) else '(unclear)'}"
+        for name, x in items
+    )

@@ -1,0 +1,184 @@
+import numpy as np
+from keras import ops
+
+from keras_xmap._validation import check_fraction
+from keras_xmap._validation import check_one_of
+from keras_xmap.targets.base import Target
+from keras_xmap.targets.base import named_output
+from keras_xmap.targets.class_target import checked_index
+from keras_xmap.targets.class_target import class_indices
+
+_BOX_FORMATS = ("xyxy", "yxyx", "xywh", "center_xywh")
+
+
+class BoxScore(Target):
+    """The score of a class for one object of a detector.
+
+    The mean over the predicted boxes that lie on the given one:
+
+    `S = sum_n w_n * score[n, index] / sum_n w_n`, where `w_n` is the overlap
+    `IoU(box, box_n)` if it reaches `iou_threshold`, else 0.
+
+    What is explained is the class score; the boxes only choose. The weights
+    are those of the image itself, also for the changed copies of it that some
+    methods look at, and pass no gradient. So a prediction must keep its
+    number: explain the outputs before non-maximum suppression, which also has
+    no gradient. Where no predicted box lies on the given one, the score is 0,
+    and so is the map.
+
+    Boxes are taken from what the explainer calls scores: where a sigmoid or
+    an exponential ends the branch of the boxes, explain with
+    `score="output"`.
+
+    Args:
+        box: Array `(4,)`, the same for all images, or `(batch, 4)`, in the
+            units of the predicted boxes (pixels or parts of the image).
+        index: Integer >= 0, or integer array `(batch,)`: the class. Defaults
+            to `0`.
+        boxes_output: Name or number of the output of boxes, of shape `(batch,
+            predictions, 4)`. Defaults to `"boxes"`.
+        scores_output: Name or number of the output of class scores, of shape
+            `(batch, predictions, classes)`, or `(batch, predictions)` for a
+            single class. Defaults to `"classes"`.
+        box_format: How boxes, given and predicted, are written: `"xyxy"` or
+            `"yxyx"` (two opposite corners, the lower coordinates first),
+            `"xywh"` (corner and size) or `"center_xywh"`. Defaults to
+            `"xyxy"`.
+        iou_threshold: Float > 0, below 1: the overlap from which on a
+            prediction counts. Defaults to `0.5`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or if the outputs do
+            not have these shapes.
+        TypeError: If `index` is not made of integers.
+
+    Example:
+
+    >>> outputs = {"boxes": np.array([[[0, 0, 4, 4], [4, 4, 8, 8.0]]]),
+    ...     "classes": np.array([[[0.1, 0.9], [0.6, 0.4]]])}
+    >>> target = keras_xmap.targets.BoxScore([0, 0, 4, 5], index=1)
+    >>> round(float(target.scores(outputs, target.parts)[0]), 6)
+    0.9
+    """
+
+    def __init__(
+        self,
+        box,
+        index=0,
+        boxes_output="boxes",
+        scores_output="classes",
+        box_format="xyxy",
+        iou_threshold=0.5,
+    ):
+        super().__init__()
+        self.index = index
+        self.boxes_output = boxes_output
+        self.scores_output = scores_output
+        self.box_format = check_one_of("box_format", box_format, _BOX_FORMATS)
+        self.iou_threshold = check_fraction("iou_threshold", iou_threshold)
+        self.box = _checked_box(box, box_format)
+        self._array = class_indices(index)
+        if len(self._array.shape) > 1:
+            raise ValueError(
+                "`index` must be one class, or one per image. Received: index "
+                f"of shape {tuple(self._array.shape)}."
+            )
+
+    @property
+    def parts(self):
+        if len(self.box.shape) == 2:
+            return {"index": self._array, "box": self.box}
+        # One box for all images: numbers, which are not cut along with them.
+        sides = {f"box {side}": self.box[side] for side in range(4)}
+        return {"index": self._array, **sides}
+
+    @property
+    def key(self):
+        options = (self.box_format, self.iou_threshold)
+        outputs = (self.boxes_output, self.scores_output)
+        return (*super().key, *outputs, *options, len(self.box.shape))
+
+    def resolve(self, outputs, parts):
+        if "weights" in parts:
+            return parts
+        predicted = named_output(outputs, "boxes_output", self.boxes_output)
+        if len(predicted.shape) != 3 or predicted.shape[-1] != 4:
+            raise ValueError(
+                "`boxes_output` must have shape (batch, predictions, 4). "
+                f"Received: boxes_output={self.boxes_output!r} of shape "
+                f"{tuple(predicted.shape)}."
+            )
+        box = parts.get("box")
+        if box is None:
+            box = ops.stack([parts[f"box {side}"] for side in range(4)])[None]
+        overlap = ops.stop_gradient(
+            _iou(
+                _corners(ops.cast(box, "float32")[:, None], self.box_format),
+                _corners(ops.cast(predicted, "float32"), self.box_format),
+            )
+        )
+        weights = ops.where(overlap >= self.iou_threshold, overlap, 0.0)
+        return {**parts, "weights": weights}
+
+    def scores(self, outputs, parts):
+        weights = self.resolve(outputs, parts)["weights"]
+        scores = named_output(outputs, "scores_output", self.scores_output)
+        if len(scores.shape) == 2:
+            scores = ops.expand_dims(scores, -1)
+        sizes = weights.shape[1], scores.shape[1]
+        if len(scores.shape) != 3 or (
+            None not in sizes and sizes[0] != sizes[1]
+        ):
+            raise ValueError(
+                "`scores_output` must have shape (batch, predictions, "
+                "classes), with one entry per box. Received: scores_output="
+                f"{self.scores_output!r} of shape {tuple(scores.shape)} for "
+                f"{sizes[0]} boxes."
+            )
+        index = checked_index(parts["index"], ops.shape(scores)[-1])
+        index = ops.reshape(index, (-1, 1, 1))
+        index = ops.broadcast_to(index, (*ops.shape(scores)[:2], 1))
+        scores = ops.take_along_axis(scores, index, axis=-1)[..., 0]
+        weights = ops.cast(weights, scores.dtype)
+        return ops.divide_no_nan(
+            ops.sum(weights * scores, axis=1), ops.sum(weights, axis=1)
+        )
+
+
+def _checked_box(box, box_format):
+    if not ops.is_tensor(box):
+        box = np.asarray(box, "float32")
+    if tuple(box.shape[-1:]) != (4,) or len(box.shape) > 2:
+        raise ValueError(
+            "`box` must have shape (4,) or (batch, 4). Received: box of shape "
+            f"{tuple(box.shape)}."
+        )
+    if isinstance(box, np.ndarray):
+        low, high = _corners(box, box_format)
+        if not (np.isfinite(box).all() and (low < high).all()):
+            raise ValueError(
+                "`box` must have a width and a height above 0. Received: "
+                f"box={box.tolist()} in the format {box_format!r}."
+            )
+    return box
+
+
+def _corners(boxes, box_format):
+    """Returns the lower and the upper coordinates, `(..., 2)` each."""
+    first, second = boxes[..., :2], boxes[..., 2:]
+    if box_format == "xywh":
+        return first, first + second
+    if box_format == "center_xywh":
+        return first - second / 2, first + second / 2
+    return first, second
+
+
+def _iou(one, other):
+    """Returns intersection over union of boxes given by their corners."""
+    low = ops.maximum(one[0], other[0])
+    high = ops.minimum(one[1], other[1])
+    shared = ops.prod(ops.relu(high - low), axis=-1)
+    areas = [
+        ops.prod(ops.relu(high - low), axis=-1) for low, high in (one, other)
+    ]
+    return ops.divide_no_nan(shared, areas[0] + areas[1] - shared)

@@ -1,0 +1,118 @@
+"""A class, which is what `Class` explains; `class.py` is no module's name."""
+
+import numpy as np
+from keras import ops
+
+from keras_xmap import engine
+from keras_xmap.targets.base import Target
+
+
+class Class(Target):
+    """The score of a class.
+
+    Args:
+        index: Integer >= 0, integer array of shape `(batch,)` or `(batch,
+            classes)`, or `None` for the class with the highest score.
+            Defaults to `None`.
+        output: Name or number of the output, of shape `(batch, classes)`,
+            that is meant. Defaults to `None`: the model's only output.
+
+    Raises:
+        ValueError: If `index` is negative, or has more than 2 axes.
+        TypeError: If `index` is not made of integers.
+
+    Example:
+
+    >>> keras_xmap.targets.Class(3).index
+    3
+    """
+
+    def __init__(self, index=None, output=None):
+        super().__init__(output)
+        self.index = index
+        self._array = None
+        if index is not None:
+            self._array = class_indices(index)
+
+    @property
+    def parts(self):
+        return {} if self._array is None else {"index": self._array}
+
+    @property
+    def key(self):
+        return (*super().key, None if self._array is None else "given")
+
+    def is_single(self, parts):
+        return not parts or len(parts["index"].shape) < 2
+
+    def resolve(self, outputs, parts):
+        if parts:
+            return parts
+        return {"index": ops.argmax(self._class_scores(outputs), axis=-1)}
+
+    def scores(self, outputs, parts):
+        output = self._class_scores(outputs)
+        index = self.resolve(outputs, parts)["index"]
+        index = checked_index(index, ops.shape(output)[-1])
+        several = len(index.shape) == 2
+        if len(index.shape) == 0:
+            index = ops.broadcast_to(index, (ops.shape(output)[0],))
+        if not several:
+            index = ops.expand_dims(index, -1)
+        chosen = ops.take_along_axis(output, index, axis=-1)
+        return chosen if several else chosen[:, 0]
+
+    def _class_scores(self, outputs):
+        """Returns the output that is meant, of shape `(batch, classes)`."""
+        output = self._select(outputs)
+        if len(output.shape) != 2:
+            raise ValueError(
+                "A class is explained of an output of shape (batch, classes). "
+                f"Received: an output of shape {tuple(output.shape)}. For a "
+                "map of classes use `keras_xmap.targets.MaskedMean(index)`, "
+                "for anything else a callable that returns shape (batch,)."
+            )
+        return output
+
+
+def class_indices(index):
+    array = np.asarray(index) if not ops.is_tensor(index) else index
+    if hasattr(array, "assign"):  # a variable: its value of now
+        array = ops.copy(array)
+    if "int" not in str(array.dtype):
+        raise TypeError(
+            "A class must be given as an integer. Received: "
+            f"target={index!r}. For one-hot labels use `labels.argmax(-1)`."
+        )
+    if len(array.shape) > 2:
+        raise ValueError(
+            "Classes must have shape (), (batch,) or (batch, classes). "
+            f"Received: target of shape {tuple(array.shape)}."
+        )
+    if isinstance(array, np.ndarray):
+        if array.size and array.min() < 0:
+            raise ValueError(
+                "A class must be >= 0. Received: "
+                f"target={array.min() if array.ndim else index}."
+            )
+        if array.size and array.max() > np.iinfo("int32").max:
+            raise ValueError(
+                "A class must be a 32-bit integer. Received: "
+                f"target={array.max()}."
+            )
+        array = array.astype("int32")
+    return array
+
+
+def checked_index(index, num_classes):
+    """Returns classes as int32, and stops where one is out of range."""
+    index = ops.cast(index, "int32")
+    engine.require(
+        ops.all((index >= 0) & (index < num_classes)),
+        "`target` must be a class of the model, from 0 to before the number "
+        "of classes. Received: (classes, target)",
+        num_classes,
+        index,
+    )
+    # In range, so that a gather cannot fail before the check does.
+    return ops.clip(index, 0, num_classes - 1)

@@ -1,0 +1,67 @@
+import numpy as np
+from keras import ops
+
+from keras_xmap.targets.base import Target
+from keras_xmap.targets.class_target import class_indices
+
+
+class MaskedMean(Target):
+    """The mean score of a class over the pixels of a mask.
+
+    For segmentation outputs: what made the network see this class here?
+
+    Args:
+        index: Integer >= 0: the class.
+        mask: Array of shape `(batch, height, width)` (or with the output's
+            other number of axes), at the output's resolution; weights >= 0.
+            Defaults to `None`: all pixels.
+        output: Name or number of the output, of shape `(batch, height,
+            width, classes)`, that is meant. Defaults to `None`: the only one.
+        axis: Integer: the axis of the classes. Defaults to `-1`.
+
+    Raises:
+        ValueError: If the mask does not fit the output.
+    """
+
+    def __init__(self, index, mask=None, output=None, axis=-1):
+        super().__init__(output)
+        self.index = int(class_indices(index))
+        self.mask = mask
+        if mask is not None and not ops.is_tensor(mask):
+            self.mask = np.asarray(mask, "float32")
+        self.axis = axis
+
+    @property
+    def parts(self):
+        return {} if self.mask is None else {"mask": self.mask}
+
+    @property
+    def key(self):
+        return (*super().key, self.index, self.axis, self.mask is None)
+
+    def scores(self, outputs, parts):
+        output = self._select(outputs)
+        if len(output.shape) < 3:
+            raise ValueError(
+                "MaskedMean explains outputs of shape (batch, height, width, "
+                f"classes). Received: shape {tuple(output.shape)}. For shape "
+                "(batch, classes) use `keras_xmap.targets.Class`."
+            )
+        if self.index >= output.shape[self.axis]:
+            raise ValueError(
+                "`index` must be a class of the output. Received: index="
+                f"{self.index} for shape {tuple(output.shape)}."
+            )
+        scores = ops.take(output, self.index, axis=self.axis)
+        axes = tuple(range(1, len(scores.shape)))
+        if not parts:
+            return ops.mean(scores, axis=axes)
+        mask = ops.cast(parts["mask"], scores.dtype)
+        if tuple(mask.shape[1:]) != tuple(scores.shape[1:]):
+            raise ValueError(
+                "`mask` must have the size of the output. Received: a mask of "
+                f"shape {tuple(mask.shape)} for scores of shape "
+                f"{tuple(scores.shape)}."
+            )
+        total = ops.sum(mask, axis=axes)
+        return ops.divide_no_nan(ops.sum(mask * scores, axis=axes), total)
