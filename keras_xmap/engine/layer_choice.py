@@ -75,7 +75,7 @@ def last_spatial_call(evaluation, score):
     rank = max(len(x.shape) for x in keras.tree.flatten(evaluation.inputs))
     upstream = set(graph.operations_above([score]))
     ends = keras.tree.flatten((evaluation.outputs, evaluation.scores))
-    ends = {x.ref() for x in ends if tf.is_tensor(x)}
+    ends = {x.ref() for x in ends if isinstance(x, tf.Tensor)}
     candidates = [
         call
         for call in evaluation.calls

@@ -31,7 +31,7 @@ class UnclearScore:
         self._message = message
 
     def __getattr__(self, name):
-        # TensorFlow asks whether it is one of its own by names like these.
+        # Python and TensorFlow look for methods by names like these.
         if name.startswith("_"):
             raise AttributeError(name)
         raise ValueError(self._message)
@@ -196,12 +196,12 @@ def _scores(outputs, score):
             logits, description = _logits(output, name, len(flat) == 1)
             scores.append(logits)
             used.append(description)
-    scores = [_as_float(x) if tf.is_tensor(x) else x for x in scores]
+    scores = [_as_float(x) if isinstance(x, tf.Tensor) else x for x in scores]
     return keras.tree.pack_sequence_as(outputs, scores), "; ".join(used)
 
 
 def _logits(output, name, is_only):
-    if not tf.is_tensor(output) or not output.dtype.is_floating:
+    if not isinstance(output, tf.Tensor) or not output.dtype.is_floating:
         return output, "the output itself"
     try:
         return find_logits(output, name)

@@ -102,7 +102,11 @@ def describe_outputs(outputs):
         items = outputs.items()
     else:
         items = enumerate(keras.tree.flatten(outputs))
-    return ", ".join(
-        f"{name!r} {tuple(x.shape) if ops.is_tensor(x) else '(unclear)'}"
-        for name, x in items
-    )
+    return ", ".join(f"{name!r} {_shape(output)}" for name, output in items)
+
+
+def _shape(output):
+    try:
+        return tuple(output.shape)
+    except (AttributeError, ValueError):  # none, or a score not found
+        return "(of no known score)"

@@ -58,7 +58,25 @@ METHODS_OF_A_SPATIAL_LAYER = (*ACTIVATION_METHODS, "GuidedGradCAM")
 # These explain scores that cannot be differentiated, too.
 GRADIENT_FREE_METHODS = ("EigenCAM", "Occlusion", "RISE", "ScoreCAM")
 
-every_explainer = pytest.mark.parametrize("name", CASES)
+# The methods that stand for the others from day to day: one of each base, and
+# those the demonstration is about. `make test-slow` runs the whole grid.
+EVERYDAY = (
+    "CAM",
+    "GradCAM",
+    "GuidedBackprop",
+    "HiResCAM",
+    "Occlusion",
+    "Saliency",
+    "SmoothGrad",
+)
+all_explainers = pytest.mark.parametrize("name", CASES)
+every_explainer = pytest.mark.parametrize(
+    "name",
+    [
+        name if name in EVERYDAY else pytest.param(name, marks=pytest.mark.slow)
+        for name in CASES
+    ],
+)
 
 
 def explain(name, model, inputs, target=2, **options):
@@ -158,7 +176,7 @@ def test_gradients_are_those_of_an_eager_tape(kind):
         assert_close(a, e.numpy())
 
 
-@every_explainer
+@all_explainers
 def test_one_by_one_is_as_all_at_once(name, expected):
     explainer, data = (
         CASES[name](model_kinds.functional()),
@@ -190,7 +208,7 @@ def test_calling_gives_tensors_of_the_same_values(name, expected):
     assert_close(maps.numpy(), expected[name])
 
 
-@every_explainer
+@all_explainers
 def test_inside_the_users_function_is_as_outside(name, expected):
     explainer = CASES[name](model_kinds.functional())
 
@@ -213,7 +231,7 @@ def test_inside_the_users_loop_is_as_outside(name, expected):
     assert_close(mine(images(SIZE, SIZE, 3)).numpy(), expected[name])
 
 
-@every_explainer
+@all_explainers
 def test_several_classes_are_those_of_single_calls(name):
     model, data = model_kinds.functional(), images(SIZE, SIZE, 3)
     several = np.array([[0, 2], [4, 1], [2, 2]])
@@ -233,7 +251,7 @@ def test_no_target_means_the_class_with_the_highest_score(name):
     np.testing.assert_allclose(actual, expected, atol=1e-7)
 
 
-@every_explainer
+@all_explainers
 def test_two_replicas_are_as_one(name, strategy, expected):
     data = images(SIZE, SIZE, 3, count=5)
     alone = explain(name, model_kinds.functional(), data)
@@ -356,7 +374,7 @@ def _state(model, data):
     )
 
 
-@every_explainer
+@all_explainers
 def test_one_step_is_traced_per_signature(name):
     explainer = CASES[name](model_kinds.any_size())
     first, second = images(SIZE, SIZE, 3), images(SIZE, 12, 3, count=2)
