@@ -39,8 +39,8 @@ METHODS = {
     "GuidedBackprop": {},
     "DeconvNet": {},
     "GuidedGradCAM": {},
-    "Occlusion": {"patch_size": 6, "strides": 3},
-    "RISE": {"num_masks": 200},
+    "Occlusion": {"patch_size": 8, "strides": 4},
+    "RISE": {"num_masks": 100},
 }
 SHOWN = (
     "GradCAM",
