@@ -60,9 +60,12 @@ format: .venv-lint/installed
 	.venv-lint/bin/ruff check --fix
 	.venv-lint/bin/ruff format
 
+# The second needs photos that are no part of the project: see _photos.py.
 bench: .venv-bench/installed
-	set -e; for script in benchmarks/[a-z]*.py; do \
-		.venv-bench/bin/python $$script $(ARGS); done
+	.venv-bench/bin/python benchmarks/engine.py $(ARGS)
+ifdef KERAS_XMAP_BENCHMARK_DATA
+	.venv-bench/bin/python benchmarks/localization.py
+endif
 
 docs: .venv-docs/installed
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
