@@ -43,16 +43,13 @@ def test_the_photo_holds_both_digits():
 
 def test_the_demonstration_runs_and_leaves_pictures_and_maps(tmp_path, capsys):
     output = tmp_path / "out"
-    status = cli.main(
-        ["demo", "--output", str(output), "--scenes", "64", "--epochs", "1"]
-    )
-    assert status == 0
+    demo.main(str(output), num_scenes=64, num_tests=8, epochs=1)
     printed = capsys.readouterr().out
     assert "Right digit read" in printed
     for name in demo.METHODS:
         assert name in printed
         maps = np.load(output / f"maps_{name}.npy")
-        assert maps.shape == (200, 48, 48)
+        assert maps.shape == (8, 48, 48)
         assert np.isfinite(maps).all()
     for name in ("demo.png", "photo.png"):
         picture = np.asarray(Image.open(output / name))
@@ -63,3 +60,11 @@ def test_the_demonstration_runs_and_leaves_pictures_and_maps(tmp_path, capsys):
 def test_every_explainer_of_images_is_shown_at_work():
     of_images = {kind.__name__ for kind in explain.methods().values()}
     assert set(demo.METHODS) == of_images
+
+
+def test_the_command_runs_the_demonstration_as_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(demo, "main", lambda *a, **k: asked.append((a, k)))
+    arguments = ["--output", "there", "--scenes", "64", "--epochs", "2"]
+    assert cli.main(["demo", *arguments]) == 0
+    assert asked == [(("there",), {"num_scenes": 64, "epochs": 2})]
