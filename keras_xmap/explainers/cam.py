@@ -21,8 +21,11 @@ class CAM(ActivationExplainer):
         model: See `GradCAM`; between the layer and the score there may be
             global average pooling and linear layers only.
         target_layer: See `GradCAM`.
-        **options: `resize`, `score`, `fusion`, `tokens` and `which`, see
-            `GradCAM`.
+        resize: See `GradCAM`.
+        score: See `GradCAM`.
+        fusion: See `GradCAM`.
+        tokens: See `GradCAM`.
+        which: See `GradCAM`.
 
     Raises:
         ValueError: On explaining, if the model has no such head.

@@ -17,8 +17,11 @@ class HiResCAM(ActivationExplainer):
     Args:
         model: See `GradCAM`.
         target_layer: See `GradCAM`.
-        **options: `resize`, `score`, `fusion`, `tokens` and `which`, see
-            `GradCAM`.
+        resize: See `GradCAM`.
+        score: See `GradCAM`.
+        fusion: See `GradCAM`.
+        tokens: See `GradCAM`.
+        which: See `GradCAM`.
 
     References:
         - [Draelos & Carin, 2020](https://arxiv.org/abs/2011.08891)
