@@ -5,15 +5,15 @@ import threading
 import weakref
 
 import keras
-import model_kinds
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_kinds import CLASSES
-from model_kinds import OTHERS
-from model_kinds import SIZE
-from model_kinds import TWINS
-from model_kinds import images
+from conformance import model_kinds
+from conformance.model_kinds import CLASSES
+from conformance.model_kinds import OTHERS
+from conformance.model_kinds import SIZE
+from conformance.model_kinds import TWINS
+from conformance.model_kinds import images
 
 from keras_xmap import explainers
 

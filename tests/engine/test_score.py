@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from graph_cases import traced
+from engine.graph_cases import traced
 from keras import layers
 from keras import ops
 

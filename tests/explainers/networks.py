@@ -104,3 +104,15 @@ def assert_close(actual, expected, tolerance=1e-6):
     np.testing.assert_allclose(
         np.asarray(actual) / scale, expected / scale, atol=tolerance
     )
+
+
+class CountsTraces(layers.Layer):
+    """Passes its input on and counts how often it was traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def call(self, x):
+        self.count += 1
+        return x

@@ -9,6 +9,7 @@ import tensorflow as tf
 from conformance import model_kinds
 from conformance.model_kinds import SIZE
 from conformance.model_kinds import TWINS
+from explainers.networks import CountsTraces
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import input_gradients
@@ -279,16 +280,6 @@ def test_one_step_is_traced_for_all_classes_and_numbers_of_them():
     for target in ([0], [1, 2], [1, 2, 3]):
         maximise(target)
     assert maximise._runner.num_traces == 2
-
-
-class CountsTraces(layers.Layer):
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def call(self, x):
-        self.count += 1
-        return x
 
 
 def test_the_model_is_traced_no_more_often_for_more_steps():

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from explainers.networks import CountsTraces
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import input_gradients
@@ -334,16 +335,6 @@ def test_constant_and_large_images_have_finite_maps(value, baseline):
         random_network(head="mlp"), 3, baseline=baseline
     )
     assert np.isfinite(explainer.explain(x, 2)).all()
-
-
-class CountsTraces(layers.Layer):
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def call(self, x):
-        self.count += 1
-        return x
 
 
 def test_the_model_is_traced_no_more_often_for_more_steps():

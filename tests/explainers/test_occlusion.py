@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from explainers.networks import CountsTraces
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import random_network
@@ -242,16 +243,6 @@ def test_sizes_may_be_unknown_until_the_call():
     for size in ((9, 7), (3, 12)):
         x = images(*size, 3)
         assert_close(mine(x), explainer.explain(x, 1, verbose=0))
-
-
-class CountsTraces(layers.Layer):
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def call(self, x):
-        self.count += 1
-        return x
 
 
 def test_the_model_is_traced_no_more_often_for_more_windows():

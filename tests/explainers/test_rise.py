@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from explainers.networks import CountsTraces
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import random_network
@@ -226,16 +227,6 @@ def test_several_inputs_are_masked_one_at_a_time_by_masks_of_their_own():
 
             expected = rise(score_of, data[number][i], fields, 0.5)
             assert_close(maps[number][i], expected)
-
-
-class CountsTraces(layers.Layer):
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def call(self, x):
-        self.count += 1
-        return x
 
 
 def test_the_model_is_traced_no_more_often_for_more_masks():

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from explainers.networks import CountsTraces
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import input_gradients
@@ -151,16 +152,6 @@ def test_several_inputs_get_noise_of_their_own():
     assert np.abs(noise_of_first - noise_of_second).max() > 0.01
     for fields in (noise_of_first, noise_of_second):
         np.testing.assert_allclose(fields, fields[:1].repeat(3, 0), atol=1e-6)
-
-
-class CountsTraces(layers.Layer):
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def call(self, x):
-        self.count += 1
-        return x
 
 
 def test_the_model_is_traced_no_more_often_for_more_samples():
