@@ -1,9 +1,10 @@
 """Evidence for any Keras model, at training time and after it.
 
 The sub-packages load when they are first used: `keras_xmap.layers`,
-`keras_xmap.losses`, `keras_xmap.metrics` and `keras_xmap.ops` run on every
-Keras backend; `keras_xmap.explainers` and `keras_xmap.targets` work on
-TensorFlow models and need TensorFlow.
+`keras_xmap.losses`, `keras_xmap.models`, `keras_xmap.metrics` and
+`keras_xmap.ops` run on every Keras backend; `keras_xmap.explainers`,
+`keras_xmap.targets`, `keras_xmap.segmentation` and `keras_xmap.callbacks` work
+on TensorFlow models and need TensorFlow.
 """
 
 import importlib
@@ -11,13 +12,16 @@ import importlib
 __version__ = "0.1.0"
 
 _SUBPACKAGES = (
+    "callbacks",
     "datasets",
     "engine",
     "explainers",
     "layers",
     "losses",
     "metrics",
+    "models",
     "ops",
+    "segmentation",
     "targets",
     "visualization",
 )

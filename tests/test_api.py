@@ -11,12 +11,15 @@ import pytest
 
 LIST = pathlib.Path(__file__).with_name("api.txt")
 SUBPACKAGES = (
+    "callbacks",
     "datasets",
     "explainers",
     "layers",
     "losses",
     "metrics",
+    "models",
     "ops",
+    "segmentation",
     "targets",
     "visualization",
 )

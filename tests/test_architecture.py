@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "targets": "ops engine",
     "explainers": "ops engine targets",
     "metrics": "ops engine targets explainers",
-    "segmentation": "ops layers losses models engine targets explainers",
+    "segmentation": "ops layers losses models visualization engine targets "
+    "explainers",
     "callbacks": "ops layers losses models visualization engine targets "
     "explainers metrics segmentation",
     "cli": "ops layers losses models visualization engine datasets targets "
@@ -39,6 +40,7 @@ LIBRARIES = {
     "tensorflow": "engine",
     "numpy": "visualization engine datasets targets metrics segmentation "
     "callbacks cli",
+    "scipy": "segmentation",
     "skimage": "visualization datasets explainers metrics segmentation cli",
     "PIL": "visualization datasets cli",
     "matplotlib": "visualization cli",

@@ -1,0 +1,3 @@
+"""Callbacks for `model.fit`."""
+
+__all__ = []

@@ -1,0 +1,3 @@
+"""Builders of ordinary Keras models that carry their own evidence."""
+
+__all__ = []

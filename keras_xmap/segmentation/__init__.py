@@ -1,0 +1,3 @@
+"""From maps to masks, boxes and pseudo labels."""
+
+__all__ = []
