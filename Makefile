@@ -20,7 +20,7 @@ endif
 .venv.packages := -e ".[$(EXTRA),plots,segmentation,test]"
 .venv-min.packages := $(.venv.packages) "$(TENSORFLOW)==2.18.*" \
 	"keras==3.10.*" "numpy==1.26.*" "pillow==10.1.*" "scikit-image==0.22.*" \
-	"scipy==1.11.*" \
+	"scipy==1.12.*" \
 	"scikit-learn==1.4.*" "matplotlib==3.8.*" \
 	"opencv-python-headless==4.11.*" "tf-keras-vis==0.8.7"
 .venv-jax.packages := -e . jax pytest
