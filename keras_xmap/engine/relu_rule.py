@@ -19,12 +19,17 @@ from keras_xmap.engine import graph
 
 _local = threading.local()
 
-# Given the gradient from above and where the unit was active.
+# Given the gradient from above, the output, and the ordinary gradient.
 _RULES = {
-    "guided": lambda gradient, active: active & (gradient > 0),
-    "deconvnet": lambda gradient, active: gradient > 0,
+    "standard": lambda above, output, ordinary: ordinary(
+        gradients=above, features=output
+    ),
+    "guided": lambda above, output, ordinary: ordinary(
+        gradients=tf.nn.relu(above), features=output
+    ),
+    "deconvnet": lambda above, output, ordinary: tf.nn.relu(above),
 }
-RELU_RULES = ("standard", *_RULES)
+RELU_RULES = tuple(_RULES)
 
 _OTHER_ACTIVATIONS = (
     "Elu",
@@ -41,31 +46,21 @@ _OTHER_ACTIVATIONS = (
 
 @tf.RegisterGradient("KerasXmapRelu")
 def _relu_gradient(op, gradient):
-    return _backward(
-        op,
-        gradient,
-        active=lambda: op.outputs[0] > 0,
-        standard=tf.raw_ops.ReluGrad,
-    )
+    return _backward(op, gradient, tf.raw_ops.ReluGrad)
 
 
 @tf.RegisterGradient("KerasXmapRelu6")
 def _relu6_gradient(op, gradient):
-    return _backward(
-        op,
-        gradient,
-        active=lambda: (op.outputs[0] > 0) & (op.outputs[0] < 6),
-        standard=tf.raw_ops.Relu6Grad,
-    )
+    return _backward(op, gradient, tf.raw_ops.Relu6Grad)
 
 
-def _backward(op, gradient, active, standard):
-    rule = getattr(_local, "rule", None)
-    if rule is None or _is_part_of_another_activation(op):
-        return standard(gradients=gradient, features=op.outputs[0])
-    _local.applied_to.add(op)
-    passes = _RULES[rule](gradient, active())
-    return tf.where(passes, gradient, tf.zeros_like(gradient))
+def _backward(op, gradient, ordinary):
+    rule = getattr(_local, "rule", "standard")
+    if _is_part_of_another_activation(op):
+        rule = "standard"
+    if rule != "standard":
+        _local.applied_to.add(op)
+    return _RULES[rule](gradient, op.outputs[0], ordinary)
 
 
 def marked_relus():
@@ -95,7 +90,10 @@ def relu_rule(rule, sources, target):
         yield
         return
     relus = _relus_between(sources, target, rule)
-    outer = getattr(_local, "rule", None), getattr(_local, "applied_to", None)
+    outer = (
+        getattr(_local, "rule", "standard"),
+        getattr(_local, "applied_to", None),
+    )
     _local.rule, _local.applied_to = rule, set()
     try:
         yield
