@@ -7,6 +7,8 @@ one, the remedy. Each check returns the value, so that a constructor reads
 
 import numbers
 
+_MAX_SEED = 2**31 - 1
+
 
 def _is_number(value):
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
@@ -48,6 +50,18 @@ def check_positive_integer(name, value, remedy=""):
         or value < 1
     ):
         raise ValueError(_message(name, "an integer >= 1", value, remedy))
+    return int(value)
+
+
+def check_seed(name, value, remedy=""):
+    """Returns `value` as an int, which must fit a positive int32."""
+    if (
+        not isinstance(value, numbers.Integral)
+        or isinstance(value, bool)
+        or not 0 <= value <= _MAX_SEED
+    ):
+        expected = f"an integer from 0 to {_MAX_SEED}"
+        raise ValueError(_message(name, expected, value, remedy))
     return int(value)
 
 

@@ -30,6 +30,15 @@ _REARRANGING_LAYERS = (
     keras.layers.Permute,
     keras.layers.Reshape,
 )
+# Layers that see nothing new, at a size of their own.
+_PADDING_LAYERS = (
+    keras.layers.Cropping1D,
+    keras.layers.Cropping2D,
+    keras.layers.Cropping3D,
+    keras.layers.ZeroPadding1D,
+    keras.layers.ZeroPadding2D,
+    keras.layers.ZeroPadding3D,
+)
 _ATTENTION_LAYERS = (
     keras.layers.Attention,
     keras.layers.GroupQueryAttention,
@@ -116,6 +125,52 @@ def last_spatial_call(evaluation, score):
     chosen = _last_attended_call(evaluation, score, chosen) or chosen
     logger.info("Explaining layer %r, chosen automatically.", chosen.path)
     return chosen
+
+
+def last_calls_of_sizes(evaluation, score, num_sizes):
+    """Returns the last call of each of the `num_sizes` coarsest sizes.
+
+    The first is that of `last_spatial_call`, and each further one the last
+    call before it that has at least twice as many positions; layers that only
+    pad or crop are passed over.
+
+    Raises:
+        ValueError: If there are fewer sizes, or if they are not known.
+    """
+    found = [last_spatial_call(evaluation, score)]
+    rank = len(found[0].outputs.shape)
+    spatial = _spatial_tensors(evaluation, rank, score)
+    upstream = set(graph.operations_above([found[0].outputs]))
+    makers = {}
+    for call in evaluation.calls:
+        output = call.outputs
+        if (
+            isinstance(output, tf.Tensor)
+            and output.ref() in spatial
+            and output.op in upstream
+            and not isinstance(call.layer, _PADDING_LAYERS)
+        ):
+            makers.setdefault(output.ref(), call)
+    for call in reversed(list(makers.values())):
+        if len(found) == num_sizes:
+            break
+        sizes = _num_positions(call), _num_positions(found[-1])
+        if None in sizes:
+            raise ValueError(
+                "The sizes of the layers are not known before the model runs. "
+                f"Received: target_layer={num_sizes} for a model whose layer "
+                f"{call.path!r} has shape {tuple(call.outputs.shape)}. Pass a "
+                "list of layers."
+            )
+        if sizes[0] >= 2 * sizes[1]:
+            found.append(call)
+    if len(found) < num_sizes:
+        raise ValueError(
+            "`target_layer` asks for more sizes than there are. Received: "
+            f"target_layer={num_sizes} for a model with the sizes of "
+            f"{[call.path for call in found]}."
+        )
+    return found
 
 
 def _last_attended_call(evaluation, score, after):

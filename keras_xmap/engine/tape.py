@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_xmap.engine import graph
+from keras_xmap.engine.layer_choice import last_calls_of_sizes
 from keras_xmap.engine.layer_choice import last_spatial_call
 from keras_xmap.engine.layer_choice import named_call
 from keras_xmap.engine.relu_rule import marked_relus
@@ -130,6 +131,15 @@ class Evaluation:
         if target_layer is None:
             return last_spatial_call(self, score)
         return named_call(self.calls, target_layer)
+
+    def last_layer_calls(self, num_sizes, score):
+        """Returns the last `LayerCall` of each of the coarsest sizes.
+
+        Args:
+            num_sizes: Integer >= 1.
+            score: See `layer_call`.
+        """
+        return last_calls_of_sizes(self, score, num_sizes)
 
 
 def evaluate(model, inputs, score="logits"):

@@ -5,6 +5,7 @@ import abc
 from keras import ops
 
 from keras_xmap._validation import check_one_of
+from keras_xmap._validation import check_positive_integer
 from keras_xmap.explainers.base import Explainer
 from keras_xmap.explainers.base import class_scores
 from keras_xmap.explainers.base import join_classes
@@ -47,7 +48,8 @@ class ActivationExplainer(Explainer):
         which=None,
     ):
         super().__init__(model, score)
-        if isinstance(target_layer, (list, tuple)):
+        self._is_fused = isinstance(target_layer, (list, tuple, int))
+        if self._is_fused:
             _check_several(target_layer, resize)
         self.target_layer = target_layer
         self.resize = resize
@@ -92,9 +94,7 @@ class ActivationExplainer(Explainer):
     def _compute(self, inputs, target, parts):
         evaluation = self._evaluate(inputs)
         scores = class_scores(evaluation, target, parts)
-        several = isinstance(self.target_layer, (list, tuple))
-        names = self.target_layer if several else [self.target_layer]
-        calls = [evaluation.layer_call(name, scores[0]) for name in names]
+        calls = self._layer_calls(evaluation, scores[0])
         self.layers_used = [call.path for call in calls]
         of_layers = []
         for call in calls:
@@ -104,9 +104,15 @@ class ActivationExplainer(Explainer):
             if self.resize:
                 maps = [resize(x[..., None], layer.size)[..., 0] for x in maps]
             of_layers.append(maps)
-        if several:
+        if self._is_fused:
             maps = [self._fuse(x) for x in zip(*of_layers, strict=True)]
         return join_classes(maps, target.is_single(parts))
+
+    def _layer_calls(self, evaluation, score):
+        if isinstance(self.target_layer, int):
+            return evaluation.last_layer_calls(self.target_layer, score)
+        names = self.target_layer if self._is_fused else [self.target_layer]
+        return [evaluation.layer_call(name, score) for name in names]
 
     def _fuse(self, maps):
         maps = ops.stack([normalize(x, "max") for x in maps])
@@ -120,7 +126,11 @@ def spatial_axes(x):
 
 
 def _check_several(target_layer, resize):
-    if not target_layer:
+    if isinstance(target_layer, int):
+        check_positive_integer(
+            "target_layer", target_layer, "It counts sizes of layers."
+        )
+    elif not target_layer:
         raise ValueError(
             "`target_layer` must name at least one layer. Received: "
             f"target_layer={target_layer!r}. `None` means the last one."
@@ -128,6 +138,6 @@ def _check_several(target_layer, resize):
     if not resize:
         raise ValueError(
             "Maps of several layers are brought to the size of the input. "
-            f"Received: resize={resize!r} with {len(target_layer)} layers. "
-            "Explain them one by one for maps of their own sizes."
+            f"Received: resize={resize!r} with target_layer={target_layer!r}. "
+            "Explain the layers one by one for maps of their own sizes."
         )

@@ -21,7 +21,9 @@ class GradCAM(ActivationExplainer):
         target_layer: `keras.layers.Layer`, its name, or its path such as
             `"base/Conv_1"`; `":0"` behind a name means the first call of a
             layer that is called several times. A list of them fuses their
-            maps. Defaults to `None`: the last layer called whose output has
+            maps; an integer `n` fuses those of the last layers of the `n`
+            coarsest sizes, each with at least twice the positions of the one
+            before. Defaults to `None`: the last layer called whose output has
             the positions of the input, more than one of them, and is not
             itself the model's output; in a transformer the one whose tokens
             the last attention layer looks at.

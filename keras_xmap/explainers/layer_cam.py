@@ -1,5 +1,6 @@
 from keras import ops
 
+from keras_xmap._validation import check_one_of
 from keras_xmap._validation import check_positive
 from keras_xmap.explainers.activation import ActivationExplainer
 from keras_xmap.explainers.activation import spatial_axes
@@ -12,6 +13,11 @@ class LayerCAM(ActivationExplainer):
     Every position is weighed by its own derivative, where that is positive:
 
     `M = relu(sum_k relu(dS / dA_k) * A_k)`
+
+    The formula is made for activations that are not negative. At a layer that
+    has negative ones, such as the sum of a residual block before its ReLU,
+    `rectify="products"` asks instead what each position adds:
+    `M = sum_k relu(dS / dA_k * A_k)`. Where nothing is negative, both are one.
 
     One forward pass for all classes, and one backward pass per class, as for
     `GradCAM`. The weights need no mean over positions, so that shallow layers
@@ -26,11 +32,14 @@ class LayerCAM(ActivationExplainer):
             `tanh(gamma * M / max(M))`, which lifts weak values. The paper
             takes `2.0` for its shallow layers, before it fuses them with deep
             ones. Defaults to `None`: `M` as it is.
+        rectify: `"gradients"`, as published, or `"products"`. Defaults to
+            `"gradients"`.
         **options: `resize`, `score`, `fusion`, `tokens` and `which`, see
             `GradCAM`.
 
     Raises:
-        ValueError: If `gamma` is not a positive number.
+        ValueError: If `gamma` is not a positive number, or `rectify` none of
+            the two.
 
     References:
         - [Jiang et al., 2021](https://doi.org/10.1109/TIP.2021.3089943)
@@ -46,14 +55,28 @@ class LayerCAM(ActivationExplainer):
     (2, 32, 32)
     """
 
-    def __init__(self, model, target_layer=None, gamma=None, **options):
+    def __init__(
+        self,
+        model,
+        target_layer=None,
+        gamma=None,
+        rectify="gradients",
+        **options,
+    ):
         super().__init__(model, target_layer, **options)
         if gamma is not None:
             gamma = check_positive("gamma", gamma, "None leaves maps unscaled.")
         self.gamma = gamma
+        self.rectify = check_one_of(
+            "rectify", rectify, ("gradients", "products")
+        )
 
     def map(self, activations, gradients):
-        maps = ops.relu(ops.sum(ops.relu(gradients) * activations, axis=-1))
+        if self.rectify == "gradients":
+            gradients = ops.relu(gradients)
+            maps = ops.relu(ops.sum(gradients * activations, axis=-1))
+        else:
+            maps = ops.sum(ops.relu(gradients * activations), axis=-1)
         if self.gamma is None:
             return maps
         axes = spatial_axes(activations)

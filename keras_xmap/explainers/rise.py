@@ -1,10 +1,9 @@
-import numbers
-
 from keras import ops
 
 from keras_xmap import engine
 from keras_xmap._validation import check_fraction
 from keras_xmap._validation import check_positive_integer
+from keras_xmap._validation import check_seed
 from keras_xmap.explainers.perturbation import PerturbationExplainer
 
 
@@ -32,15 +31,14 @@ class RISE(PerturbationExplainer):
             to `7`.
         keep_probability: Float between 0 and 1: how likely a cell is to be
             seen. Defaults to `0.5`.
-        seed: Integer: the masks; the same seed gives the same maps. Defaults
-            to `0`.
+        seed: Integer from 0 to 2**31 - 1: the masks; the same seed gives the
+            same maps. Defaults to `0`.
         score: `"output"` explains the output as it is, a probability as in
             the paper; `"logits"` the score before the softmax or sigmoid
             that ends the model. Defaults to `"output"`.
 
     Raises:
         ValueError: If an argument is out of its range.
-        TypeError: If `seed` is not an integer.
 
     References:
         - [Petsiuk et al., 2018](https://arxiv.org/abs/1806.07421)
@@ -71,11 +69,7 @@ class RISE(PerturbationExplainer):
         self.keep_probability = check_fraction(
             "keep_probability", keep_probability
         )
-        if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
-            raise TypeError(
-                f"`seed` must be an integer. Received: seed={seed!r}."
-            )
-        self.seed = int(seed)
+        self.seed = check_seed("seed", seed)
 
     def maps_of_input(self, x, clean, scores, layout):
         def sample(index):
@@ -97,7 +91,7 @@ class RISE(PerturbationExplainer):
         num_cells = self.grid_size**num_axes
         # Inputs of one model get masks of their own.
         noise = engine.uniform_noise(
-            (num_cells + num_axes,), self.seed + layout.number, index
+            (num_cells + num_axes,), (self.seed + layout.number) % 2**31, index
         )
         mask = ops.cast(noise[:num_cells] < self.keep_probability, "float32")
         mask = ops.reshape(mask, (self.grid_size,) * num_axes)

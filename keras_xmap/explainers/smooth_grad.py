@@ -1,5 +1,3 @@
-import numbers
-
 import keras
 from keras import ops
 
@@ -7,10 +5,9 @@ from keras_xmap import engine
 from keras_xmap._validation import check_non_negative
 from keras_xmap._validation import check_one_of
 from keras_xmap._validation import check_positive_integer
+from keras_xmap._validation import check_seed
 from keras_xmap.explainers.gradient import GradientExplainer
 from keras_xmap.explainers.gradient import Gradients
-
-_MAX_SEED = 2**31 - 1
 
 
 class SmoothGrad(GradientExplainer):
@@ -75,7 +72,7 @@ class SmoothGrad(GradientExplainer):
         super().__init__(model, channel_reduction, layers, score)
         self.num_samples = check_positive_integer("num_samples", num_samples)
         self.noise_level = check_non_negative("noise_level", noise_level)
-        self.seed = _check_seed(seed)
+        self.seed = check_seed("seed", seed)
         self.reduction = check_one_of(
             "reduction", reduction, ("mean", "variance", "square")
         )
@@ -136,16 +133,3 @@ class SmoothGrad(GradientExplainer):
 def _each(function, *nested):
     """Applies `function` to each tensor of nested lists, side by side."""
     return keras.tree.map_structure(function, *nested)
-
-
-def _check_seed(seed):
-    if (
-        not isinstance(seed, numbers.Integral)
-        or isinstance(seed, bool)
-        or not 0 <= seed <= _MAX_SEED
-    ):
-        raise ValueError(
-            f"`seed` must be an integer from 0 to {_MAX_SEED}. Received: "
-            f"seed={seed!r}."
-        )
-    return int(seed)

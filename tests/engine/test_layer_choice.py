@@ -97,8 +97,8 @@ def test_an_unknown_layer_is_refused_with_those_there_are():
         layers_used(model, "c")
     with pytest.raises(ValueError, match="Received: target_layer='other'"):
         layers_used(model, conv("other"))
-    with pytest.raises(TypeError, match="Received: target_layer=3"):
-        layers_used(model, 3)
+    with pytest.raises(TypeError, match="Received: target_layer=3.5"):
+        layers_used(model, 3.5)
 
 
 def test_a_layer_without_positions_is_refused():

@@ -1,11 +1,13 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from keras_xmap.explainers import CAM
 from keras_xmap.explainers import GradCAM
 from keras_xmap.explainers import HiResCAM
+from keras_xmap.explainers import LayerCAM
 
 pytestmark = pytest.mark.tensorflow
 
@@ -64,7 +66,9 @@ def test_one_layer_in_a_list_is_divided_by_its_maximum_too(model):
 def test_wrong_options_are_refused_when_made(model):
     with pytest.raises(ValueError, match=r"Received: target_layer=\[\]"):
         GradCAM(model, [])
-    with pytest.raises(ValueError, match="Received: resize=False with 2"):
+    with pytest.raises(
+        ValueError, match="Received: resize=False with target_layer=.*first"
+    ):
         GradCAM(model, LAYERS, resize=False)
     with pytest.raises(ValueError, match="Received: fusion='sum'"):
         GradCAM(model, LAYERS, fusion="sum")
@@ -89,3 +93,76 @@ def test_which_names_the_input_of_another_size():
     assert HiResCAM(model, which="image").explain(data, 0).shape == (2, 12, 12)
     with pytest.raises(ValueError, match="Received: which='mask'"):
         HiResCAM(model, which="mask").explain(data, 0)
+
+
+def pyramid():
+    """12, 6 and 3 rows; a layer that only pads stands after the first size."""
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(4, 3, padding="same", name="fine_0")(inputs)
+    x = layers.Conv2D(4, 3, padding="same", activation="relu", name="fine")(x)
+    x = layers.ZeroPadding2D(1, name="pad")(x)
+    x = layers.Conv2D(4, 4, strides=2, activation="relu", name="middle")(x)
+    x = layers.MaxPooling2D(name="coarse_0")(x)
+    x = layers.Conv2D(4, 1, activation="relu", name="coarse")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(3)(x))
+
+
+@pytest.mark.parametrize(
+    "count, expected",
+    [(1, ["coarse"]), (2, ["coarse", "middle"])]
+    + [(3, ["coarse", "middle", "fine"])],
+)
+def test_a_number_fuses_the_last_layers_of_the_coarsest_sizes(count, expected):
+    network = pyramid()
+    explainer = LayerCAM(network, count)
+    maps = explainer.explain(IMAGES, 1)
+    assert explainer.layers_used == expected
+    by_name = LayerCAM(network, expected).explain(IMAGES, 1)
+    assert np.abs(by_name).max() > 0
+    np.testing.assert_array_equal(maps, by_name)
+
+
+def test_inside_a_nested_model_each_size_is_found_once():
+    inputs = keras.Input((12, 12, 3))
+    base = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            layers.Conv2D(4, 3, activation="relu", name="fine"),
+            layers.Conv2D(4, 3, strides=2, name="coarse"),
+        ],
+        name="base",
+    )
+    outputs = layers.GlobalAveragePooling2D()(base(inputs))
+    network = keras.Model(inputs, layers.Dense(3)(outputs))
+    explainer = GradCAM(network, 2)
+    explainer.explain(IMAGES, 1)
+    assert explainer.layers_used == ["base/coarse", "base/fine"]
+
+
+def test_more_sizes_than_there_are_is_refused_with_those_there_are():
+    with pytest.raises(
+        ValueError, match=r"target_layer=4 .*'coarse', 'middle', 'fine'"
+    ):
+        GradCAM(pyramid(), 4).explain(IMAGES, 1)
+
+
+def test_sizes_that_are_unknown_while_tracing_are_refused():
+    inputs = keras.Input((None, None, 3))
+    x = layers.Conv2D(4, 3, name="fine")(inputs)
+    x = layers.Conv2D(4, 3, strides=2, name="coarse")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    explainer = GradCAM(keras.Model(inputs, layers.Dense(3)(x)), 2)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))])
+    def explain(images):
+        return explainer(images, 1)
+
+    with pytest.raises(ValueError, match="'coarse' has shape .*list of layers"):
+        explain(IMAGES)
+
+
+@pytest.mark.parametrize("number", [0, -1, True])
+def test_a_number_of_sizes_below_one_is_refused(model, number):
+    with pytest.raises(ValueError, match=f"Received: target_layer={number}"):
+        GradCAM(model, number)

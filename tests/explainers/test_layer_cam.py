@@ -88,3 +88,25 @@ def test_a_map_of_zeros_stays_one_when_scaled():
 def test_a_wrong_gamma_is_refused_at_once(gamma):
     with pytest.raises(ValueError, match=f"Received: gamma={gamma!r}"):
         LayerCAM(golden(), gamma=gamma)
+
+
+def test_products_are_rectified_position_by_position():
+    activations = np.array([[[[2.0, -3.0], [-1.0, 4.0]]]], "float32")
+    gradients = np.array([[[[1.0, -2.0], [5.0, 0.5]]]], "float32")
+    maps = LayerCAM(golden(), rectify="products").map(activations, gradients)
+    np.testing.assert_array_equal(maps, [[[2 + 6, 2]]])
+    maps = LayerCAM(golden()).map(activations, gradients)
+    np.testing.assert_array_equal(maps, [[[2, 0]]])
+
+
+def test_where_no_activation_is_negative_both_rectifications_are_one():
+    model, x = random_network(head="mlp"), images(9, 7, 3)
+    assert_close(
+        LayerCAM(model, rectify="products").explain(x, 2),
+        LayerCAM(model).explain(x, 2),
+    )
+
+
+def test_another_rectification_is_refused():
+    with pytest.raises(ValueError, match="Received: rectify='both'"):
+        LayerCAM(golden(), rectify="both")
