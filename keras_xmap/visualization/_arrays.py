@@ -1,0 +1,43 @@
+"""What pictures and maps have in common: arrays of real numbers."""
+
+import numpy as np
+from skimage.transform import resize
+
+
+def check_numbers(name, array):
+    array = np.asarray(array)
+    if array.dtype.name == "bfloat16":
+        array = array.astype("float32")
+    if array.dtype.kind not in "buif":
+        raise TypeError(
+            f"`{name}` must hold real numbers. "
+            f"Received: {name}.dtype={array.dtype}."
+        )
+    return array
+
+
+def check_finite(name, array):
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        count = int(np.sum(~np.isfinite(array)))
+        raise ValueError(
+            f"`{name}` must hold finite values. Received: {name} with "
+            f"{count} of {array.size} values NaN or infinite."
+        )
+
+
+def quantize(values):
+    return np.round(255 * values).astype("uint8")
+
+
+def resized(array, size, interpolation):
+    if array.shape[:2] == tuple(size):
+        return array
+    linear = interpolation == "bilinear"
+    return resize(
+        array,
+        (*size, *array.shape[2:]),
+        order=1 if linear else 0,
+        mode="edge",
+        anti_aliasing=linear,
+        preserve_range=True,
+    )

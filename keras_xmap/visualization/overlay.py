@@ -1,0 +1,139 @@
+import numpy as np
+
+from keras_xmap._validation import check_one_of
+from keras_xmap.visualization._arrays import check_finite
+from keras_xmap.visualization._arrays import check_numbers
+from keras_xmap.visualization._arrays import quantize
+from keras_xmap.visualization._arrays import resized
+from keras_xmap.visualization.to_uint8 import to_uint8
+
+# Evenly spaced colours, interpolated in between. "viridis" is matplotlib's
+# to within 0.021; "blue_orange" has equal steps of CIELAB lightness from a
+# dark centre, so that strong evidence is bright whatever its sign.
+_COLORMAPS = {
+    "viridis": (
+        "440154 48186a 472d7b 424086 3b528b 33638d 2c728e 26828e 21918c "
+        "1fa088 28ae80 3fbc73 5ec962 84d44b addc30 d8e219 fde725"
+    ),
+    "blue_orange": (
+        "b8e0f8 53aee7 007cbe 004b7e 1f1f1f 723515 b45d11 e9922d ffd48b"
+    ),
+}
+
+# A map whose spread is rounding noise is flat: stretched, the noise would
+# look like evidence.
+_FLAT_TOLERANCE = 1e-6
+
+
+def overlay(
+    image, map, alpha=0.5, colormap=None, signed=False, data_range=None
+):
+    """Lays a map over its image in colour; bright is important.
+
+    The map is brought to the image's size and scaled by its own extremes,
+    so colours compare pixels of one map, not one map with another:
+
+    - `signed=False`: the lowest value, also a negative one, is darkest and
+      the highest brightest;
+    - `signed=True`: zero is darkest; positive values brighten to orange and
+      negative ones to blue, on one scale: `map / max(abs(map))`.
+
+    A flat map, whose spread is below a millionth of its size, is no
+    evidence. It is darkest throughout, never noise blown up to full colour.
+
+    Args:
+        image: Image of any kind that `to_uint8` takes.
+        map: Real array `(map_height, map_width)`, finite. Resized linearly
+            with half-pixel centres, and smoothed first when it shrinks.
+        alpha: Float in [0, 1]: 0 shows the image alone, 1 the colours alone.
+            Defaults to `0.5`.
+        colormap: `None`; a name, `"viridis"` for unsigned and
+            `"blue_orange"` for signed maps; or a callable that takes values
+            in 0..1 of shape `(height, width)` and returns colours in 0..1 of
+            shape `(height, width, 3 or 4)`, as the colour maps of matplotlib
+            do. With `signed=True` a callable gets zero as 0.5. Defaults to
+            `None`, the name that fits.
+        signed: Boolean. Whether the sign of the map has a meaning. Defaults
+            to `False`.
+        data_range: See `to_uint8`. Concerns the image only.
+
+    Returns:
+        A uint8 array `(height, width, 3)` of the image's size.
+
+    Raises:
+        TypeError: If `image` or `map` does not hold real numbers.
+        ValueError: If a shape, a value or an option is not as above.
+
+    Example:
+
+    >>> image = np.zeros((2, 2))
+    >>> map = np.array([[0.0, 1.0], [0.0, 0.0]])
+    >>> picture = keras_xmap.visualization.overlay(image, map)
+    >>> picture.sum(axis=-1).tolist()  # brightness
+    [[76, 260], [76, 76]]
+    """
+    image = to_uint8(image, data_range)
+    if not isinstance(alpha, (int, float)) or not 0 <= alpha <= 1:
+        raise ValueError(
+            "`alpha` must be a number in [0, 1]. "
+            f"Received: alpha={alpha!r}. 0 shows the image alone."
+        )
+    values = resized(_check_map(map), image.shape[:2], "bilinear")
+    colors = _colorize(_normalize(values, signed), colormap, signed)
+    return quantize((1 - alpha) * (image / 255) + alpha * colors)
+
+
+def _check_map(map):
+    map = check_numbers("map", map)
+    if map.ndim != 2 or not map.size:
+        raise ValueError(
+            "`map` must be one map of shape (height, width). "
+            f"Received: map.shape={map.shape}. Index a batch, map[0]; reduce "
+            "the channels of an attribution, np.abs(map).sum(axis=-1)."
+        )
+    check_finite("map", map)
+    # Divided by the largest magnitude before any difference is taken: no
+    # overflow, and tolerances are relative.
+    map = map.astype("float64")
+    peak = np.abs(map).max()
+    return map / peak if peak > 0 else map
+
+
+def _normalize(values, signed):
+    """Returns values in 0..1, where 0.5 is zero if `signed`."""
+    low, high = values.min(), values.max()
+    if high - low <= _FLAT_TOLERANCE:
+        return np.full(values.shape, 0.5 if signed else 0.0)
+    if signed:
+        return 0.5 + 0.5 * values / max(high, -low)
+    return (values - low) / (high - low)
+
+
+def _colorize(values, colormap, signed):
+    """Returns colours `(height, width, 3)` in 0..1."""
+    fitting = "blue_orange" if signed else "viridis"
+    if not callable(colormap):
+        check_one_of(
+            "colormap",
+            fitting if colormap is None else colormap,
+            (fitting,),
+            f"That is the one for signed={signed}; a callable is used as is.",
+        )
+        table = _COLORMAPS[fitting].split()
+        table = np.array([list(bytes.fromhex(code)) for code in table]) / 255
+        knots = np.linspace(0, 1, len(table))
+        bands = [np.interp(values, knots, band) for band in table.T]
+        return np.stack(bands, axis=-1)
+    colors = np.asarray(colormap(values))
+    if colors.shape not in [(*values.shape, 3), (*values.shape, 4)]:
+        raise ValueError(
+            "`colormap` must return colours of shape (height, width, 3 or 4) "
+            f"for values of shape {values.shape}. "
+            f"Received: colormap(values).shape={colors.shape}."
+        )
+    if not (colors.min() >= 0 and colors.max() <= 1):
+        raise ValueError(
+            "`colormap` must return colours in 0..1. Received: "
+            f"colormap(values) from {colors.min():.4g} to {colors.max():.4g}."
+        )
+    return colors[..., :3]
