@@ -25,7 +25,7 @@ endif
 	"opencv-python-headless==4.11.*" "tf-keras-vis==0.8.7"
 .venv-jax.packages := -e . jax pytest
 .venv-lint.packages := "ruff==0.17.*"
-.venv-bench.packages := -e ".[$(EXTRA),bench,plots]"
+.venv-bench.packages := -e ".[$(EXTRA),bench,plots,segmentation]"
 .venv-docs.packages := -e ".[docs]"
 
 # What runs on every Keras backend, and its tests.
@@ -61,11 +61,17 @@ format: .venv-lint/installed
 	.venv-lint/bin/ruff check --fix
 	.venv-lint/bin/ruff format
 
-# The second needs photos that are no part of the project: see _photos.py.
+# The second half needs photos that are no part of the project: _photos.py.
 bench: .venv-bench/installed
-	.venv-bench/bin/python benchmarks/engine.py $(ARGS)
+	.venv-bench/bin/python benchmarks/engine.py
+	.venv-bench/bin/python benchmarks/explainers.py
+	.venv-bench/bin/python benchmarks/crf.py
 ifdef KERAS_XMAP_BENCHMARK_DATA
 	.venv-bench/bin/python benchmarks/localization.py
+	.venv-bench/bin/python benchmarks/sanity.py
+	.venv-bench/bin/python benchmarks/grabcut.py
+	.venv-bench/bin/python benchmarks/roi_classification.py
+	.venv-bench/bin/python benchmarks/distinct_class_saliency.py
 endif
 
 docs: .venv-docs/installed

@@ -14,6 +14,7 @@ MODULES = sorted((ROOT / "keras_xmap").rglob("*.py"))
 MAY_IMPORT = {
     "_validation": "",
     "_warnings": "",
+    "_boxes": "",
     "ops": "",
     "losses": "ops",
     "layers": "ops losses",
@@ -23,9 +24,9 @@ MAY_IMPORT = {
     "datasets": "ops engine",
     "targets": "ops engine",
     "explainers": "ops engine targets",
-    "metrics": "ops engine targets explainers",
-    "segmentation": "ops layers losses models visualization engine targets "
-    "explainers",
+    "metrics": "_boxes ops engine targets explainers",
+    "segmentation": "_boxes ops layers losses models visualization engine "
+    "targets explainers",
     "callbacks": "ops layers losses models visualization engine targets "
     "explainers metrics segmentation",
     "cli": "ops layers losses models visualization engine datasets targets "
@@ -38,10 +39,11 @@ EVERY_PART = " ".join(MAY_IMPORT)
 LIBRARIES = {
     "keras": EVERY_PART,
     "tensorflow": "engine",
-    "numpy": "visualization engine datasets targets metrics segmentation "
-    "callbacks cli",
+    "numpy": "_boxes visualization engine datasets targets metrics "
+    "segmentation callbacks cli",
     "scipy": "segmentation",
-    "skimage": "visualization datasets explainers metrics segmentation cli",
+    "skimage": "_boxes visualization datasets explainers metrics segmentation "
+    "cli",
     "PIL": "visualization datasets cli",
     "matplotlib": "visualization cli",
     "cv2": "segmentation",

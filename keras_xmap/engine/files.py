@@ -1,10 +1,18 @@
 """Files that are either whole or not there, on any filesystem of TensorFlow.
 
 Paths may be local or of any scheme `tf.io.gfile` knows (`gs://`, `s3://`).
+Local filesystems rename in one step. Object stores do not: there a rename is
+a copy and a deletion, and what makes `write_atomically` safe is that they
+show an object only once it is whole; a run that is killed between the two
+leaves a `.tmp` file beside it. Whoever reads should still hold the content
+against a checksum, as `checksum` computes it.
 """
 
+import contextlib
+import io
 import os
 import uuid
+import zlib
 
 import tensorflow as tf
 
@@ -17,6 +25,44 @@ def file_exists(path):
 def make_directory(path):
     """Makes the folder `path` and those above it, where they are missing."""
     tf.io.gfile.makedirs(os.fspath(path))
+
+
+def list_files(directory, prefix="", suffix=""):
+    """Returns the sorted names in a folder; none if there is no folder."""
+    directory = os.fspath(directory)
+    if not tf.io.gfile.exists(directory):
+        return []
+    return sorted(
+        name
+        for name in tf.io.gfile.listdir(directory)
+        if name.startswith(prefix) and name.endswith(suffix)
+    )
+
+
+def delete_file(path):
+    """Deletes the file at `path`; nothing happens where there is none."""
+    with contextlib.suppress(tf.errors.NotFoundError):
+        tf.io.gfile.remove(os.fspath(path))
+
+
+def open_file(path):
+    """Opens the file at `path` for reading bytes, from any position.
+
+    It answers as Python's own files do, whom libraries expect: past its end
+    there is nothing to read, and no error of TensorFlow.
+    """
+    return _File(os.fspath(path))
+
+
+def read_file(path):
+    """Returns the bytes of the file at `path`."""
+    with open_file(path) as file:
+        return file.read()
+
+
+def checksum(content):
+    """Returns the CRC-32 of bytes as an integer: damage shows in it."""
+    return zlib.crc32(content)
 
 
 def write_atomically(path, content):
@@ -34,3 +80,45 @@ def write_atomically(path, content):
     finally:
         if tf.io.gfile.exists(temporary):
             tf.io.gfile.remove(temporary)
+
+
+class _File(io.RawIOBase):
+    def __init__(self, path):
+        super().__init__()
+        self._file = tf.io.gfile.GFile(path, "rb")
+        self._size = self._file.size()
+        self._position = 0
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def tell(self):
+        return self._position
+
+    def seek(self, offset, whence=os.SEEK_SET):
+        start = {os.SEEK_CUR: self._position, os.SEEK_END: self._size}
+        position = start.get(whence, 0) + offset
+        if position < 0:
+            raise ValueError(
+                f"`offset` must not lead before the file. Received: {offset=}."
+            )
+        self._position = position
+        return position
+
+    def readinto(self, buffer):
+        count = min(len(buffer), max(self._size - self._position, 0))
+        if count:
+            self._file.seek(self._position)
+            content = self._file.read(count)
+            buffer[: len(content)] = content
+            self._position += len(content)
+            return len(content)
+        return 0
+
+    def close(self):
+        if not self.closed:
+            self._file.close()
+        super().close()

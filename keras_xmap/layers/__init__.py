@@ -1,8 +1,21 @@
 """Layers that use or produce evidence while a model trains."""
 
 from keras_xmap.layers.area_ratio_loss import AreaRatioLoss
+from keras_xmap.layers.complementary_head import ComplementaryHead
+from keras_xmap.layers.dense_crf import DenseCRF
+from keras_xmap.layers.erase_regions import EraseRegions
 from keras_xmap.layers.guided_relu import GuidedReLU
+from keras_xmap.layers.hide_and_seek import HideAndSeek
 from keras_xmap.layers.mask_noise import MaskNoise
 from keras_xmap.layers.roi_attention import ROIAttention
 
-__all__ = ["AreaRatioLoss", "GuidedReLU", "MaskNoise", "ROIAttention"]
+__all__ = [
+    "AreaRatioLoss",
+    "ComplementaryHead",
+    "DenseCRF",
+    "EraseRegions",
+    "GuidedReLU",
+    "HideAndSeek",
+    "MaskNoise",
+    "ROIAttention",
+]

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_xmap._validation import check_non_negative
 from keras_xmap._validation import check_one_of
+from keras_xmap.layers._draws import advance_seed
 from keras_xmap.layers._mask import check_pair
 from keras_xmap.layers._mask import with_channel
 
@@ -23,7 +24,7 @@ class MaskNoise(keras.layers.Layer):
     The draw depends on `seed`, on the steps so far and on the images: under
     `tf.distribute` all replicas hold one seed, and only their images tell
     them apart. Replicas that hold equal images from the first step on draw
-    equal noise.
+    equal noise. Where the draws stand is saved with the weights.
 
     Args:
         stddev: Float >= 0, the standard deviation of the noise, in the unit
@@ -92,16 +93,8 @@ class MaskNoise(keras.layers.Layer):
         if not training:
             return images
         mask = with_channel(mask, self.data_format, self.compute_dtype)
-        self._advance_seed(images)
+        advance_seed(self.seed_generator, images)
         return images + mask * self._noise(ops.shape(images))
-
-    def _advance_seed(self, images):
-        # Whole numbers, so that the sum has one value in every order.
-        pixels = ops.cast(images, "float32") * 2531.011
-        pixels = ops.cast(ops.mod(pixels, 4096.0), "int32")
-        state = self.seed_generator.state
-        fingerprint = ops.cast(ops.sum(pixels), state.dtype)
-        state.assign(state + ops.stack([0 * fingerprint, fingerprint]))
 
     def _noise(self, shape):
         options = {"dtype": self.compute_dtype, "seed": self.seed_generator}
@@ -109,6 +102,16 @@ class MaskNoise(keras.layers.Layer):
             return keras.random.normal(shape, stddev=self.stddev, **options)
         reach = self.stddev * math.sqrt(3.0)
         return keras.random.uniform(shape, -reach, reach, **options)
+
+    def save_own_variables(self, store):
+        # Keras leaves the state of a seed out: training that goes on from a
+        # file would see its first noise again.
+        super().save_own_variables(store)
+        store["seed_state"] = self.seed_generator.state
+
+    def load_own_variables(self, store):
+        if "seed_state" in store.keys():  # noqa: SIM118, a store of Keras
+            self.seed_generator.state.assign(store["seed_state"])
 
     def compute_output_shape(self, input_shape):
         return check_pair(

@@ -18,19 +18,23 @@ class ROIAttention(keras.layers.Layer):
 
     `y = features * conv(mask)` or `y = features + conv(mask)`
 
+    (`"hard"`, the baseline that learns nothing, is `y = features * mask`.)
     The kernel starts at zero and the bias at one (multiply) or zero (add):
     at first `y` equals the features exactly, so that the layer can be put
     into a trained network, best after its first convolution, and the
     network starts where it was. Give the mask as 0 and 1, not normalised as
-    the image is.
+    the image is: values are clipped to that range, so that 255 means 1. An
+    empty mask is no error, it points nowhere.
 
     Weight decay would hold the attention near that start. Exempt it before
     the optimizer is built, for all layers of this kind:
     `optimizer.exclude_from_weight_decay(var_names=["roi_attention"])`.
 
     Args:
-        merge: `"multiply"` or `"add"`. Defaults to `"multiply"`.
-        kernel_size: Integer >= 1, side of the square kernel. Defaults to `3`.
+        merge: `"multiply"`, `"add"`, or `"hard"` for the mask itself without
+            weights. Defaults to `"multiply"`.
+        kernel_size: Integer >= 1, side of the square kernel, of which
+            `"hard"` has none. Defaults to `3`.
         interpolation: `"bilinear"` or `"nearest"`, how the mask is resized;
             see `ops.resize`. Defaults to `"bilinear"`.
         data_format: `"channels_last"`, `"channels_first"` or `None` for
@@ -51,6 +55,7 @@ class ROIAttention(keras.layers.Layer):
     Raises:
         ValueError: If an argument is unknown, or if features and mask do not
             fit together.
+        TypeError: If the mask is complex or not of numbers.
 
     References:
         - [Eppel, 2018](https://arxiv.org/abs/1812.00291)
@@ -73,7 +78,7 @@ class ROIAttention(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.merge = check_one_of("merge", merge, ("multiply", "add"))
+        self.merge = check_one_of("merge", merge, ("multiply", "add", "hard"))
         self.kernel_size = check_positive_integer("kernel_size", kernel_size)
         self.interpolation = check_one_of(
             "interpolation", interpolation, ("bilinear", "nearest")
@@ -92,6 +97,8 @@ class ROIAttention(keras.layers.Layer):
                 "The number of channels of `features` must be known. "
                 f"Received: features.shape={shape}."
             )
+        if self.merge == "hard":
+            return
         # The names are what an optimizer's `var_names` are matched with.
         self.kernel = self.add_weight(
             name="roi_attention_kernel",
@@ -108,15 +115,57 @@ class ROIAttention(keras.layers.Layer):
         self.compute_output_shape([tuple(x.shape) for x in inputs])
         features, mask = inputs
         features = ops.cast(features, self.compute_dtype)
-        attention = self._attention(mask, ops.shape(features))
-        if self.merge == "multiply":
-            return features * attention
-        return features + attention
+        size = spatial(ops.shape(features), self.data_format)
+        attention = self._attention(mask, size)
+        if self.merge == "add":
+            return features + attention
+        return features * attention
 
-    def _attention(self, mask, shape):
+    def attention(self, mask, size=None):
+        """Returns what a mask has become, to look at what was learned.
+
+        Its mean over the channels is a map that
+        `keras_xmap.visualization.overlay` draws. At the start, and for ever
+        where the mask is empty, it is the bias.
+
+        Args:
+            mask: Array as the layer takes it.
+            size: `(height, width)` to resize the mask to, such as that of
+                the features, or `None` for its own. Defaults to `None`.
+
+        Returns:
+            Tensor `(batch, height, width, channels)`, or with the channels
+            first, to multiply the features by or to add to them; `"hard"`
+            has one channel.
+
+        Raises:
+            ValueError: If the layer has no weights yet, or if `mask` has
+                another rank.
+        """
+        if not self.built:
+            raise ValueError(
+                "The layer has no weights yet. Received: built=False. Call "
+                "the layer, or load the model, before `attention`."
+            )
+        mask = ops.convert_to_tensor(mask)
+        features = (None,) * 4
+        self.compute_output_shape([features, tuple(mask.shape)])
+        if size is None:
+            size = spatial(ops.shape(mask), self.data_format)
+        return self._attention(mask, size)
+
+    def _attention(self, mask, size):
+        dtype = keras.backend.standardize_dtype(mask.dtype)
+        if dtype == "string" or "complex" in dtype:
+            raise TypeError(
+                "`mask` must be boolean, integer or float. Received: "
+                f"mask.dtype={dtype}."
+            )
         mask = with_channel(mask, self.data_format, self.compute_dtype)
-        size = spatial(shape, self.data_format)
+        mask = ops.clip(mask, 0, 1)
         mask = resize(mask, size, self.interpolation, self.data_format)
+        if self.merge == "hard":
+            return mask
         # CPUs convolve with the channels last only.
         if self.data_format == "channels_first":
             mask = ops.moveaxis(mask, 1, -1)

@@ -1,8 +1,8 @@
 import keras
 import numpy as np
 from keras import ops
-from skimage import measure
 
+from keras_xmap._boxes import region_boxes
 from keras_xmap._validation import check_fraction
 from keras_xmap._validation import check_one_of
 from keras_xmap._validation import check_positive_integer
@@ -147,21 +147,7 @@ class MaxBoxAccuracy(keras.metrics.Metric):
         return hits
 
     def _overlap(self, objects, region):
-        labels = measure.label(region, connectivity=2)
-        y, x = np.nonzero(labels)
-        number = labels[y, x]
-        if self.regions == "largest":
-            largest = number == np.bincount(number).argmax()
-            y, x, number = y[largest], x[largest], None
-        boxes = np.stack(
-            [
-                _extreme(np.minimum, x, number),
-                _extreme(np.minimum, y, number),
-                _extreme(np.maximum, x, number),
-                _extreme(np.maximum, y, number),
-            ],
-            axis=-1,
-        )
+        boxes, _ = region_boxes(region, self.regions)
         return box_iou(boxes[:, None], objects).max()
 
     def get_config(self):
@@ -183,19 +169,6 @@ def box_iou(one, other):
     shared = np.maximum(high - low + 1, 0).prod(-1)
     areas = [(x[..., 2:] - x[..., :2] + 1).prod(-1) for x in (one, other)]
     return shared / (areas[0] + areas[1] - shared)
-
-
-def _extreme(choose, values, region):
-    """Returns the extreme value of each region, numbered from 1.
-
-    `region` is None where all values are of one.
-    """
-    if region is None:
-        return choose.reduce(values)[None]
-    extremes = np.zeros(region.max() + 1, values.dtype)
-    extremes[region] = values  # any of each, to start from
-    choose.at(extremes, region, values)
-    return extremes[1:]
 
 
 def _on_host(values):

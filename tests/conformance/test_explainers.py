@@ -22,6 +22,10 @@ pytestmark = pytest.mark.tensorflow
 CASES = {
     "CAM": explainers.CAM,
     "DeconvNet": explainers.DeconvNet,
+    # Of all classes, so that single classes have the same candidates.
+    "DistinctClassSaliency": lambda model: explainers.DistinctClassSaliency(
+        model, scales=(1,), candidates=CLASSES
+    ),
     "EigenCAM": explainers.EigenCAM,
     "GradCAM": explainers.GradCAM,
     "GradCAMPlusPlus": explainers.GradCAMPlusPlus,
@@ -47,6 +51,7 @@ CASES = {
 }
 ACTIVATION_METHODS = (
     "CAM",
+    "DistinctClassSaliency",
     "EigenCAM",
     "GradCAM",
     "GradCAMPlusPlus",

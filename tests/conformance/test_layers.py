@@ -1,5 +1,6 @@
 """What holds for every public layer and loss, one row each."""
 
+import collections.abc
 import dataclasses
 import inspect
 import os
@@ -23,7 +24,8 @@ class Case:
     `shapes` are those of one image each, channels last, an image before its
     mask. The first input of a layer comes out of a trainable convolution of
     size 1, `activation` being the range it needs. `exact` are arguments that
-    take randomness out, for comparisons.
+    take randomness out, for comparisons. `joined` makes one map of several
+    outputs.
     """
 
     make: type
@@ -32,6 +34,7 @@ class Case:
     has_data_format: bool = False
     activation: str = "linear"
     exact: dict = dataclasses.field(default_factory=dict)
+    joined: collections.abc.Callable = lambda outputs: outputs
 
     @property
     def is_loss(self):
@@ -42,6 +45,14 @@ class Case:
         if self.has_data_format:
             kwargs.setdefault("data_format", "channels_last")
         return self.make(**kwargs)
+
+
+def map_and_logits(outputs):
+    """Three outputs of a head of three classes, in both data formats."""
+    logits_a, logits_b, maps = outputs
+    positions = (1, 2) if maps.shape[-1] == 3 else (2, 3)
+    logits = 0.5 * logits_a + 0.25 * logits_b
+    return maps + keras.ops.expand_dims(logits, positions)
 
 
 PAIR = ((8, 6, 3), (8, 6))
@@ -55,11 +66,44 @@ CASES = {
     "MaskNoise": Case(
         layers.MaskNoise, {"seed": 1}, PAIR, True, exact={"stddev": 0.0}
     ),
+    "EraseRegions": Case(
+        layers.EraseRegions, {"fill": [0.1, 0.2, 0.3]}, PAIR, True
+    ),
+    "HideAndSeek": Case(
+        layers.HideAndSeek,
+        {"patch_sizes": [0, 3, 4], "fill": [0.1, 0.2, 0.3], "seed": 1},
+        ((8, 6, 3),),
+        True,
+        exact={"rate": 0.0},
+    ),
+    "ComplementaryHead": Case(
+        layers.ComplementaryHead,
+        {"num_classes": 3, "filters": 4, "seed": 1},
+        ((8, 6, 3),),
+        True,
+        joined=map_and_logits,
+    ),
     "AreaRatioLoss": Case(
         layers.AreaRatioLoss,
         {"area_ratio": 0.9, "weight": 2.0},
         ((8, 6, 1),),
         activation="sigmoid",
+    ),
+    "DenseCRF": Case(
+        layers.DenseCRF,
+        {
+            "parameters": {
+                "appearance_weight": 2.0,
+                "position_stddev": 3.0,
+                "color_stddev": 0.5,
+                "smoothness_weight": 1.0,
+                "smoothness_stddev": 1.0,
+            },
+            "num_iterations": 2,
+            "from_logits": False,
+        },
+        ((8, 6, 3), (8, 6, 3)),
+        True,
     ),
     "GuidedReLU": Case(layers.GuidedReLU, {"max_value": 2.0}, ((8, 6, 3),)),
     "AreaRatio": Case(
@@ -105,6 +149,7 @@ def make_model(case, sizes_known=True, jit_compile=False, **kwargs):
         outputs, loss = first, case.new(**kwargs)
     else:
         outputs = case.new(**kwargs)(given if len(given) > 1 else first)
+        outputs = case.joined(outputs)
         loss = "mse"
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.SGD(0.5), loss=loss, jit_compile=jit_compile)
@@ -234,7 +279,7 @@ def test_mixed_precision_computes_in_half_and_trains(name, policy):
         if not case.is_loss:
             layer = case.new()
             half = [keras.ops.cast(a, layer.compute_dtype) for a in x]
-            y = layer(half if len(half) > 1 else half[0])
+            y = case.joined(layer(half if len(half) > 1 else half[0]))
             dtype = keras.backend.standardize_dtype(y.dtype)
             assert dtype == layer.compute_dtype
     finally:
@@ -272,11 +317,17 @@ def test_the_computed_shape_is_the_actual_shape(name):
     x = data(case)
     given = x if len(x) > 1 else x[0]
     shapes = [a.shape for a in x] if len(x) > 1 else x[0].shape
-    actual = tuple(case.new()(given).shape)
+    actual = keras.tree.map_structure(
+        lambda y: tuple(y.shape), case.new()(given)
+    )
     assert tuple(case.new().compute_output_shape(shapes)) == actual
     symbolic = [keras.Input(a.shape[1:]) for a in x]
     y = case.new()(symbolic if len(x) > 1 else symbolic[0])
-    assert y.shape == (None, *actual[1:])
+    single = isinstance(actual[0], int)
+    for output, shape in zip(
+        keras.tree.flatten(y), [actual] if single else actual, strict=True
+    ):
+        assert output.shape == (None, *shape[1:])
 
 
 @every_row
@@ -290,9 +341,10 @@ def test_both_data_formats_give_the_same_values(name):
         assert values[0] == pytest.approx(values[1], rel=1e-6)
         return
     kwargs = {"data_format": "channels_first"} if case.has_data_format else {}
-    expected = np.asarray(case.new()(last if len(last) > 1 else last[0]))
+    expected = case.new()(last if len(last) > 1 else last[0])
+    expected = np.asarray(case.joined(expected))
     y = case.new(**kwargs)(first if len(first) > 1 else first[0])
-    y = np.asarray(y)
+    y = np.asarray(case.joined(y))
     if y.ndim == 4:
         y = np.moveaxis(y, 1, -1)
     np.testing.assert_allclose(y, expected, atol=1e-6)

@@ -5,8 +5,13 @@ import sys
 import pytest
 import tensorflow as tf
 
+from keras_xmap.engine import checksum
+from keras_xmap.engine import delete_file
 from keras_xmap.engine import file_exists
+from keras_xmap.engine import list_files
 from keras_xmap.engine import make_directory
+from keras_xmap.engine import open_file
+from keras_xmap.engine import read_file
 from keras_xmap.engine import write_atomically
 
 pytestmark = pytest.mark.tensorflow
@@ -124,3 +129,43 @@ def test_folders_are_made_with_those_above_and_may_exist(tmp_path):
     assert not file_exists(path / "file")
     write_atomically(path / "file", b"")
     assert file_exists(path / "file")
+
+
+def test_files_are_listed_by_prefix_and_suffix_and_deleted(tmp_path):
+    assert list_files(tmp_path / "missing") == []
+    for name in ("b.npz", "a.npz", "a.tmp"):
+        write_atomically(tmp_path / name, b"")
+    assert list_files(tmp_path) == ["a.npz", "a.tmp", "b.npz"]
+    assert list_files(tmp_path, "a") == ["a.npz", "a.tmp"]
+    assert list_files(tmp_path, suffix=".npz") == ["a.npz", "b.npz"]
+    delete_file(tmp_path / "a.npz")
+    delete_file(tmp_path / "a.npz")
+    assert list_files(tmp_path, "a", ".npz") == []
+
+
+def test_an_open_file_answers_as_one_of_python(tmp_path):
+    path = tmp_path / "file"
+    content = bytes(range(200))
+    write_atomically(path, content)
+    assert read_file(path) == content
+    with open_file(path) as file, open(path, "rb") as expected:
+        assert file.seekable() and file.readable()
+        for one in (file, expected):
+            assert one.read(3) == content[:3]
+            assert one.tell() == 3
+            assert one.seek(-5, os.SEEK_END) == 195
+            assert one.read() == content[195:]
+            assert one.seek(500) == 500
+            assert one.read(4) == b""
+            assert one.seek(10) == 10
+            assert one.seek(5, os.SEEK_CUR) == 15
+            assert one.read(1) == content[15:16]
+            with pytest.raises((ValueError, OSError)):
+                one.seek(-500, os.SEEK_END)
+    with pytest.raises(tf.errors.NotFoundError):
+        open_file(tmp_path / "missing")
+
+
+def test_the_checksum_is_crc_32():
+    assert checksum(b"123456789") == 0xCBF43926  # its published check value
+    assert checksum(b"") == 0

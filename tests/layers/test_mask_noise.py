@@ -149,3 +149,23 @@ def test_a_pair_that_does_not_fit_is_named(images, mask, received):
 def test_images_without_a_mask_are_named():
     with pytest.raises(ValueError, match="Received: input_shape="):
         layers.MaskNoise()(keras.Input((4, 4, 3)))
+
+
+def test_a_layer_read_from_a_file_draws_on_where_it_stood(tmp_path):
+    def model():
+        images, mask = keras.Input((32, 32, 3)), keras.Input((32, 32))
+        noisy = layers.MaskNoise(seed=3)([images, mask])
+        return keras.Model([images, mask], noisy)
+
+    first = model()
+    first([IMAGES, ONES], training=True)
+    first.save_weights(tmp_path / "model.weights.h5")
+    expected = np.asarray(first([IMAGES, ONES], training=True))
+    second = model()
+    second.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(
+        second([IMAGES, ONES], training=True), expected
+    )
+    assert (
+        np.asarray(model()([IMAGES, ONES], training=True)) != expected
+    ).any()

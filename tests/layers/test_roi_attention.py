@@ -178,6 +178,75 @@ def test_the_weights_can_be_exempt_from_weight_decay():
     assert changed == [False, False, True, False]
 
 
+@pytest.mark.parametrize("shape", [(2, 5, 4), (2, 5, 4, 1)])
+def test_hard_attention_multiplies_by_the_mask(shape):
+    layer = layers.ROIAttention("hard", data_format="channels_last")
+    mask = MASK[:, ::2, ::2]
+    y = np.asarray(layer([FEATURES, mask.reshape(shape)]))
+    assert (y == FEATURES * mask[..., None]).all()
+    assert layer.weights == []
+    first = layers.ROIAttention("hard", data_format="channels_first")
+    y = np.asarray(first([np.moveaxis(FEATURES, -1, 1), mask]))
+    assert (np.moveaxis(y, 1, -1) == FEATURES * mask[..., None]).all()
+
+
+@pytest.mark.parametrize("merge", ["multiply", "add", "hard"])
+def test_values_of_the_mask_are_clipped_to_0_and_1(merge):
+    layer = layers.ROIAttention("hard", data_format="channels_last")
+    if merge != "hard":
+        layer = trained(merge)
+    expected = np.asarray(layer([FEATURES, MASK]))
+    for mask in ((255 * MASK).astype("uint8"), 3 * MASK - 1):
+        assert (np.asarray(layer([FEATURES, mask])) == expected).all()
+
+
+@pytest.mark.parametrize("merge", ["multiply", "add"])
+def test_an_empty_mask_leaves_the_bias(merge):
+    layer = trained(merge)
+    _, bias = layer.get_weights()
+    y = np.asarray(layer([FEATURES, np.zeros_like(MASK)]))
+    expected = FEATURES * bias if merge == "multiply" else FEATURES + bias
+    np.testing.assert_allclose(y, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("merge", ["multiply", "add"])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_attention_shows_what_the_features_met(merge, data_format):
+    layer = trained(merge)
+    features, size = FEATURES, (5, 4)
+    if data_format == "channels_first":
+        weights = layer.get_weights()
+        layer = layers.ROIAttention(merge, data_format=data_format)
+        features = np.moveaxis(FEATURES, -1, 1)
+        layer.build([features.shape, MASK.shape])
+        layer.set_weights(weights)
+    attention = np.asarray(layer.attention(MASK, size))
+    y = np.asarray(layer([features, MASK]))
+    met = features * attention if merge == "multiply" else features + attention
+    np.testing.assert_allclose(y, met, atol=1e-6)
+    shape = np.shape(layer.attention(MASK.astype(bool)))
+    last = data_format == "channels_last"
+    assert shape == ((2, 10, 8, 3) if last else (2, 3, 10, 8))
+
+
+def test_hard_attention_shows_the_mask():
+    layer = layers.ROIAttention("hard", data_format="channels_last")
+    layer([FEATURES, MASK])
+    assert (np.asarray(layer.attention(MASK))[..., 0] == MASK).all()
+
+
+def test_attention_says_what_it_needs():
+    with pytest.raises(ValueError, match="Received: built=False"):
+        layers.ROIAttention().attention(MASK)
+    with pytest.raises(ValueError, match=r"Received: mask.shape=\(10, 8\)"):
+        trained().attention(MASK[0])
+
+
+def test_a_mask_that_is_not_of_real_numbers_is_named():
+    with pytest.raises(TypeError, match="Received: mask.dtype=complex64"):
+        trained()([FEATURES, MASK.astype("complex64")])
+
+
 @pytest.mark.parametrize(
     "kwargs, received",
     [

@@ -1,0 +1,110 @@
+"""Masks as run lengths, the way COCO annotations hold them.
+
+A mask is read column by column; its runs are counted in turn, pixels outside
+first. COCO writes the counts as a list, or packed into a short string: every
+count but the first three less the count two before it, in groups of five bits
+from the low end on, each a printable character whose sixth bit says that more
+groups follow.
+"""
+
+import numpy as np
+
+_FIRST_CHARACTER = 48
+_MORE = 32
+_SIGN = 16
+
+
+def encode_run_lengths(mask, compressed=True):
+    """Returns the COCO run lengths of a mask.
+
+    Args:
+        mask: Array `(height, width)`; what is not 0 is inside.
+        compressed: Boolean: the counts as a string instead of a list.
+            Defaults to `True`.
+
+    Returns:
+        Dictionary `{"size": [height, width], "counts": counts}`, fit for
+        JSON.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 2:
+        raise ValueError(
+            "`mask` must have the axes (height, width). Received: "
+            f"mask.shape={mask.shape}."
+        )
+    pixels = (mask != 0).ravel(order="F")
+    edges = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    first = [0] if pixels.size and pixels[0] else []
+    counts = np.diff([*first, 0, *edges, pixels.size]).tolist()
+    return {
+        "size": [int(side) for side in mask.shape],
+        "counts": _to_string(counts) if compressed else counts,
+    }
+
+
+def decode_run_lengths(run_lengths):
+    """Returns the mask that COCO run lengths stand for.
+
+    Args:
+        run_lengths: Dictionary `{"size": [height, width], "counts": counts}`
+            with `counts` a list of integers, or a string or bytes.
+
+    Returns:
+        Boolean array `(height, width)`.
+
+    Raises:
+        ValueError: If the counts do not add up to the size.
+    """
+    height, width = (int(side) for side in run_lengths["size"])
+    counts = run_lengths["counts"]
+    if isinstance(counts, str):
+        counts = counts.encode("ascii")
+    if isinstance(counts, bytes):
+        counts = _from_string(counts)
+    counts = np.asarray(counts, "int64")
+    if (counts < 0).any() or counts.sum() != height * width:
+        raise ValueError(
+            "Run lengths must add up to the number of pixels. Received: "
+            f"{len(counts)} counts of sum {counts.sum()} for "
+            f"size={[height, width]}."
+        )
+    inside = np.arange(len(counts)) % 2 == 1
+    return np.repeat(inside, counts).reshape((height, width), order="F")
+
+
+def _to_string(counts):
+    characters = bytearray()
+    for index, count in enumerate(counts):
+        rest = count - counts[index - 2] if index > 2 else count
+        while True:
+            group, rest = rest & 31, rest >> 5
+            # The sign bit of the last group is copied upwards.
+            done = rest == (-1 if group & _SIGN else 0)
+            characters.append(group + _FIRST_CHARACTER + (0 if done else _MORE))
+            if done:
+                break
+    return characters.decode("ascii")
+
+
+def _from_string(characters):
+    groups = np.frombuffer(characters, "uint8").astype("int64")
+    groups -= _FIRST_CHARACTER
+    if ((groups < 0) | (groups > 63)).any() or (
+        groups.size and groups[-1] & _MORE
+    ):
+        raise ValueError(
+            "Compressed run lengths must be a string as COCO writes it. "
+            f"Received: {characters[:40]!r}."
+        )
+    last = np.flatnonzero(groups & _MORE == 0)
+    first = np.concatenate([[0], last[:-1] + 1])[: len(last)]
+    place = 5 * (np.arange(groups.size) - np.repeat(first, last - first + 1))
+    values = np.zeros(len(last), "int64")
+    number = np.repeat(np.arange(len(last)), last - first + 1)
+    np.add.at(values, number, (groups & 31) << place)
+    length = 5 * (last - first + 1)
+    values -= np.where(groups[last] & _SIGN, np.int64(1) << length, 0)
+    # From the fourth count on each is a difference to the one two before.
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values

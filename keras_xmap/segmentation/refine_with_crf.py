@@ -1,0 +1,166 @@
+import functools
+
+import numpy as np
+
+from keras_xmap._validation import check_positive_integer
+from keras_xmap.ops.mean_field import crf_parameters
+from keras_xmap.segmentation._maps_of_classes import check_maps
+from keras_xmap.segmentation._maps_of_classes import classes_first
+from keras_xmap.segmentation._photos import check_image
+from keras_xmap.segmentation._photos import fit_map
+from keras_xmap.segmentation._photos import for_each
+from keras_xmap.segmentation._photos import is_batch
+from keras_xmap.segmentation.permutohedral_lattice import PermutohedralLattice
+
+# Keeps the logarithm of a probability finite, as the usual CRF codes do.
+_SMALLEST_PROBABILITY = 1e-5
+
+
+def refine_with_crf(
+    image,
+    maps,
+    parameters="paper",
+    num_iterations=10,
+    min_ratio=0.01,
+    class_axis=0,
+):
+    """Draws the borders of classes where a whole photo has its edges.
+
+    The dense CRF of `ops.mean_field` at the photo's own size. The sums over
+    all pairs of pixels are taken by filtering on a permutohedral lattice, in
+    time linear in the pixels. By the lattice's approximation about one pixel
+    in a hundred has another likeliest class than by the exact sums. Not
+    differentiable: for training see `layers.DenseCRF`.
+
+    The maps are probabilities of classes that exclude each other, one of
+    which, as a rule, is the background: the softmax of a segmentation network,
+    or explanation maps after `to_probabilities`. They need not sum to 1; each
+    pixel's are divided by their sum.
+
+    Args:
+        image: Array `(height, width)`, `(height, width, 1)` or `(height,
+            width, 3)`, integers or floats from 0 to 255: the photo as it was
+            read. Or several: an array `(batch, height, width, channels)`, or
+            a list of images of any sizes.
+        maps: Array `(classes, rows, columns)` of finite values >= 0, resized
+            linearly where they are not of the image's size. For several
+            images `(batch, classes, rows, columns)` or a list, whose entries
+            may differ in the number of classes.
+        parameters: `"paper"`, `"deeplab"`, `"sec"` or `"irn"`, or a dict; see
+            `ops.mean_field`. Defaults to `"paper"`.
+        num_iterations: Integer >= 1. Defaults to `10`.
+        min_ratio: Float from 0 to 1. A class that nowhere in the image has
+            this share of the probability of the pixel's likeliest class takes
+            no part, and its result is 0: time grows with the classes, and
+            most of a network's are not in the photo. 0 keeps all classes
+            with a probability above 0. Defaults to `0.01`.
+        class_axis: `0` for maps `(classes, rows, columns)`, `-1` for `(rows,
+            columns, classes)`; in a batch this is the axis of one entry.
+            Defaults to `0`.
+
+    Returns:
+        Probabilities, float32, `(classes, height, width)`, or `(height,
+        width, classes)` if `class_axis=-1`. Of a batch that is an array, an
+        array; of a list, a list. The labels are their `argmax`.
+
+    Raises:
+        TypeError: If `image` does not hold numbers.
+        ValueError: If a shape, a value or an option is not as above.
+
+    References:
+        - [Krähenbühl & Koltun, 2011](https://arxiv.org/abs/1210.5644)
+        - [Adams et al., 2010](
+          https://graphics.stanford.edu/papers/permutohedral/)
+
+    Example:
+
+    >>> image = np.zeros((20, 30, 3), "uint8")
+    >>> image[:, 12:] = 200
+    >>> maps = np.full((2, 20, 30), 0.5)
+    >>> maps[0, :, :3] = maps[1, :, -3:] = 0.9  # little is known
+    >>> q = keras_xmap.segmentation.refine_with_crf(image, maps)
+    >>> np.bincount(q.argmax(axis=0)[5])
+    array([12, 18])
+    """
+    parameters = crf_parameters(parameters)
+    check_positive_integer("num_iterations", num_iterations)
+    if not 0 <= min_ratio <= 1:
+        raise ValueError(
+            "`min_ratio` must be a number from 0 to 1. Received: "
+            f"min_ratio={min_ratio!r}. 0 keeps all classes."
+        )
+
+    def refine(image, maps):
+        image = check_image(image)
+        maps = classes_first(check_maps(maps), class_axis)
+        maps = np.stack([fit_map(map, image.shape[:2]) for map in maps])
+        maps = _refine(image, maps, parameters, num_iterations, min_ratio)
+        return np.moveaxis(maps, 0, class_axis)
+
+    if is_batch(image):
+        return for_each(refine, image, maps)
+    return refine(image, maps)
+
+
+def _refine(image, maps, parameters, num_iterations, min_ratio):
+    """Returns q `(classes, height, width)` of one image."""
+    total = maps.sum(axis=0)
+    maps = np.where(total > 0, maps, 1) / np.where(total > 0, total, len(maps))
+    share = (maps / maps.max(axis=0)).max(axis=(1, 2))
+    present = (share > 0) & (share >= min_ratio)
+    maps = np.maximum(maps[present], _SMALLEST_PROBABILITY)
+    scores = np.log(maps).reshape(len(maps), -1).T
+    scores = np.ascontiguousarray(scores, "float32")
+    filters = _filters(image, parameters)
+    q = _softmax(scores.copy())
+    for _ in range(num_iterations):
+        q = sum((filter(q) for filter in filters), scores.copy())
+        q = _softmax(q)
+    refined = np.zeros((len(present), *image.shape[:2]), "float32")
+    refined[present] = q.T.reshape(-1, *image.shape[:2])
+    return refined
+
+
+def _filters(image, parameters):
+    """Returns the filters of q that are not of weight 0."""
+    height, width = image.shape[:2]
+    filters = []
+    if parameters["appearance_weight"]:
+        position = _positions(height, width, parameters["position_stddev"])
+        color = image.reshape(height * width, -1) / parameters["color_stddev"]
+        filters.append(
+            PermutohedralLattice(
+                np.concatenate([position, color], axis=1),
+                parameters["appearance_weight"],
+            )
+        )
+    if parameters["smoothness_weight"]:
+        filters.append(
+            _smoothness(
+                height,
+                width,
+                parameters["smoothness_stddev"],
+                parameters["smoothness_weight"],
+            )
+        )
+    return filters
+
+
+# The same for all images of one size, as those of a folder often are.
+@functools.lru_cache(maxsize=4)
+def _smoothness(height, width, stddev, weight):
+    return PermutohedralLattice(_positions(height, width, stddev), weight)
+
+
+def _positions(height, width, stddev):
+    position = np.stack(np.mgrid[:height, :width], axis=-1).reshape(-1, 2)
+    return position / stddev
+
+
+def _softmax(scores):
+    """Returns the softmax over the last axis, in the memory of `scores`."""
+    scores -= scores.max(axis=1, keepdims=True)
+    np.exp(scores, out=scores)
+    # A product is several times faster than a sum over a short axis.
+    scores /= scores @ np.ones((scores.shape[1], 1), scores.dtype)
+    return scores

@@ -1,0 +1,264 @@
+"""What holds for every public builder of models, one row each."""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import typing
+
+import keras
+import numpy as np
+import pytest
+
+import keras_xmap
+from keras_xmap import layers
+from keras_xmap import models
+
+
+@dataclasses.dataclass
+class Case:
+    """A row: how to make the model, and what it takes.
+
+    `given` makes the models that the builder is handed, for images of a side
+    or of `None`; `make` is the builder on them. `data` makes the inputs of
+    four images of a side, as `model.fit` takes them. Nothing in a row may
+    draw numbers while it computes, or normalise by the batch: two replicas
+    could not agree with one device then.
+    """
+
+    given: typing.Callable
+    make: typing.Callable
+    data: typing.Callable
+    sizes_may_be_unknown: bool = True
+    shares_weights: bool = False
+
+
+def backbone(side):
+    """Two convolutions and a mean, with three outputs."""
+    inputs = keras.Input((side, side, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2, activation="relu", name="first")(
+        inputs
+    )
+    x = keras.layers.Conv2D(5, 3, activation="relu", name="second")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(3, name="scores")(x))
+
+
+def trunk(side):
+    """The map that the backbone takes the mean of."""
+    model = backbone(side)
+    return keras.Model(model.input, model.get_layer("second").output)
+
+
+def attention(side):
+    """A map of the size of the images."""
+    inputs = keras.Input((side, side, 3))
+    x = keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(inputs)
+    return keras.Model(inputs, x, name="attention")
+
+
+def images(side):
+    rng = np.random.default_rng(0)
+    return rng.uniform(size=(4, side, side, 3)).astype("float32")
+
+
+def masks(side):
+    mask = np.random.default_rng(1).uniform(size=(4, side, side)) > 0.5
+    return mask.astype("float32")
+
+
+CASES = {
+    "complementary": Case(
+        lambda side: [trunk(side)],
+        lambda model: models.complementary(model, 3, filters=4),
+        images,
+        shares_weights=True,
+    ),
+    "roi_classifier": Case(
+        lambda side: [backbone(side)],
+        lambda model: models.roi_classifier(
+            model, merge_layer=["first", "second"], merge="add"
+        ),
+        lambda side: {"image": images(side), "mask": masks(side)},
+    ),
+    "fully_convolutional": Case(
+        lambda side: [backbone(side)],
+        lambda model: models.fully_convolutional(model, pooling="position"),
+        images,
+    ),
+    "multi_label_classifier": Case(
+        lambda side: [trunk(side)],
+        lambda model: models.multi_label_classifier(model, 3, scale_range=None),
+        images,
+    ),
+    "pixel_attention": Case(
+        lambda side: [backbone(side), attention(side)],
+        lambda predictor, attention: models.pixel_attention(
+            predictor, attention, noise=layers.MaskNoise(0.0)
+        ),
+        images,
+        shares_weights=True,
+    ),
+}
+# Public names that build no model, or one that starts as a constant, and are
+# tested on their own.
+OTHERS = {
+    "Collusion",
+    "attention_network",
+    "collusion",
+    "complementary_maps",
+    "grayscale_attention",
+    "relevance",
+}
+every_row = pytest.mark.parametrize("name", CASES)
+
+
+def make_model(name, side=16):
+    case = CASES[name]
+    return case.make(*case.given(side))
+
+
+def fit(model, x):
+    """Fits one step towards 0.25 everywhere; returns loss and weights."""
+    y = keras.tree.map_structure(
+        lambda a: np.full(a.shape, 0.25, "float32"), model.predict(x, verbose=0)
+    )
+    loss = keras.tree.map_structure(lambda _: "mse", y)
+    model.compile(keras.optimizers.SGD(0.1), loss=loss)
+    history = model.fit(x, y, batch_size=4, epochs=1, shuffle=False, verbose=0)
+    return history.history["loss"][0], model.get_weights()
+
+
+def flat(structure):
+    return [np.asarray(a) for a in keras.tree.flatten(structure)]
+
+
+def test_every_public_name_has_a_row():
+    assert set(CASES) | OTHERS == set(models.__all__)
+
+
+@every_row
+def test_one_step_of_fit_moves_every_trainable_weight(name):
+    model = make_model(name)
+    weights = model.trainable_weights
+    before = [keras.ops.convert_to_numpy(w).copy() for w in weights]
+    loss, _ = fit(model, CASES[name].data(16))
+    assert np.isfinite(loss)
+    for old, new in zip(before, weights, strict=True):
+        assert (old != keras.ops.convert_to_numpy(new)).any(), new.path
+
+
+@every_row
+def test_the_models_given_are_as_they_were(name):
+    case = CASES[name]
+    if case.shares_weights:
+        return
+    given = case.given(16)
+    before = [(m.get_config(), m.get_weights()) for m in given]
+    model = case.make(*given)
+    fit(model, case.data(16))
+    for one, (config, weights) in zip(given, before, strict=True):
+        assert one.get_config() == config
+        for old, new in zip(weights, one.get_weights(), strict=True):
+            assert (old == new).all()
+        assert all(layer.trainable for layer in one.layers)
+
+
+READ_IN_NEW_PROCESS = """
+import sys
+import keras, numpy as np
+import keras_xmap.models
+for folder in sys.argv[1:]:
+    model = keras.models.load_model(folder + "/model.keras")
+    given = dict(np.load(folder + "/given.npz"))
+    x = given["x"] if set(given) == {"x"} else given
+    y = keras.tree.flatten(model.predict(x, verbose=0))
+    np.savez(folder + "/read.npz", *y)
+"""
+
+
+def test_every_row_is_the_same_in_a_new_process(tmp_path):
+    expected = {}
+    for name, case in CASES.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        model, x = make_model(name), case.data(16)
+        fit(model, x)
+        expected[name] = flat(model.predict(x, verbose=0))
+        model.save(folder / "model.keras")
+        np.savez(
+            folder / "given.npz", **(x if isinstance(x, dict) else {"x": x})
+        )
+    root = str(pathlib.Path(keras_xmap.__file__).parents[1])
+    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    folders = [str(tmp_path / name) for name in CASES]
+    subprocess.run(
+        [sys.executable, "-c", READ_IN_NEW_PROCESS, *folders],
+        check=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": path,
+            "KERAS_BACKEND": keras.backend.backend(),
+        },
+    )
+    for name, outputs in expected.items():
+        read = np.load(tmp_path / name / "read.npz")
+        assert len(read.files) == len(outputs)
+        for file, output in zip(read.files, outputs, strict=True):
+            np.testing.assert_allclose(read[file], output, atol=1e-6)
+
+
+@every_row
+def test_sizes_may_be_unknown(name):
+    case = CASES[name]
+    if not case.sizes_may_be_unknown:
+        return
+    model, known = make_model(name, None), make_model(name)
+    model.set_weights(known.get_weights())
+    x = case.data(16)
+    pairs = zip(
+        flat(model.predict(x, verbose=0)),
+        flat(known.predict(x, verbose=0)),
+        strict=True,
+    )
+    for output, expected in pairs:
+        np.testing.assert_allclose(output, expected, atol=1e-5)
+    assert np.isfinite(fit(model, case.data(21))[0])
+
+
+@every_row
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_computes_in_half_and_trains(name, policy):
+    case = CASES[name]
+    x = case.data(16)
+    full = make_model(name)
+    weights = full.get_weights()
+    loss, _ = fit(full, x)
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = make_model(name)
+        model.set_weights(weights)
+        half, after = fit(model, x)
+        assert any(
+            layer.compute_dtype == policy.removeprefix("mixed_")
+            for layer in model.layers
+        )
+    finally:
+        keras.config.set_dtype_policy("float32")
+    np.testing.assert_allclose(half, loss, rtol=0.05)
+    assert all(w.dtype in (np.float32, np.uint32, np.int64) for w in after)
+
+
+@every_row
+def test_two_replicas_train_as_one_device_does(name, strategy):
+    case = CASES[name]
+    x = case.data(16)
+    one = make_model(name)
+    with strategy.scope():
+        two = make_model(name)
+    two.set_weights(one.get_weights())
+    (loss, weights), (expected, others) = fit(two, x), fit(one, x)
+    assert loss == pytest.approx(expected, rel=1e-5)
+    for a, b in zip(weights, others, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
