@@ -166,6 +166,23 @@ class Folder:
         return pairs
 
 
+def add_data(parser):
+    """Adds the option that tells where the folder is."""
+    parser.add_argument(
+        "--data",
+        default=os.environ.get(VARIABLE),
+        help="folder described in benchmarks/_photos.py; defaults to the "
+        f"environment variable {VARIABLE}",
+    )
+
+
+def folder_of(parser, arguments):
+    """Returns the `Folder` that was named, or ends with how to name it."""
+    if not arguments.data:
+        parser.error(f"Expected --data, or {VARIABLE} set.")
+    return Folder(arguments.data)
+
+
 def _read(*path):
     with open(os.path.join(*path)) as file:
         return json.load(file)

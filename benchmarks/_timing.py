@@ -62,6 +62,16 @@ def write(name, results):
         file.write("\n")
 
 
+def so_far(name):
+    """Returns the results written before, so that parts can run alone."""
+    folder = os.path.join(os.path.dirname(__file__), "results")
+    path = os.path.join(folder, f"{name}.json")
+    if not os.path.exists(path):
+        return {}
+    with open(path) as file:
+        return json.load(file)["results"]
+
+
 def environment():
     devices = tf.config.list_physical_devices("GPU")
     return {

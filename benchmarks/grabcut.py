@@ -111,12 +111,10 @@ def best_threshold(maps, masks):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", default=os.environ.get(_photos.VARIABLE))
+    _photos.add_data(parser)
     parser.add_argument("--quick", action="store_true", help="every 20th photo")
     options = parser.parse_args()
-    if not options.data:
-        parser.error(f"Expected --data, or {_photos.VARIABLE} set.")
-    folder = _photos.Folder(options.data)
+    folder = _photos.folder_of(parser, options)
     photos, masks = read(folder, 20 if options.quick else 1)
     results = {"photos": len(photos)}
     for name, maps in maps_of(folder, photos).items():

@@ -18,7 +18,6 @@ photos with replacement. The folder of photos is described in `_photos.py`.
 """
 
 import argparse
-import json
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -174,12 +173,7 @@ PARTS = {"layers": layers_part, "causes": causes, "methods": methods}
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data",
-        default=os.environ.get(_photos.VARIABLE),
-        help="folder described in benchmarks/_photos.py; defaults to the "
-        f"environment variable {_photos.VARIABLE}",
-    )
+    _photos.add_data(parser)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument(
         "--datasets", nargs="+", choices=EVERY, default=EVERY, help="of methods"
@@ -188,10 +182,8 @@ def main(argv=None):
         "--quick", action="store_true", help="40 photos; writes no file"
     )
     arguments = parser.parse_args(argv)
-    if not arguments.data:
-        parser.error(f"Expected --data, or {_photos.VARIABLE} set.")
-    folder = _photos.Folder(arguments.data)
-    results = {} if arguments.quick else _results_so_far()
+    folder = _photos.folder_of(parser, arguments)
+    results = {} if arguments.quick else _timing.so_far("localization")
     for part in arguments.parts:
 
         def save(title, report, part=part):
@@ -201,15 +193,6 @@ def main(argv=None):
 
         PARTS[part](folder, arguments.quick, arguments.datasets, save)
     return results
-
-
-def _results_so_far():
-    """Results so far, so that parts can be run one at a time."""
-    path = os.path.join(os.path.dirname(__file__), "results/localization.json")
-    if not os.path.exists(path):
-        return {}
-    with open(path) as file:
-        return json.load(file)["results"]
 
 
 if __name__ == "__main__":

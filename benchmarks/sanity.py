@@ -93,12 +93,10 @@ def maps_of(name, model, photos, target):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default=os.environ.get(_photos.VARIABLE))
+    _photos.add_data(parser)
     parser.add_argument("--photos", type=int, default=24)
     arguments = parser.parse_args(argv)
-    if not arguments.data:
-        parser.error(f"Expected --data, or {_photos.VARIABLE} set.")
-    folder = _photos.Folder(arguments.data)
+    folder = _photos.folder_of(parser, arguments)
     photos = folder.photos("coco_seg", NETWORK)
     step = max(1, len(photos) // arguments.photos)
     images = photos.take(slice(0, None, step)).images[: arguments.photos]
