@@ -7,8 +7,17 @@ import pytest
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
-# What `main(["--smoke"])` of each example must reach.
-FLOORS = {"01_explain_a_classifier.py": 0.3}
+# What `main(["--smoke"])` of each example must reach. Those that train for
+# more than a few seconds run with the slow tests.
+FLOORS = {
+    "01_explain_a_classifier.py": 0.3,
+    "02_pixel_attention_regression.py": 0.65,
+    "03_roi_classification.py": 0.4,
+    "04_adversarial_erasing.py": 0.6,
+    "05_distinct_class_saliency.py": 0.6,
+    "08_distributed_training.py": 0.5,
+}
+EVERYDAY = ("01_explain_a_classifier.py", "08_distributed_training.py")
 
 pytestmark = pytest.mark.tensorflow
 
@@ -17,7 +26,15 @@ def test_every_example_has_a_floor():
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(FLOORS)
 
 
-@pytest.mark.parametrize("name, floor", FLOORS.items())
+@pytest.mark.parametrize(
+    "name, floor",
+    [
+        pytest.param(
+            name, floor, marks=[] if name in EVERYDAY else pytest.mark.slow
+        )
+        for name, floor in FLOORS.items()
+    ],
+)
 def test_an_example_reaches_its_floor(name, floor, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")

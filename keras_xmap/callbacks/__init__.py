@@ -1,3 +1,7 @@
 """Callbacks for `model.fit`."""
 
-__all__ = []
+from keras_xmap.callbacks.adversarial_erasing import AdversarialErasing
+from keras_xmap.callbacks.chief_backup import ChiefBackup
+from keras_xmap.callbacks.stop_rule import StopRule
+
+__all__ = ["AdversarialErasing", "ChiefBackup", "StopRule"]

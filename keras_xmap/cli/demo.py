@@ -39,6 +39,7 @@ METHODS = {
     "GuidedBackprop": {},
     "DeconvNet": {},
     "GuidedGradCAM": {},
+    "DistinctClassSaliency": {"scales": (1,)},
     "Occlusion": {"patch_size": 8, "strides": 4},
     "RISE": {"num_masks": 100},
 }

@@ -1,9 +1,23 @@
-"""Data with known pixel masks that ships or is generated: no downloads."""
+"""Data with known pixel masks: generated, or read from your own folders."""
 
+from keras_xmap.datasets.coco_instances import COCOInstances
+from keras_xmap.datasets.ellipses import Ellipses
+from keras_xmap.datasets.ellipses import ellipses
 from keras_xmap.datasets.handwritten_scenes import HandwrittenScenes
 from keras_xmap.datasets.handwritten_scenes import handwritten_scenes
+from keras_xmap.datasets.paired_augmentation import PairedAugmentation
+from keras_xmap.datasets.region_batches import region_batches
+from keras_xmap.datasets.region_folders import RegionFolders
+from keras_xmap.engine.erasing_data import channel_statistics
 
 __all__ = [
+    "COCOInstances",
+    "Ellipses",
     "HandwrittenScenes",
+    "PairedAugmentation",
+    "RegionFolders",
+    "channel_statistics",
+    "ellipses",
     "handwritten_scenes",
+    "region_batches",
 ]

@@ -9,6 +9,7 @@ import keras_xmap.engine  # noqa: F401  (first: it says what is missing)
 from keras_xmap.explainers.cam import CAM
 from keras_xmap.explainers.class_model import ClassModel
 from keras_xmap.explainers.deconv_net import DeconvNet
+from keras_xmap.explainers.distinct_class_saliency import DistinctClassSaliency
 from keras_xmap.explainers.eigen_cam import EigenCAM
 from keras_xmap.explainers.grad_cam import GradCAM
 from keras_xmap.explainers.grad_cam_plus_plus import GradCAMPlusPlus
@@ -29,6 +30,7 @@ __all__ = [
     "RISE",
     "ClassModel",
     "DeconvNet",
+    "DistinctClassSaliency",
     "EigenCAM",
     "GradCAM",
     "GradCAMPlusPlus",

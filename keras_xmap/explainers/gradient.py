@@ -10,6 +10,7 @@ from keras_xmap._validation import check_one_of
 from keras_xmap.explainers.base import Explainer
 from keras_xmap.explainers.base import class_scores
 from keras_xmap.explainers.base import join_classes
+from keras_xmap.explainers.layers_and_scales import check_layers
 
 CHANNEL_REDUCTIONS = ("max", "mean", "norm", "sum", None)
 
@@ -76,7 +77,7 @@ class GradientExplainer(Explainer):
         self.channel_reduction = check_one_of(
             "channel_reduction", channel_reduction, CHANNEL_REDUCTIONS
         )
-        self.layers = _check_layers(layers)
+        self.layers = check_layers(layers, none="the inputs")
         self.layers_used = None
 
     @abc.abstractmethod
@@ -215,24 +216,6 @@ def with_floating(inputs, values, otherwise=lambda x: x):
 
 def _is_floating(x):
     return "float" in keras.backend.standardize_dtype(x.dtype)
-
-
-def _check_layers(layers):
-    if layers is None:
-        return None
-    if not isinstance(layers, (list, tuple)) or not all(
-        isinstance(layer, (str, keras.layers.Layer)) for layer in layers
-    ):
-        raise TypeError(
-            "`layers` must be a list of keras.layers.Layer, names or paths, "
-            f"or None for the inputs. Received: layers={layers!r}."
-        )
-    if not layers:
-        raise ValueError(
-            "`layers` must name at least one layer. Received: layers="
-            f"{layers!r}. Pass None to explain the inputs."
-        )
-    return list(layers)
 
 
 def _check_part(evaluation, call, score):

@@ -1,0 +1,160 @@
+"""Pixel attention: errors and maps where the truth is known, and on photos.
+
+    python benchmarks/pixel_attention.py --parts sets alone
+    python benchmarks/pixel_attention.py --parts collusion
+    python benchmarks/pixel_attention.py --parts photos --data DIR
+
+`sets` trains the example of the same name on the three sets of ellipses,
+`alone` its predictor without a map;
+`collusion` trains it as one should not, to see what gives a bad map away;
+`photos` finds the centre and the size of objects in real photos. Each run is
+written to `results/pixel_attention.json` as soon as it is done, beside those
+that stand there; `--seeds`, `--sets` and `--runs` choose among them. A run
+takes four to eight minutes on one core.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+import time
+
+import _timing
+import keras
+from _photos import VARIABLE
+from PIL import Image
+
+HERE = pathlib.Path(__file__).parent
+NAME = "pixel_attention"
+
+# What is changed of the example's training, one thing after the other.
+RUNS = {
+    "as the example": {},
+    "no warm-up": {"warm_up": 0},
+    "noise 1.0": {"noise": 1.0},
+    "c = 10": {"area_weight": 10.0},
+    "no warm-up, noise 1.0, c = 10": {
+        "warm_up": 0,
+        "noise": 1.0,
+        "area_weight": 10.0,
+    },
+    "noise 3.0": {"noise": 3.0},
+}
+
+
+def load_example():
+    file = HERE.parent / "examples" / "02_pixel_attention_regression.py"
+    spec = importlib.util.spec_from_file_location("example", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def measure_sets(sets, seeds, epochs, folder=None):
+    example = load_example()
+    for clutter in sets:
+        for seed in seeds:
+            keras.utils.set_random_seed(seed)
+            train, test = example.make_data(clutter, seed)
+            start, cpu = time.perf_counter(), time.process_time()
+            networks = example.train_with_map(train, epochs, seed=seed)
+            row = {
+                "epochs": epochs,
+                "seconds": round(time.perf_counter() - start),
+                "cpu seconds": round(time.process_time() - cpu),
+                **example.judge(test, *networks),
+            }
+            row["error published"] = example.PUBLISHED[clutter]
+            save("sets", f"{clutter}, seed {seed}", row)
+            if folder:
+                file = os.path.join(folder, f"{clutter}.png")
+                Image.fromarray(example.draw(test, *networks)).save(file)
+
+
+def measure_alone(sets, seeds, epochs):
+    example = load_example()
+    for clutter in sets:
+        for seed in seeds:
+            keras.utils.set_random_seed(seed)
+            train, test = example.make_data(clutter, seed)
+            # As many images as in the warm-up and with the map.
+            alone = example.train_alone(train, epochs + 4, seed)
+            errors = test.errors(alone.predict(test.images, verbose=0))
+            row = {"epochs": epochs, "error": float(errors.mean())}
+            save("alone", f"{clutter}, seed {seed}", row)
+
+
+def measure_collusion(sets, seeds, epochs, runs):
+    example = load_example()
+    for clutter in sets:
+        for seed in seeds:
+            for run in runs:
+                changes = RUNS[run]
+                keras.utils.set_random_seed(seed)
+                train, test = example.make_data(clutter, seed)
+                networks = example.train_with_map(
+                    train, epochs, seed=seed, **changes
+                )
+                noise = changes.get("noise", 0.5)
+                row = {
+                    "epochs": epochs,
+                    **example.judge(test, *networks, noise=noise),
+                }
+                save("collusion", f"{clutter}, seed {seed}, {run}", row)
+
+
+def save(part, key, row):
+    """Adds one row to the results that stand in the file."""
+    file = HERE / "results" / f"{NAME}.json"
+    results = {}
+    if file.exists():
+        results = json.loads(file.read_text())["results"]
+    row = {
+        name: round_all(value) if name != "epochs" else value
+        for name, value in row.items()
+    }
+    results.setdefault(part, {})[key] = row
+    _timing.write(NAME, results)
+    print(part, key, json.dumps(row), flush=True)
+
+
+def round_all(value):
+    if isinstance(value, dict):
+        return {name: round_all(item) for name, item in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--parts", nargs="+", default=["sets", "alone", "collusion"]
+    )
+    parser.add_argument(
+        "--sets", nargs="+", default=["circles", "points", "objects"]
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--runs", nargs="+", default=list(RUNS))
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--folder", help="for pictures of the maps")
+    parser.add_argument("--data", default=os.environ.get(VARIABLE))
+    arguments = parser.parse_args(argv)
+    if "sets" in arguments.parts:
+        measure_sets(
+            arguments.sets, arguments.seeds, arguments.epochs, arguments.folder
+        )
+    if "alone" in arguments.parts:
+        measure_alone(arguments.sets, arguments.seeds, arguments.epochs)
+    if "collusion" in arguments.parts:
+        measure_collusion(
+            arguments.sets, arguments.seeds, arguments.epochs, arguments.runs
+        )
+    if "photos" in arguments.parts:
+        from _pixel_attention_photos import measure_photos
+
+        for key, row in measure_photos(arguments.data, arguments.seeds):
+            save("photos", key, row)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""Which pixels carry the number that the network reads?
+
+A network regresses a number from an image: an angle, a point. There is no
+class to explain, and no layer to look into. Let it answer under noise, and
+let a second network decide where the noise may go:
+
+    model = keras_xmap.models.pixel_attention(predictor, attention)
+
+What the second network keeps clean is what the answer needs.
+
+On this page you make images whose true pixels are known, train a predictor
+alone and then with its map, hold the map against the truth, and check that
+the two networks did not agree on a code, the danger of this method.
+
+Data: generated, `keras_xmap.datasets.ellipses`; no download. One ellipse
+among discs and its inclination, two ellipses among points and where their
+axes meet, the same on objects cut from real photographs.
+Time: about four minutes a set on one CPU core, `--smoke` half a minute.
+Expect: errors of about 1.3 and 1.4 pixels on the two sets of two ellipses
+(published, on other images: 2.5 and 3.28), and maps that are brighter on a
+pixel of an ellipse than on one beside it in 97 to 99 of 100 pairs.
+"""
+
+import argparse
+import os
+import time
+
+import keras
+import numpy as np
+from PIL import Image
+from PIL import ImageDraw
+from scipy import stats
+
+import keras_xmap
+from keras_xmap import datasets
+from keras_xmap import metrics
+from keras_xmap import models
+from keras_xmap import visualization
+
+PUBLISHED = {"circles": 13.0, "points": 2.5, "objects": 3.28}
+UNITS = {"circles": "degrees", "points": "pixels", "objects": "pixels"}
+
+
+def make_data(clutter, seed=0, num_images=None):
+    """Training and test images with targets, and the masks of the truth."""
+    return [
+        datasets.ellipses(num_images, clutter, split=split, seed=seed)
+        for split in ("train", "test")
+    ]
+
+
+class Mirrored(keras.utils.PyDataset):
+    """Batches of images in one of the eight views a square has.
+
+    Mirroring an image moves its answer in a known way, so that a few
+    thousand images are enough. An epoch is `length` batches.
+    """
+
+    def __init__(self, data, outputs=None, length=125, seed=0):
+        super().__init__()
+        self.data, self.outputs = data, outputs
+        self.length = length
+        self.rng = np.random.default_rng(seed)
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        rows = self.rng.integers(len(self.data.images), size=64)
+        x, y = self.data.images[rows], self.data.targets[rows]
+        one_ellipse = self.data.shapes.shape[1] == 1
+        left_right, up_down, swap = self.rng.integers(2, size=3)
+        if left_right:
+            x = x[:, :, ::-1]
+            y = y * ([1, -1] if one_ellipse else [-1, 1])
+        if up_down:
+            x, y = x[:, ::-1], y * [1, -1]
+        if swap:
+            x = x.transpose(0, 2, 1, 3)
+            y = y * [-1, 1] if one_ellipse else y[:, ::-1]
+        y = np.asarray(y, "float32")
+        if self.outputs:
+            y = dict.fromkeys(self.outputs, y)
+        return np.ascontiguousarray(x), y
+
+
+def make_predictor():
+    """Any regressor will do; this one knows nothing of keras-xmap."""
+    model = keras.Sequential([keras.Input((32, 32, 1))], name="predictor")
+    for block, filters in enumerate((16, 32, 64)):
+        for _ in range(1 if block == 0 else 2):
+            model.add(
+                keras.layers.Conv2D(
+                    filters,
+                    3,
+                    padding="same",
+                    activation="relu",
+                    kernel_initializer="he_normal",
+                )
+            )
+        model.add(keras.layers.MaxPooling2D())
+    model.add(keras.layers.Conv2D(64, 3, padding="same", activation="relu"))
+    model.add(keras.layers.Flatten())
+    model.add(keras.layers.Dense(128, activation="relu"))
+    model.add(keras.layers.Dense(2))
+    return model
+
+
+def optimizer(num_steps, learning_rate=2e-3):
+    return keras.optimizers.Adam(
+        keras.optimizers.schedules.CosineDecay(learning_rate, num_steps)
+    )
+
+
+def train_alone(train, epochs, seed=0, steps=125):
+    """The predictor without a map, trained as long, to compare with."""
+    predictor = make_predictor()
+    batches = Mirrored(train, length=steps, seed=seed)
+    predictor.compile(optimizer(epochs * len(batches)), "mse")
+    predictor.fit(batches, epochs=epochs, verbose=0)
+    return predictor
+
+
+def train_with_map(
+    train, epochs, warm_up=4, noise=0.5, area_weight=50.0, seed=0, steps=125
+):
+    """The predictor and its map."""
+    predictor = make_predictor()
+    if warm_up:
+        # First the predictor alone. One that has learned nothing yet suffers
+        # most from noise beside the ellipses, and the map would turn over.
+        predictor.compile(keras.optimizers.Adam(2e-3), "mse")
+        batches = Mirrored(train, length=steps, seed=seed)
+        predictor.fit(batches, epochs=warm_up, verbose=0)
+    attention = models.attention_network((32, 32, 1), area_ratio=0.95)
+    model = models.pixel_attention(
+        predictor,
+        attention,
+        area_ratio=0.95,
+        noise=keras_xmap.layers.MaskNoise(noise, seed=seed),
+        area_weight=area_weight,
+    )
+    batches = Mirrored(
+        train, ["prediction", "noisy_prediction"], steps, seed=seed
+    )
+    model.compile(
+        optimizer(epochs * len(batches)),
+        loss={"prediction": "mse", "noisy_prediction": "mse"},
+        loss_weights={"prediction": 1.0, "noisy_prediction": 1.0},
+    )
+    model.fit(batches, epochs=epochs, verbose=0)
+    return predictor, attention
+
+
+def judge(test, predictor, attention, noise=0.5):
+    """Numbers of the error, of the map, and of a code between the two."""
+    predictions = predictor.predict(test.images, verbose=0)
+    maps = models.relevance(attention.predict(test.images, verbose=0))
+    iou = metrics.MeanIoU()
+    iou.update_state(test.masks, maps)
+    report = models.collusion(
+        predictor, attention, test.images, test.targets, noise
+    )
+    return {
+        "error": float(test.errors(predictions).mean()),
+        "median error": float(np.median(test.errors(predictions))),
+        "auc": area_under_curve(test.masks, np.asarray(maps)),
+        "iou": float(iou.result()),
+        "collusion": report._asdict(),
+    }
+
+
+def area_under_curve(masks, maps):
+    """How often a pixel on an object is brighter than one beside it."""
+    ranks = stats.rankdata(maps)
+    inside = np.ravel(masks)
+    count = inside.sum()
+    above = ranks[inside].sum() - count * (count + 1) / 2
+    return float(above / (count * (len(ranks) - count)))
+
+
+def draw(test, predictor, attention, num_images=6, side=128):
+    """A row an image: image, map with dark object, truth and estimate."""
+    images = test.images[:num_images]
+    estimates = predictor.predict(images, verbose=0)
+    greys = models.grayscale_attention(attention.predict(images, verbose=0))
+    rows = []
+    for number, grey in enumerate(greys):
+        picture = visualization.to_uint8(images[number, ..., 0])
+        drawing = Image.fromarray(picture).resize((side, side), 0)
+        pen, scale = ImageDraw.Draw(drawing), side / 32
+        pairs = (test.targets[number], "#3fbc73"), (estimates[number], "blue")
+        for size, (target, colour) in zip((1.5, 0.8), pairs, strict=True):
+            answer = test.decode(target)
+            if answer.ndim:
+                x, y = answer * scale
+                pen.line((x - 9, y, x + 9, y), colour, 3)
+                pen.line((x, y - 9, x, y + 9), colour, 3)
+            else:
+                outline = outline_of(test.shapes[number, 0], answer, size)
+                pen.polygon([*(scale * outline).ravel()], outline=colour)
+        rows.append([picture, np.stack([grey] * 3, -1), np.array(drawing)])
+    titles = ["image", "attention", "truth, estimate"]
+    return visualization.panel(rows, titles, (side, side))
+
+
+def outline_of(shape, degrees, size):
+    """The rim of an ellipse at a given angle, as points `(n, 2)`."""
+    turn, angle = np.linspace(0, 2 * np.pi, 40), np.deg2rad(degrees)
+    along = size * shape[2] * np.cos(turn)
+    beside = size * shape[3] * np.sin(turn)
+    x = shape[0] + along * np.cos(angle) - beside * np.sin(angle)
+    y = shape[1] + along * np.sin(angle) + beside * np.cos(angle)
+    return np.stack([x, y], axis=-1)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", nargs="+", default=list(PUBLISHED))
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--images", type=int, help="per split")
+    parser.add_argument("--folder", help="for pictures of the maps")
+    parser.add_argument("--smoke", action="store_true", help="a quick look")
+    arguments = parser.parse_args(argv)
+    steps = 125
+    if arguments.smoke:
+        arguments.sets, arguments.epochs, arguments.images = ["circles"], 2, 500
+        steps = 30
+
+    print("set      error    alone  published  unit     AUC   IoU  seconds")
+    for clutter in arguments.sets:
+        keras.utils.set_random_seed(0)
+        train, test = make_data(clutter, num_images=arguments.images)
+        start = time.perf_counter()
+        predictor, attention = train_with_map(
+            train, arguments.epochs, steps=steps
+        )
+        seconds = time.perf_counter() - start
+        found = judge(test, predictor, attention)
+        alone = train_alone(train, arguments.epochs + 4, steps=steps)
+        error_alone = test.errors(alone.predict(test.images, verbose=0)).mean()
+        print(
+            f"{clutter:8} {found['error']:5.2f}  {error_alone:7.2f}  "
+            f"{PUBLISHED[clutter]:9.2f}  {UNITS[clutter]:8}"
+            f"{found['auc']:.3f}  {found['iou']:.2f}  {seconds:7.0f}"
+        )
+        for name, share in found["collusion"].items():
+            print(f"    answer explained, {name}: {share:.3f}")
+        if arguments.folder:
+            os.makedirs(arguments.folder, exist_ok=True)
+            file = os.path.join(arguments.folder, f"{clutter}.png")
+            Image.fromarray(draw(test, predictor, attention)).save(file)
+    return found["auc"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+import os
+import tempfile
+
+import keras
+
+from keras_xmap import engine
+
+_PREFIX, _SUFFIX = "epoch-", ".weights.h5"
+
+
+class ChiefBackup(keras.callbacks.Callback):
+    """Lets training with several workers go on after one was killed.
+
+    If one worker dies, the others cannot continue: all are started again, and
+    call the same `fit`. It then goes on with the epoch that was broken off,
+    with weights and optimizer as they were at its start. As in Keras, random
+    states of layers such as `Dropout` are not kept.
+
+    One worker, the chief, writes, and all read; Keras' own
+    `BackupAndRestore` lets all of them write to one file. A backup appears
+    whole or not at all, under a name that tells its epoch, and replaces the
+    one before. Training with one process may use it as well.
+
+    Args:
+        directory: Folder that all workers see, local or of a scheme of
+            `tf.io.gfile`. It is emptied of backups when training ends.
+
+    Raises:
+        ValueError: In `fit`, if the model has no weights yet.
+
+    Example:
+
+    >>> backup = keras_xmap.callbacks.ChiefBackup("backup")
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("adam", "mse")
+    >>> x, y = np.zeros((4, 2)), np.zeros(4)
+    >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=[backup])
+    """
+
+    def __init__(self, directory):
+        super().__init__()
+        self.directory = os.fspath(directory)
+
+    def on_train_begin(self, logs=None):
+        if not self.model.built:
+            raise ValueError(
+                "The model must be built before `fit`, so that its weights "
+                f"can be restored. Received: model {self.model.name!r} without "
+                "weights. Call it on a batch first."
+            )
+        if not hasattr(self.model, "_initial_epoch"):
+            raise RuntimeError(
+                "This version of Keras has no way to begin at a later epoch. "
+                f"Received: keras {keras.__version__}."
+            )
+        strategy = self.model.distribute_strategy
+        self._workers = engine.Workers(strategy)
+        names = self._names()
+        if names:
+            with strategy.scope():
+                self.model.optimizer.build(self.model.trainable_variables)
+                self._load(names[-1])
+            epoch = int(names[-1].removeprefix(_PREFIX).removesuffix(_SUFFIX))
+            self.model._initial_epoch = epoch
+        # Nobody changes the folder before all have looked into it.
+        self._workers.wait()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self._workers.is_chief:
+            return
+        older = self._names()
+        engine.make_directory(self.directory)
+        name = f"{_PREFIX}{epoch + 1:08d}{_SUFFIX}"
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, name)
+            self.model.save_weights(path)
+            engine.write_atomically(
+                os.path.join(self.directory, name), engine.read_file(path)
+            )
+        self._delete(set(older) - {name})
+
+    def on_train_end(self, logs=None):
+        # Keras keeps it, and the next fit would begin there.
+        self.model._initial_epoch = None
+        if self._workers.is_chief:
+            self._delete(self._names())
+
+    def _names(self):
+        return engine.list_files(self.directory, _PREFIX, _SUFFIX)
+
+    def _load(self, name):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, name)
+            content = engine.read_file(os.path.join(self.directory, name))
+            engine.write_atomically(path, content)
+            self.model.load_weights(path)
+
+    def _delete(self, names):
+        for name in names:
+            engine.delete_file(os.path.join(self.directory, name))

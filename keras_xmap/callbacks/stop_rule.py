@@ -1,0 +1,107 @@
+from keras_xmap._validation import check_non_negative
+from keras_xmap._validation import check_one_of
+from keras_xmap._warnings import warn_user
+
+_LESS_IS_BETTER = ("loss", "error", "entropy", "divergence")
+
+
+class StopRule:
+    """When adversarial erasing has nothing more to find.
+
+    A round has failed if the network could not learn from what was left of
+    the images: its regions would be guesses, so it mines none. How well the
+    first round learned, on whole images, is the measure:
+
+    `loss > (1 + tolerance) * loss of the first round`, or
+    `metric < (1 - tolerance) * metric of the first round`
+
+    A metric on held-out images is the one to trust. A network that is large
+    enough learns the training images of every round by heart, and then its
+    training loss never says stop.
+
+    A round that learned, but found less than `min_new_share` of all pixels,
+    keeps its regions and is the last.
+
+    Args:
+        monitor: Name of a metric in the logs of an epoch, such as
+            `"val_accuracy"`; that of the last epoch of a round counts.
+            Defaults to `None`: `"val_loss"` if `fit` validates, else
+            `"loss"`.
+        tolerance: Float >= 0, by how much of its first value the metric may
+            become worse. Defaults to `0.5`.
+        min_new_share: Float from 0 to 1, share of the pixels of all images.
+            Defaults to `0.01`.
+        mode: `"min"` or `"max"`, which values of the metric are good; or
+            `"auto"`: the least if its name ends in loss, error, entropy or
+            divergence. Defaults to `"auto"`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> stop = keras_xmap.callbacks.StopRule("val_accuracy", tolerance=0.3)
+    >>> stop([{"logs": {"val_accuracy": 0.9}, "new_share": 0.10},
+    ...       {"logs": {"val_accuracy": 0.6}}])
+    'val_accuracy 0.6 is worse than 0.63'
+    """
+
+    def __init__(
+        self, monitor=None, tolerance=0.5, min_new_share=0.01, mode="auto"
+    ):
+        self.monitor = monitor
+        self.tolerance = check_non_negative("tolerance", tolerance)
+        self.min_new_share = check_non_negative("min_new_share", min_new_share)
+        if self.min_new_share > 1:
+            raise ValueError(
+                "`min_new_share` must be a share of the pixels, at most 1. "
+                f"Received: min_new_share={min_new_share}."
+            )
+        self.mode = check_one_of("mode", mode, ("auto", "min", "max"))
+
+    def __call__(self, records):
+        """Judges the last round: once trained, and once mined.
+
+        Args:
+            records: List of dictionaries, one a round: `"logs"` of its last
+                epoch and, once it has mined, `"new_share"`.
+
+        Returns:
+            Text that says why to stop, or `None`.
+        """
+        last = records[-1]
+        if "new_share" in last:
+            if last["new_share"] < self.min_new_share:
+                return (
+                    f"new regions cover {last['new_share']:.2g} of the images, "
+                    f"less than {self.min_new_share:.2g}"
+                )
+            return None
+        return self._judge(records[0]["logs"], last["logs"])
+
+    def _judge(self, first, last):
+        monitor = self.monitor
+        if monitor is None:
+            monitor = "val_loss" if "val_loss" in first else "loss"
+        if monitor not in first or monitor not in last:
+            warn_user(
+                f"`monitor` must be a metric of `fit`. Received: monitor="
+                f"{monitor!r}; there are {', '.join(sorted(last))}. No round "
+                "is held to have failed."
+            )
+            return None
+        best, value = first[monitor], last[monitor]
+        if self._less_is_better(monitor):
+            bound = best + self.tolerance * abs(best)
+            failed = not value <= bound
+        else:
+            bound = best - self.tolerance * abs(best)
+            failed = not value >= bound
+        if failed:  # also if the value is not a number
+            return f"{monitor} {value:.4g} is worse than {bound:.4g}"
+        return None
+
+    def _less_is_better(self, monitor):
+        if self.mode == "auto":
+            return monitor.endswith(_LESS_IS_BETTER)
+        return self.mode == "min"

@@ -1,0 +1,76 @@
+from keras_xmap.engine.data import where_any
+
+
+class PairedAugmentation:
+    """Augmentation that moves an image and the mask of its region together.
+
+    The layers of Keras that augment images move segmentation masks along
+    where a layer moves the image, and leave them where it changes colours.
+    This applies them to the batches of `region_batches`:
+
+    `batches.map(keras_xmap.datasets.PairedAugmentation(layers))`
+
+    A region that would leave its image altogether is not augmented, nor its
+    image: a label without its region would teach the wrong thing.
+
+    Args:
+        layers: Layer, or list of layers, of Keras' image augmentation that
+            keep the size of images, such as `keras.layers.RandomFlip`,
+            `RandomRotation` or `RandomBrightness`.
+
+    Call arguments:
+        inputs: Dictionary with `"image"` `(batch, height, width, channels)`
+            and `"mask"` `(batch, height, width)`.
+        *rest: What comes with it, such as labels.
+
+    Returns:
+        The same, with another `"image"` and `"mask"`.
+
+    Raises:
+        TypeError: If a layer does not know segmentation masks.
+        ValueError: If a layer changes the size of images.
+
+    Example:
+
+    >>> image = np.array([[[[9.0], [0.0]]]], "float32")
+    >>> mask = np.array([[[1.0, 0.0]]], "float32")
+    >>> flip = keras.layers.RandomFlip("horizontal", seed=3)
+    >>> augmentation = keras_xmap.datasets.PairedAugmentation(flip)
+    >>> both = [
+    ...     augmentation({"image": image, "mask": mask}) for _ in range(20)
+    ... ]
+    >>> sorted({tuple(np.ravel(x["image"]).tolist()) for x in both})
+    [(0.0, 9.0), (9.0, 0.0)]
+    >>> all(np.all(x["image"][..., 0] == 9 * x["mask"]) for x in both)
+    True
+    """
+
+    def __init__(self, layers):
+        layers = layers if isinstance(layers, (list, tuple)) else [layers]
+        for layer in layers:
+            if not hasattr(layer, "transform_segmentation_masks"):
+                raise TypeError(
+                    "`layers` must be Keras layers that augment images and "
+                    "move segmentation masks along. Received: "
+                    f"layers with {type(layer).__name__}."
+                )
+        self.layers = list(layers)
+
+    def __call__(self, inputs, *rest):
+        image, mask = inputs["image"], inputs["mask"]
+        both = {"images": image, "segmentation_masks": mask[..., None]}
+        for layer in self.layers:
+            both = layer(both, training=True)
+        moved = {"image": both["images"], "mask": both["segmentation_masks"]}
+        moved["mask"] = moved["mask"][..., 0]
+        if moved["mask"].shape[1:] != mask.shape[1:]:
+            raise ValueError(
+                "`layers` must keep the size of images. Received: masks of "
+                f"{tuple(mask.shape[1:])} that became "
+                f"{tuple(moved['mask'].shape[1:])}. Crop and resize with "
+                "`region_batches`."
+            )
+        still = {"image": image, "mask": mask}
+        moved = where_any(moved["mask"] > 0, moved, still)
+        augmented = {**inputs, **moved}
+        return (augmented, *rest) if rest else augmented

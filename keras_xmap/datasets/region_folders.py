@@ -1,0 +1,123 @@
+import os
+
+import numpy as np
+from skimage import measure
+
+from keras_xmap._validation import check_positive_integer
+from keras_xmap.datasets._regions import Regions
+from keras_xmap.datasets._regions import read_image
+from keras_xmap.engine import list_files
+
+
+class RegionFolders(Regions):
+    """Connected regions of one class, from folders of images and label maps.
+
+    A label map is an image whose pixels say the class, named as its image is
+    but for the extension. Every part of it that hangs together, over corners
+    too, and is of one class is a region. This is how OpenSurfaces
+    comes (`photos`, `photos-labels`: red the material, green the object),
+    and many sets for semantic segmentation. All label maps are read once, to
+    list the regions; no image is held in memory.
+
+    Args:
+        directory: Path of the folder of the images.
+        label_maps: Path of the folder of the label maps; images without one
+            are left out.
+        classes: Dictionary from the values of the pixels to the names of the
+            classes. Other values are no regions.
+        channel: Integer, which channel of colour label maps holds the class;
+            maps of one channel or of a palette hold it themselves. Defaults
+            to `0`.
+        min_area: Integer >= 1, the smallest region to keep, in pixels.
+            Defaults to `1`.
+
+    Attributes:
+        class_names: Tuple of the names of the classes, in the order given.
+        labels: Array `(n,)` int32, the class of each region, a number in
+            `class_names`.
+        areas: Array `(n,)` float64, the sizes in pixels.
+
+    Raises:
+        ValueError: If a label map cannot be read, or if a folder holds
+            nothing that fits; the message names it.
+
+    References:
+        - [Bell et al., 2013](https://opensurfaces.cs.cornell.edu)
+
+    Example:
+
+    >>> import pathlib
+    >>> from PIL import Image
+    >>> for folder in ("photos", "photos-labels"):
+    ...     pathlib.Path(folder).mkdir()
+    ...
+    >>> Image.new("RGB", (4, 2)).save("photos/a.jpg")
+    >>> labels = np.array([[5, 5, 0, 5], [0, 0, 0, 9]], "uint8")
+    >>> Image.fromarray(labels).save("photos-labels/a.png")
+    >>> regions = keras_xmap.datasets.RegionFolders(
+    ...     "photos", "photos-labels", {5: "wood", 9: "glass"}
+    ... )
+    >>> [regions.class_names[label] for label in regions.labels]
+    ['wood', 'wood', 'glass']
+    >>> regions.areas.tolist()
+    [2.0, 1.0, 1.0]
+    """
+
+    def __init__(self, directory, label_maps, classes, channel=0, min_area=1):
+        check_positive_integer("min_area", min_area)
+        self._directory = os.fspath(directory)
+        self._label_maps = os.fspath(label_maps)
+        self._channel = channel
+        self._values = np.array(list(classes), "int64")
+        entries, labels, areas = [], [], []
+        for image, label_map in self._pairs():
+            values, parts = self._parts(label_map)
+            for part in measure.regionprops(parts):
+                if part.area < min_area:
+                    continue
+                value = values[tuple(part.coords[0])]
+                entries.append((image, label_map, part.label))
+                labels.append(int(np.flatnonzero(self._values == value)[0]))
+                areas.append(part.area)
+        super().__init__(classes.values(), entries, labels, areas)
+
+    def file(self, index):
+        return os.path.join(self._directory, self._entries[index][0])
+
+    def _mask(self, entry, size):
+        _, parts = self._parts(entry[1])
+        return parts == entry[2]
+
+    def _pairs(self):
+        images = {_stem(name): name for name in list_files(self._directory)}
+        pairs = [
+            (images[_stem(name)], name)
+            for name in list_files(self._label_maps)
+            if _stem(name) in images
+        ]
+        if not pairs:
+            raise ValueError(
+                "The folders must hold images and label maps of the same "
+                f"names. Received: directory={self._directory!r}, "
+                f"label_maps={self._label_maps!r}."
+            )
+        return pairs
+
+    def _parts(self, name):
+        """Returns the values of a label map, and a number for each region."""
+        file = os.path.join(self._label_maps, name)
+        values = read_image(file, convert=None).astype("int64")
+        if values.ndim == 3:
+            if not 0 <= self._channel < values.shape[-1]:
+                raise ValueError(
+                    "`channel` must be one of the label map's "
+                    f"{values.shape[-1]}. Received: channel={self._channel} "
+                    f"for {file!r}."
+                )
+            values = values[..., self._channel]
+        known = np.where(np.isin(values, self._values), values, -1)
+        return values, measure.label(known, background=-1, connectivity=2)
+
+
+def _stem(name):
+    return os.path.splitext(name)[0]

@@ -1,0 +1,125 @@
+"""Passes over a dataset in an order that is told anew for each of them."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def training_passes(dataset, begin, note, batch_size, shuffle_buffer, drop):
+    """Returns batches of a dataset, shuffled by a seed asked for each pass.
+
+    `Dataset.shuffle` counts the passes itself, and starts over in a process
+    that is started again. Here the caller says which pass it is.
+
+    Args:
+        dataset: Finite `tf.data.Dataset` of pairs `(ids, element)`, single
+            images in a fixed order.
+        begin: Function without arguments, called when a pass begins, that
+            returns the number of the pass and a seed.
+        note: Function of the number of a pass, called for each batch.
+        batch_size: Integer, images in a batch, over all replicas.
+        shuffle_buffer: Integer: 1 keeps the order.
+        drop: Boolean, whether the last batch is left out if it is not full.
+
+    Returns:
+        `tf.data.Dataset` of pairs `(ids, element)` in batches.
+    """
+
+    def one_pass(number_and_seed):
+        number, seed = number_and_seed[0], number_and_seed[1]
+        # The order hangs on `seed` alone, whatever the seed of the program;
+        # besides, TensorFlow cannot combine a tensor with a program's 0.
+        tf.compat.v1.get_default_graph().seed = 1
+        shuffled = dataset.shuffle(
+            shuffle_buffer, seed, reshuffle_each_iteration=False
+        )
+        return shuffled.map(lambda ids, element: (number, ids, element))
+
+    def noted(numbers, ids, element):
+        count = tf.numpy_function(
+            lambda number: np.int64(note(int(number))), [numbers[0]], tf.int64
+        )
+        with tf.control_dependencies([count]):
+            return tf.identity(ids), element
+
+    cardinality = dataset.cardinality()
+    passes = tf.data.Dataset.from_tensors(0).map(lambda _: _asked(begin))
+    dataset = passes.flat_map(one_pass)
+    if cardinality >= 0:
+        dataset = dataset.apply(
+            tf.data.experimental.assert_cardinality(cardinality)
+        )
+    dataset = dataset.batch(batch_size, drop_remainder=drop).map(noted)
+    # Files know nothing of labels: every worker takes its part of each batch.
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    return dataset.with_options(options)
+
+
+def mining_pass(dataset, batch_size, count, index):
+    """Returns one worker's part of a dataset, in batches that keep their ids.
+
+    Args:
+        dataset: As for `training_passes`.
+        batch_size: Integer.
+        count: Integer, number of workers.
+        index: Integer from 0, the worker.
+
+    Returns:
+        `tf.data.Dataset` of pairs `(ids, (inputs, labels, ids))`, to be handed
+        to `erased`.
+    """
+    part = dataset.shard(count, index).batch(batch_size)
+    return part.map(lambda ids, element: (ids, (element[0], element[1], ids)))
+
+
+def image_input(dataset):
+    """Returns which input of a dataset the images are: `None` if the only one.
+
+    Raises:
+        ValueError: If it does not end, or does not hold `(ids, (inputs,
+            labels, ...))` of single images, one to an element.
+    """
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "`dataset` must end. Received: a tf.data.Dataset of infinite "
+            "cardinality. Remove `repeat()`: epochs repeat it."
+        )
+    spec = dataset.element_spec
+    if (
+        not isinstance(spec, tuple)
+        or len(spec) != 2
+        or not isinstance(spec[1], tuple)
+        or len(spec[1]) < 2
+    ):
+        raise ValueError(
+            "`dataset` must hold pairs `(ids, (inputs, labels))`. Received: "
+            f"elements {spec}. `dataset.enumerate()` numbers the elements."
+        )
+    inputs = spec[1][0]
+    if isinstance(inputs, tf.TensorSpec):
+        found = [None] if _is_image(inputs) else []
+    else:
+        pairs = (
+            inputs.items() if isinstance(inputs, dict) else enumerate(inputs)
+        )
+        found = [name for name, part in pairs if _is_image(part)]
+    if len(found) != 1 or spec[0].shape.rank != 0:
+        raise ValueError(
+            "`dataset` must hold single images `(height, width, channels)`, "
+            "one to an element, each with its id. Received: elements "
+            f"{spec}. Do not batch it; `training_data` does."
+        )
+    return found[0]
+
+
+def _is_image(spec):
+    return isinstance(spec, tf.TensorSpec) and spec.shape.rank == 3
+
+
+def _asked(begin):
+    answer = tf.numpy_function(
+        lambda: np.asarray(begin(), "int64"), [], tf.int64
+    )
+    return tf.ensure_shape(answer, (2,))

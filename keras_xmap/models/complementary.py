@@ -1,0 +1,134 @@
+import keras
+
+from keras_xmap._validation import check_one_of
+from keras_xmap.layers import ComplementaryHead
+
+
+def complementary(
+    backbone,
+    num_classes,
+    threshold=0.6,
+    filters=1024,
+    label_input=False,
+    name="complementary",
+):
+    """Makes a classifier of two heads that look at different parts.
+
+    On the features of `backbone` stands a `layers.ComplementaryHead`: head B
+    has to classify without what head A looks at, and the larger one of both
+    class maps covers more of the object than one does. The model has two
+    outputs, the logits of the heads, and is compiled and fitted as any other
+    with the labels given for both; the loss is the sum over them:
+
+    ```python
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss=[loss, loss])
+    model.fit(images, [labels, labels])
+    maps = keras_xmap.models.complementary_maps(model).predict(images)
+    ```
+
+    In the paper the labels also say which map erases while training; with
+    `label_input=True` the model takes them, and zeros for an image without
+    a label. Else it is the map of the top class of head A.
+
+    `backbone` becomes a part of the model and trains with it, unless it is
+    frozen. Its last feature map should be large: the paper gives VGG-16 one
+    of 28 x 28 by strides of 1 in its last two poolings.
+
+    Args:
+        backbone: A `keras.Model` of one image input and one feature map, such
+            as those of `keras.applications` with `include_top=False`.
+        num_classes: Integer >= 1.
+        threshold: Float strictly between 0 and 1, above which head A's map
+            erases. Defaults to `0.6`.
+        filters: Integer >= 1, of the convolutions of the heads. Defaults to
+            `1024`.
+        label_input: Boolean, whether the model takes `{"image": images,
+            "label": labels}`, labels of 0 and 1 of shape `(batch,
+            num_classes)`. Defaults to `False`.
+        name: Name of the model. Defaults to `"complementary"`.
+
+    Returns:
+        A `keras.Model` with the outputs `head_a` and `head_b`, float32
+        logits `(batch, num_classes)`.
+
+    Raises:
+        TypeError: If `backbone` is not a Keras model.
+        ValueError: If `backbone` has several inputs or outputs, or does not
+            end in a feature map, or if an argument is out of range.
+
+    References:
+        - [Zhang et al., 2018](https://arxiv.org/abs/1804.06962)
+
+    Example:
+
+    >>> backbone = keras.applications.MobileNetV2(
+    ...     (64, 64, 3), alpha=0.35, include_top=False, weights=None
+    ... )
+    >>> model = keras_xmap.models.complementary(backbone, 5, filters=16)
+    >>> images = np.ones((2, 64, 64, 3))
+    >>> [tuple(logits.shape) for logits in model(images)]
+    [(2, 5), (2, 5)]
+    >>> maps = keras_xmap.models.complementary_maps(model)
+    >>> tuple(maps(images).shape)
+    (2, 2, 2, 5)
+    """
+    check_one_of("label_input", label_input, (False, True))
+    _check_backbone(backbone)
+    image = keras.Input(
+        batch_shape=backbone.inputs[0].shape,
+        dtype=backbone.inputs[0].dtype,
+        name="image",
+    )
+    features = backbone(image)
+    head = ComplementaryHead(
+        num_classes,
+        threshold,
+        filters,
+        data_format=_data_format(backbone),
+        name="complementary_head",
+    )
+    if label_input:
+        label = keras.Input((num_classes,), name="label")
+        inputs, outputs = (
+            {"image": image, "label": label},
+            head([features, label]),
+        )
+    else:
+        inputs, outputs = image, head(features)
+    logits = [
+        keras.layers.Activation("linear", dtype="float32", name=output)(x)
+        for output, x in zip(("head_a", "head_b"), outputs, strict=False)
+    ]
+    return keras.Model(inputs, logits, name=name)
+
+
+def _check_backbone(backbone):
+    if not isinstance(backbone, keras.Model):
+        raise TypeError(
+            "`backbone` must be a keras.Model. Received: "
+            f"{type(backbone).__name__}."
+        )
+    inputs = getattr(backbone, "inputs", None) or ()
+    outputs = getattr(backbone, "outputs", None) or ()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ValueError(
+            "`backbone` must be a functional or built sequential model of one "
+            f"input and one output. Received: {len(inputs)} inputs and "
+            f"{len(outputs)} outputs."
+        )
+    if len(outputs[0].shape) != 4:
+        raise ValueError(
+            "`backbone` must end in a feature map with a batch, two spatial "
+            "and a channel axis. Received: backbone.outputs[0].shape="
+            f"{tuple(outputs[0].shape)}. Build it with `include_top=False`."
+        )
+
+
+def _data_format(backbone):
+    found = [
+        layer.data_format
+        for layer in backbone.layers
+        if getattr(layer, "data_format", None)
+    ]
+    return found[-1] if found else None

@@ -1,0 +1,153 @@
+import keras
+
+from keras_xmap._validation import check_positive
+from keras_xmap._validation import check_positive_integer
+
+
+@keras.saving.register_keras_serializable(
+    package="keras_xmap", name="RandomScale"
+)
+class _RandomScale(keras.layers.RandomZoom):
+    """RandomZoom in training alone; else it also runs in `model(images)`."""
+
+    def call(self, data, training=False):
+        return super().call(data, training=bool(training))
+
+
+def multi_label_classifier(
+    backbone, num_classes, scale_range=(0.5, 1.0), seed=None, name=None
+):
+    """Makes a classifier that scores every position and reports the best.
+
+    For images that hold several classes, labelled by which they hold and not
+    where. A 1x1 convolution scores each position of the backbone's map, the
+    global maximum of a class is its score for the image, and a sigmoid makes
+    it a probability of its own:
+
+    `p_c = sigmoid(max_xy (w_c . f_xy + b_c))`
+
+    So a class has to be found at one place only, of whatever size: in
+    training, images are shrunk at random, each by a factor of its own, and
+    mirrored beyond their border. Compile it with a binary cross-entropy and
+    fit it to labels of 0 and 1, `(batch, classes)`. The scores of all
+    positions are the output of the layer `class_scores`, and of the whole
+    `keras_xmap.models.fully_convolutional(model, pooling="position")`, which
+    also takes images of other sizes.
+
+    Args:
+        backbone: `keras.Model` of one image input, whose output is a map of
+            features `(batch, height, width, channels)`, or channels first. It
+            is copied, weights included; what is frozen in it is frozen in the
+            copy.
+        num_classes: Integer >= 1.
+        scale_range: Tuple of two floats, from 0.5 to 2: the smallest and the
+            largest factor by which the objects of an image are scaled in
+            training. What does not fit is cut off where it is above 1. `None`
+            to leave images as they are. Defaults to `(0.5, 1.0)`.
+        seed: Integer or `None`: the scales. Defaults to `None`.
+        name: Name of the model. Defaults to `None`.
+
+    Returns:
+        A `keras.Model` on the backbone's images, of output shape `(batch,
+        num_classes)`: probabilities.
+
+    Raises:
+        TypeError: If `backbone` is not a Keras model.
+        ValueError: If the backbone does not map one image to one map of
+            features, or if an argument is out of its range.
+
+    References:
+        - [Oquab et al.,
+          2015](https://doi.org/10.1109/CVPR.2015.7298668)
+
+    Example:
+
+    >>> backbone = keras.applications.MobileNetV2(
+    ...     (None, None, 3), alpha=0.35, include_top=False, weights=None
+    ... )
+    >>> model = keras_xmap.models.multi_label_classifier(backbone, 4)
+    >>> model.compile("adam", "binary_crossentropy")
+    >>> images, labels = np.ones((2, 64, 64, 3)), np.eye(4)[:2]
+    >>> history = model.fit(images, labels, verbose=0)
+    >>> tuple(model(images).shape)
+    (2, 4)
+    """
+    num_classes = check_positive_integer("num_classes", num_classes)
+    data_format = _data_format(backbone)
+    inputs = keras.Input(
+        batch_shape=backbone.inputs[0].shape,
+        dtype=backbone.inputs[0].dtype,
+        name="images",
+    )
+    x = inputs
+    if scale_range is not None:
+        low, high = _checked_range(scale_range)
+        zoom = _RandomScale(
+            (1 / high - 1, 1 / low - 1),
+            fill_mode="reflect",
+            seed=seed,
+            data_format=data_format,
+            name="random_scale",
+        )
+        x = zoom(x)
+    copy = keras.models.clone_model(backbone)
+    copy.set_weights(backbone.get_weights())
+    x = copy(x)
+    # The last steps in full precision, under mixed precision too.
+    dtype = keras.config.floatx()
+    scores = keras.layers.Conv2D(
+        num_classes,
+        1,
+        data_format=data_format,
+        dtype=dtype,
+        name="class_scores",
+    )
+    best = keras.layers.GlobalMaxPooling2D(
+        data_format=data_format, dtype=dtype, name="best_position"
+    )
+    probabilities = keras.layers.Activation(
+        "sigmoid", dtype=dtype, name="probabilities"
+    )
+    outputs = probabilities(best(scores(x)))
+    return keras.Model(inputs, outputs, name=name)
+
+
+def _data_format(backbone):
+    """Returns the data format of a backbone, which must be one."""
+    if not isinstance(backbone, keras.Model):
+        raise TypeError(
+            "`backbone` must be a Keras model. Received: "
+            f"backbone={type(backbone).__name__}."
+        )
+    inputs = getattr(backbone, "inputs", None) or ()
+    outputs = getattr(backbone, "outputs", None) or ()
+    ranks = [len(x.shape) for x in (*inputs, *outputs)]
+    if len(inputs) != 1 or ranks != [4, 4]:
+        shapes = [tuple(x.shape) for x in (*inputs, *outputs)]
+        raise ValueError(
+            "`backbone` must be a built model of one input (batch, height, "
+            "width, channels) and one output of that rank. Received: a model "
+            f"of inputs and outputs {shapes}. Give a classifier without its "
+            "top, `include_top=False`."
+        )
+    for layer in backbone.layers:
+        own = getattr(layer, "data_format", None)
+        if own is not None:
+            return own
+    return keras.config.image_data_format()
+
+
+def _checked_range(scale_range):
+    try:
+        low, high = scale_range
+    except (TypeError, ValueError):
+        low = high = None
+    if low is not None:
+        low = check_positive("scale_range", low)
+        high = check_positive("scale_range", high)
+    if low is None or not 0.5 <= low <= high <= 2:
+        raise ValueError(
+            "`scale_range` must be two numbers from 0.5 to 2, the smaller one "
+            f"first, or None. Received: scale_range={scale_range!r}."
+        )
+    return low, high

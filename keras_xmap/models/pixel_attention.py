@@ -1,0 +1,202 @@
+import keras
+
+from keras_xmap._validation import check_fraction
+from keras_xmap._validation import check_non_negative
+from keras_xmap._validation import check_positive
+from keras_xmap._warnings import warn_user
+from keras_xmap.layers.area_ratio_loss import AreaRatioLoss
+from keras_xmap.layers.mask_noise import MaskNoise
+from keras_xmap.models.attention_network import attention_network
+
+
+def pixel_attention(
+    predictor,
+    attention=None,
+    area_ratio=0.95,
+    noise=0.5,
+    area_weight=50.0,
+    name="pixel_attention",
+):
+    """Trains a regressor together with a map of the pixels that it needs.
+
+    The predictor `F` answers twice, for the image and for a noisy one. A
+    second model `R` decides where the noise may go and has to put it on a
+    given share of the image; what it keeps clean is what carries the answer:
+
+    `I' = I + R(I) * N`
+
+    `loss = a |F(I) - P|^2 + b |F(I') - P|^2 + c (mean(R(I)) - area_ratio)^2`
+
+    The result is an ordinary functional model of both. `a` and `b` are the
+    loss weights of its first two outputs; `c` is in the model already:
+
+    ```python
+    model.compile(
+        "adam",
+        loss={"prediction": "mse", "noisy_prediction": "mse"},
+        loss_weights={"prediction": a, "noisy_prediction": b},
+    )
+    model.fit(images, {"prediction": P, "noisy_prediction": P})
+    ```
+
+    The first term reaches the predictor alone, the third the attention
+    model, the second both. Afterwards `predictor` answers as it would alone,
+    and `relevance(attention(images))` is the map.
+
+    The two models can agree on a code instead: the attention model tells the
+    answer by where it puts the noise; `collusion` measures that. And the map
+    may protect the background while the predictor has learned nothing: train
+    the predictor alone for a few epochs first. One with batch normalization
+    is warned about, since its statistics would mix clean and
+    noisy images and fit neither; freeze it or use group normalization.
+
+    Args:
+        predictor: `keras.Model` from one image to one output. Its weights
+            are shared by both calls, and with the caller.
+        attention: `keras.Model` from the same image to one map in [0, 1],
+            `(batch, height, width)` with or without a channel, 1 where noise
+            may go; or `None` for `attention_network`. Defaults to `None`.
+        area_ratio: Float strictly between 0 and 1, the share of the image
+            that takes noise; 1 minus the share of the object. Defaults to
+            `0.95`.
+        noise: Float > 0, the standard deviation of normal noise in the unit
+            of the images, or a `keras_xmap.layers.MaskNoise`. Defaults to
+            `0.5`.
+        area_weight: Float >= 0, the weight `c` of the area term. Defaults to
+            `50.0`.
+        name: String, the name of the model. Defaults to
+            `"pixel_attention"`.
+
+    Returns:
+        A `keras.Model` from images to a dict: `"prediction"`,
+        `"noisy_prediction"`, which equals it outside training, and
+        `"attention"`, the map.
+
+    Raises:
+        TypeError: If `predictor` or `attention` is not a `keras.Model`, or
+            `noise` neither a number nor a `MaskNoise`.
+        ValueError: If a number is out of range, or the models do not fit
+            together.
+
+    References:
+        - Li & Shimada, "Discovery of Image Pixels highly Contributing to
+          CNN regression".
+
+    Example:
+
+    >>> layers = keras.layers
+    >>> predictor = keras.Sequential(
+    ...     [keras.Input((32, 32, 1)), layers.Flatten(), layers.Dense(2)]
+    ... )
+    >>> model = keras_xmap.models.pixel_attention(predictor)
+    >>> model.compile(
+    ...     "adam", {"prediction": "mse", "noisy_prediction": "mse"}
+    ... )
+    >>> data = keras_xmap.datasets.ellipses(64)
+    >>> targets = {
+    ...     "prediction": data.targets,
+    ...     "noisy_prediction": data.targets,
+    ... }
+    >>> history = model.fit(data.images, targets, verbose=0)
+    >>> maps = model.predict(data.images, verbose=0)["attention"]
+    >>> maps.shape
+    (64, 32, 32, 1)
+    """
+    area_ratio = check_fraction("area_ratio", area_ratio)
+    area_weight = check_non_negative("area_weight", area_weight)
+    noise = _noise_layer(noise)
+    shape = _image_shape("predictor", predictor)
+    _check_normalization(predictor)
+    if attention is None:
+        attention = attention_network(
+            shape, area_ratio, data_format=noise.data_format
+        )
+    _check_attention(attention, predictor, shape, noise.data_format)
+    images = keras.Input(shape, name="images")
+    maps = AreaRatioLoss(area_ratio, area_weight)(attention(images))
+    outputs = {
+        "prediction": predictor(images),
+        "noisy_prediction": predictor(noise([images, maps])),
+        "attention": maps,
+    }
+    return keras.Model(images, outputs, name=name)
+
+
+def _noise_layer(noise):
+    if isinstance(noise, MaskNoise):
+        return noise
+    if isinstance(noise, keras.layers.Layer):
+        raise TypeError(
+            "`noise` must be a number or a `keras_xmap.layers.MaskNoise`. "
+            f"Received: noise={noise!r}."
+        )
+    return MaskNoise(check_positive("noise", noise))
+
+
+def _image_shape(argument, model):
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"`{argument}` must be a `keras.Model`. Received: "
+            f"{argument}={model!r}. Wrap a layer in `keras.Sequential`, with "
+            "a `keras.Input` first."
+        )
+    try:
+        shape = model.input_shape
+    except AttributeError:
+        shape = None
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise ValueError(
+            f"`{argument}` must take one batch of images, of a shape known "
+            f"before the call. Received: {argument}.input_shape={shape}. "
+            "Build it with `keras.Input`."
+        )
+    return shape[1:]
+
+
+def _check_attention(attention, predictor, shape, data_format):
+    own_shape = _image_shape("attention", attention)
+    if own_shape != shape:
+        raise ValueError(
+            "`predictor` and `attention` must take the same images. Received: "
+            f"predictor.input_shape={predictor.input_shape}, "
+            f"attention.input_shape={attention.input_shape}."
+        )
+    if data_format == "channels_last":
+        sizes, with_channel = shape[:2], (*shape[:2], 1)
+    else:
+        sizes, with_channel = shape[1:], (1, *shape[1:])
+    maps = attention.output_shape
+    if not isinstance(maps, tuple) or maps[1:] not in (sizes, with_channel):
+        raise ValueError(
+            "`attention` must end in one map of the size of the images, "
+            f"{(None, *with_channel)} under data_format={data_format!r}. "
+            f"Received: attention.output_shape={maps}."
+        )
+    if attention.name == predictor.name:
+        raise ValueError(
+            "`predictor` and `attention` must have different names. "
+            f"Received: predictor.name=attention.name={predictor.name!r}."
+        )
+
+
+def _check_normalization(predictor):
+    for layer in _layers_within(predictor):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            if not layer.trainable:
+                continue
+            warn_user(
+                "Batch normalization of the predictor is trained on clean "
+                "and noisy images mixed, and its statistics fit neither: "
+                f"layer {layer.name!r}. Predictions outside training may be "
+                "useless. Set `trainable=False` on such layers, or build the "
+                "predictor with `GroupNormalization`."
+            )
+            return
+
+
+def _layers_within(model):
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _layers_within(layer)
+        else:
+            yield layer

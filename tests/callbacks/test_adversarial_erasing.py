@@ -1,0 +1,350 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from callbacks import blobs
+
+from keras_xmap import explainers
+from keras_xmap.callbacks import AdversarialErasing
+from keras_xmap.callbacks import StopRule
+from keras_xmap.layers import EraseRegions
+
+pytestmark = pytest.mark.tensorflow
+
+
+def erasing_of(images, labels, **kwargs):
+    arguments = {
+        "epochs_per_round": 1,
+        "threshold": 0.5,
+        "fill": 0.0,
+        "stop": StopRule("accuracy", 0.4),
+        **kwargs,
+    }
+    return AdversarialErasing(blobs.make_dataset(images, labels), **arguments)
+
+
+def fit(model, erasing, batch_size=4, **kwargs):
+    data = erasing.training_data(batch_size)
+    arguments = {
+        "epochs": erasing.num_epochs,
+        "callbacks": [erasing],
+        "verbose": 0,
+        **kwargs,
+    }
+    return model.fit(data, **arguments)
+
+
+def test_each_round_finds_the_next_piece_until_nothing_is_left():
+    images, labels, masks = blobs.make_images()
+    before = images.copy()
+    erasing = erasing_of(images, labels, max_rounds=4)
+    history = fit(blobs.brightest(), erasing)
+    for j, round in enumerate((1, 2)):
+        regions = blobs.regions_of(erasing.store, 16, rounds=round)
+        assert (regions == masks[:, j]).all()
+    assert erasing.store.rounds == [1, 2]
+    # The brightest pixel that the network saw: of no image an older one.
+    assert history.history["peak"] == [3.0, 1.0, 0.0]
+    assert [r["round"] for r in erasing.rounds] == [1, 2, 3]
+    assert [r["new_share"] for r in erasing.rounds[:2]] == [1 / 16, 1 / 16]
+    assert [r["area_share"] for r in erasing.rounds[:2]] == [1 / 16, 2 / 16]
+    assert [r["num_regions"] for r in erasing.rounds[:2]] == [16, 16]
+    # Without any evidence both scores are 0, and class 0 wins.
+    assert erasing.rounds[2]["logs"]["accuracy"] == 0.5
+    assert "new_share" not in erasing.rounds[2]
+    assert erasing.finished.startswith("Round 3 failed: accuracy 0.5")
+    assert (images == before).all()
+    for i, label in enumerate(labels):
+        assert not erasing.store.region(i, class_id=1 - label).any()
+        assert erasing.store.region(i, class_id=label).sum() == 32
+
+
+def test_a_round_that_finds_next_to_nothing_is_the_last():
+    images, labels, _ = blobs.make_images()
+    stop = StopRule("accuracy", min_new_share=0.07)
+    erasing = erasing_of(images, labels, stop=stop)
+    history = fit(blobs.brightest(), erasing)
+    assert len(history.history["loss"]) == 1
+    assert erasing.store.rounds == [1]
+    assert erasing.finished == (
+        "Round 1 is the last: new regions cover 0.062 of the images, less "
+        "than 0.07."
+    )
+
+
+def test_as_many_rounds_as_are_asked_for():
+    images, labels, _ = blobs.make_images()
+    erasing = erasing_of(images, labels, max_rounds=2)
+    assert erasing.num_epochs == 2
+    fit(blobs.brightest(), erasing)
+    assert erasing.store.rounds == [1, 2]
+    assert erasing.finished == "max_rounds=2 is reached."
+
+
+def test_classes_of_an_image_have_regions_of_their_own_and_erase_together():
+    images = np.zeros((3, 16, 16, 3), "float32")
+    images[0, 2:4, 2:4, 0] = 2.0
+    images[0, 8:10, 8:10, 2] = 1.0
+    images[1, 5:8, 5:8, 1] = 1.0
+    images[2, 1, 1, 1] = 1.0  # which nobody says is there
+    labels = np.array([[1, 0, 1], [0, 1, 0], [0, 0, 0]], "float32")
+    erasing = erasing_of(images, labels, max_rounds=1)
+    model = blobs.brightest(3)
+    model.compile("sgd", "mse")
+    erasing.stop = lambda records: None
+    fit(model, erasing)
+    store = erasing.store
+    assert (store.region(0, class_id=0) == (images[0, ..., 0] > 0)).all()
+    assert (store.region(0, class_id=2) == (images[0, ..., 2] > 0)).all()
+    assert (store.region(0) == images[0].any(axis=-1)).all()
+    assert (store.region(1, class_id=1) == (images[1, ..., 1] > 0)).all()
+    assert store.image_ids == [0, 1]
+
+
+def test_what_is_erased_is_the_mean_of_all_images():
+    images, labels, masks = blobs.make_images(noise=0.1)
+    erasing = erasing_of(images, labels, fill="mean", max_rounds=1)
+    fit(blobs.brightest(), erasing)
+    erasing._rounds.round = 2
+    data = erasing.training_data(16, shuffle_buffer=1)
+    ((erased, of_batch),) = data.as_numpy_iterator()
+    assert (of_batch == labels).all()
+    mean = images.mean(axis=(0, 1, 2))
+    # Noise carries the threshold into parts of the weak square as well.
+    regions = blobs.regions_of(erasing.store, 16)
+    assert (regions & masks[:, 0]).sum() == 16 * 16
+    np.testing.assert_allclose(
+        erased[regions], mean[None].repeat(regions.sum(), axis=0), rtol=1e-5
+    )
+    assert (erased[~regions] == images[~regions]).all()
+
+
+def test_nothing_is_traced_again_in_a_later_round():
+    images, labels, _ = blobs.make_images()
+    made = []
+
+    def explainer(model):
+        made.append(explainers.GradCAM(model))
+        return made[-1]
+
+    erasing = erasing_of(images, labels, max_rounds=3, explainer=explainer)
+    plain = blobs.brightest()
+    model = blobs.CountedModel(plain.inputs, plain.outputs)
+    blobs.compiled(model, keras.optimizers.SGD(0.0))
+    blobs.CountedModel.num_traces = 0
+    erasing.stop = lambda records: (
+        counts.append((model.num_traces, made[0]._runner.num_traces)) or None
+    )
+    counts = []
+    fit(model, erasing)
+    assert len(made) == 1 and len(counts) >= 6
+    assert counts[-1] == counts[1]  # as after the first round has mined
+
+
+def test_an_epoch_that_is_not_one_new_pass_is_an_error():
+    images, labels, _ = blobs.make_images()
+
+    def spoiled(spoil, **kwargs):
+        erasing = erasing_of(images, labels, epochs_per_round=2, max_rounds=2)
+        data = spoil(erasing.training_data(4))
+        with pytest.raises(ValueError, match="one pass over `training_data`"):
+            blobs.brightest().fit(
+                data, epochs=4, callbacks=[erasing], verbose=0, **kwargs
+            )
+        # Before anything was mined that should not have been.
+        assert erasing.store.rounds in ([], [1])
+
+    spoiled(lambda data: data.cache())
+    spoiled(lambda data: data.repeat().prefetch(2), steps_per_epoch=4)
+    spoiled(lambda data: data.repeat(), steps_per_epoch=3)
+
+
+@pytest.mark.parametrize("spoil", ["map", "cache before", "steps"])
+def test_what_is_allowed_behind_and_before_the_data_stays_fresh(spoil):
+    images, labels, _ = blobs.make_images()
+    dataset = blobs.make_dataset(images, labels)
+    erasing = AdversarialErasing(
+        dataset.cache() if spoil == "cache before" else dataset,
+        epochs_per_round=2,
+        max_rounds=2,
+        threshold=0.5,
+        fill=0.0,
+        stop=StopRule("accuracy", 0.4),
+    )
+    data = erasing.training_data(4)
+    if spoil == "map":
+        data = data.map(lambda x, y: (x[:, ::-1], y)).shuffle(2).prefetch(8)
+    history = blobs.brightest().fit(
+        data,
+        epochs=4,
+        callbacks=[erasing],
+        verbose=0,
+        steps_per_epoch=4 if spoil == "steps" else None,
+    )
+    assert history.history["peak"] == [3.0, 3.0, 1.0, 1.0]
+
+
+def test_a_dataset_that_repeats_is_refused():
+    images, labels, _ = blobs.make_images()
+    with pytest.raises(ValueError, match="must end"):
+        AdversarialErasing(blobs.make_dataset(images, labels).repeat(), 1)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Writes down what it is told, and the learning rate."""
+
+    def __init__(self):
+        super().__init__()
+        self.heard = []
+
+    def on_train_begin(self, logs=None):
+        self.heard.append("begin")
+
+    def on_train_end(self, logs=None):
+        self.heard.append("end")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        rate = float(self.model.optimizer.learning_rate)
+        self.heard.append((epoch, round(rate, 4)))
+
+
+def test_callbacks_of_a_round_live_for_a_round():
+    images, labels, _ = blobs.make_images()
+    recorder = Recorder()
+    early = keras.callbacks.EarlyStopping("loss", patience=1)
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        "loss", factor=0.5, patience=1, min_delta=1.0, min_lr=0.0
+    )
+    erasing = erasing_of(
+        images,
+        labels,
+        epochs_per_round=8,
+        max_rounds=2,
+        callbacks=[recorder, plateau, early],
+    )
+    # A rate that moves nothing: the loss is the same in the second epoch.
+    model = blobs.brightest(learning_rate=1e-12)
+    model.optimizer.learning_rate = 0.0
+    outer = Recorder()
+    history = fit(model, erasing, callbacks=[erasing, outer])
+    one_round = ["begin", (0, 0.0), (1, 0.0), "end"]
+    assert recorder.heard == one_round * 2
+    assert [r["num_epochs"] for r in erasing.rounds] == [2, 2]
+    assert len(history.history["loss"]) == 4
+    assert [x[0] for x in outer.heard if isinstance(x, tuple)] == [0, 1, 2, 3]
+
+
+def test_the_learning_rate_of_a_round_begins_anew():
+    images, labels, _ = blobs.make_images()
+    recorder = Recorder()
+    erasing = erasing_of(
+        images,
+        labels,
+        epochs_per_round=2,
+        max_rounds=2,
+        callbacks=[
+            keras.callbacks.LearningRateScheduler(lambda e, rate: rate / 2),
+            recorder,
+        ],
+    )
+    fit(blobs.trained(keras.optimizers.SGD(0.1)), erasing)
+    rates = [x for x in recorder.heard if isinstance(x, tuple)]
+    assert rates == [(0, 0.05), (1, 0.025)] * 2
+
+
+def test_another_callback_that_stops_training_ends_it_in_a_round():
+    images, labels, _ = blobs.make_images()
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 2
+
+    erasing = erasing_of(images, labels, epochs_per_round=2, max_rounds=2)
+    with pytest.warns(UserWarning, match="in round 2 .* after 1 of 2"):
+        fit(blobs.brightest(), erasing, callbacks=[Stop(), erasing])
+    assert erasing.store.rounds == [1] and erasing.finished is None
+
+
+def test_labels_that_need_a_word_get_one():
+    images, labels, masks = blobs.make_images()
+    erasing = erasing_of(
+        images,
+        labels[:, None],
+        max_rounds=1,
+        targets=lambda labels: labels[:, 0],
+    )
+    fit(blobs.brightest(), erasing)
+    regions = blobs.regions_of(erasing.store, 16)
+    assert (regions == masks[:, 0]).all()
+    erasing = erasing_of(images, labels[:, None])
+    with pytest.raises(ValueError, match="Received: shape \\(4, 1\\)"):
+        fit(blobs.brightest(), erasing)
+
+
+def test_one_object_serves_two_fits():
+    images, labels, masks = blobs.make_images()
+    erasing = erasing_of(images, labels, max_rounds=2)
+    data = erasing.training_data(4)
+    for _ in range(2):
+        model = blobs.brightest()
+        model.fit(data, epochs=2, callbacks=[erasing], verbose=0)
+        assert len(erasing.rounds) == 2
+        assert (blobs.regions_of(erasing.store, 16) == masks.any(1)).all()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"threshold": 1.0}, "Received: threshold=1.0"),
+        ({"epochs_per_round": 0}, "Received: epochs_per_round=0"),
+        ({"max_rounds": 0}, "Received: max_rounds=0"),
+        ({"reset": "old"}, "Received: reset='old'"),
+        ({"fill": "black"}, "Received: fill='black'"),
+        ({"seed": -1}, "Received: seed=-1"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    images, labels, _ = blobs.make_images()
+    with pytest.raises(ValueError, match=message):
+        erasing_of(images, labels, **arguments)
+
+
+def test_wrong_data_is_refused():
+    images, labels, _ = blobs.make_images()
+    plain = tf.data.Dataset.from_tensor_slices((images, labels))
+    with pytest.raises(ValueError, match=r"pairs `\(ids, \(inputs"):
+        AdversarialErasing(plain, 1)
+    with pytest.raises(ValueError, match="Do not batch it"):
+        AdversarialErasing(plain.batch(4).enumerate(), 1)
+
+
+def test_too_few_epochs_are_refused():
+    images, labels, _ = blobs.make_images()
+    erasing = erasing_of(images, labels, epochs_per_round=4)
+    with pytest.raises(ValueError, match="= 12. Received: epochs=11"):
+        fit(blobs.brightest(), erasing, epochs=11)
+
+
+def test_images_are_found_among_several_inputs():
+    images, labels, masks = blobs.make_images()
+    dataset = tf.data.Dataset.from_tensor_slices(
+        ({"scene": images, "extra": np.ones((16, 1), "float32")}, labels)
+    ).enumerate()
+    scene = keras.Input((16, 16, 2), name="scene")
+    extra = keras.Input((1,), name="extra")
+    score = blobs.brightest()(scene) + 0 * extra
+    model = keras.Model({"scene": scene, "extra": extra}, score)
+    blobs.compiled(model, keras.optimizers.SGD(0.0))
+    erasing = AdversarialErasing(
+        dataset,
+        1,
+        max_rounds=2,
+        threshold=0.5,
+        fill=EraseRegions(0.0, dtype="float32"),
+        explainer=lambda model: explainers.GradCAM(
+            model, "sequential/re_lu", which="scene"
+        ),
+        stop=StopRule("accuracy", 0.4),
+    )
+    fit(model, erasing)
+    assert (blobs.regions_of(erasing.store, 16) == masks.any(1)).all()

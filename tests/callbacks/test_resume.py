@@ -1,0 +1,234 @@
+"""Runs that were broken off end as those that were not."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from callbacks import blobs
+
+from keras_xmap.callbacks import AdversarialErasing
+from keras_xmap.callbacks import ChiefBackup
+
+pytestmark = pytest.mark.tensorflow
+
+NUM_IMAGES, EPOCHS, ROUNDS = 24, 2, 3
+
+
+class Killed(Exception):
+    pass
+
+
+class Kill(keras.callbacks.Callback):
+    """Raises once, at the end of an epoch or of a batch of it."""
+
+    def __init__(self, epoch, batch=None):
+        super().__init__()
+        self.place = epoch, batch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.place:
+            raise Killed
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch, None) == self.place:
+            raise Killed
+
+
+def run(directory, *before, after=(), **kwargs):
+    """One process's life: everything is made anew, from a seed of its own."""
+    images, labels, _ = blobs.make_images(NUM_IMAGES, noise=0.2)
+    model = blobs.trained(seed=1)
+    erasing = AdversarialErasing(
+        blobs.make_dataset(images, labels),
+        epochs_per_round=EPOCHS,
+        max_rounds=ROUNDS,
+        stop=lambda records: None,
+        directory=directory,
+        **kwargs,
+    )
+    model.fit(
+        erasing.training_data(8),
+        epochs=erasing.num_epochs,
+        callbacks=[*before, erasing, *after],
+        verbose=0,
+    )
+    return erasing
+
+
+def regions(erasing):
+    assert erasing.store.rounds == [1, 2, 3]
+    return np.stack(
+        [
+            blobs.regions_of(erasing.store, NUM_IMAGES, rounds=round)
+            for round in (1, 2, 3)
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    keras.utils.set_random_seed(0)
+    found = regions(run(tmp_path_factory.mktemp("undisturbed")))
+    assert (found.mean(axis=(1, 2, 3)) > 0.02).all() and found.mean() < 0.8
+    return found
+
+
+def test_without_a_folder_the_regions_are_the_same(undisturbed):
+    assert (regions(run(None)) == undisturbed).all()
+
+
+def test_a_round_that_was_broken_off_is_trained_again(tmp_path, undisturbed):
+    # The last two count from the start of the run that they end.
+    for place in ((1, 1), (2, None), (3, 0)):
+        with pytest.raises(Killed):
+            run(tmp_path, after=[Kill(*place)])
+        keras.utils.set_random_seed(17)  # another process
+    erasing = run(tmp_path)
+    assert (regions(erasing) == undisturbed).all()
+    assert [r["round"] for r in erasing.rounds] == [1, 2, 3]
+    assert erasing.finished == "max_rounds=3 is reached."
+    # Once more: there is nothing left to do.
+    assert (regions(run(tmp_path)) == undisturbed).all()
+
+
+def test_regions_of_a_round_broken_off_while_mining_are_mined_again(
+    tmp_path, undisturbed
+):
+    class Dies:
+        """Explains one batch, other than the network does, and dies."""
+
+        def __init__(self, model):
+            self.batches = 0
+
+        def explain_batches(self, inputs, target, batch_size):
+            self.batches += 1
+            if self.batches == 2:
+                erasing.store.flush()
+                raise Killed
+            shape = (*target.shape, blobs.SIZE, blobs.SIZE)
+            yield np.ones(shape, "float32")
+
+    images, labels, _ = blobs.make_images(NUM_IMAGES, noise=0.2)
+    erasing = AdversarialErasing(
+        blobs.make_dataset(images, labels),
+        epochs_per_round=EPOCHS,
+        max_rounds=ROUNDS,
+        stop=lambda records: None,
+        directory=tmp_path,
+        explainer=Dies,
+    )
+    with pytest.raises(Killed):
+        blobs.trained(seed=1).fit(
+            erasing.training_data(8), epochs=6, callbacks=[erasing], verbose=0
+        )
+    assert list((tmp_path / "regions").glob("*.npz"))
+    assert (regions(run(tmp_path)) == undisturbed).all()
+
+
+@pytest.mark.parametrize(
+    "order, backup",
+    [
+        ("after", ChiefBackup),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("before", ChiefBackup),
+                ("after", keras.callbacks.BackupAndRestore),
+                ("before", keras.callbacks.BackupAndRestore),
+            )
+        ),
+    ],
+)
+def test_a_backup_goes_on_with_the_epoch(tmp_path, undisturbed, order, backup):
+    def epochs_of(*kill):
+        backups = [backup(tmp_path / "backup")]
+        heard = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: epochs.append(epoch)
+        )
+        before = backups if order == "before" else []
+        after = backups if order == "after" else []
+        epochs = []
+        try:
+            erasing = run(
+                tmp_path / "run", *before, after=[*after, heard, *kill]
+            )
+        except Killed:
+            return epochs
+        assert (regions(erasing) == undisturbed).all()
+        return epochs
+
+    assert epochs_of(Kill(1, 1)) == [0, 1]
+    keras.utils.set_random_seed(17)
+    assert epochs_of(Kill(3, 1)) == [1, 2, 3]
+    assert epochs_of() == [3, 4, 5]
+
+
+def test_a_round_that_has_trained_is_mined_and_no_more(tmp_path, undisturbed):
+    class DiesAtOnce:
+        def __init__(self, model):
+            pass
+
+        def explain_batches(self, inputs, target, batch_size):
+            raise Killed
+
+    backup = tmp_path / "backup"
+    with pytest.raises(Killed):
+        run(tmp_path / "run", ChiefBackup(backup), explainer=DiesAtOnce)
+    epochs = []
+    heard = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: epochs.append(epoch)
+    )
+    erasing = run(tmp_path / "run", ChiefBackup(backup), after=[heard])
+    assert epochs == [2, 3, 4, 5]
+    assert (regions(erasing) == undisturbed).all()
+    assert "accuracy" in erasing.rounds[0]["logs"]
+
+
+def test_other_arguments_than_before_are_refused(tmp_path):
+    run(tmp_path)
+    with pytest.raises(ValueError, match="of a run with the same arguments"):
+        run(tmp_path, threshold=0.3)
+
+
+def test_a_later_epoch_without_known_regions_is_refused(tmp_path):
+    with pytest.raises(Killed):
+        run(None, after=[ChiefBackup(tmp_path), Kill(1, 1)])
+    with pytest.raises(ValueError, match="a fit from epoch 1"):
+        run(None, after=[ChiefBackup(tmp_path)])
+
+
+WORKER = pathlib.Path(__file__).with_name("worker.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", ["epoch 3", "mining 6"])
+def test_a_killed_process_is_resumed(tmp_path, sign):
+    def start(directory, *arguments):
+        return subprocess.Popen(
+            [sys.executable, WORKER, directory, *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    results = []
+    for name in ("whole", "killed"):
+        if name == "killed":
+            process = start(tmp_path / name, "--slow")
+            for line in process.stdout:
+                if line.startswith(sign):
+                    time.sleep(0.15)
+                    process.send_signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+        process = start(tmp_path / name)
+        output, _ = process.communicate()
+        assert process.returncode == 0
+        results.append(output.splitlines()[-1])
+    assert results[0] == results[1] and results[0].startswith("regions")

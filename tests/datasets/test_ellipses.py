@@ -1,0 +1,253 @@
+import time
+
+import numpy as np
+import pytest
+
+from keras_xmap import datasets
+from keras_xmap.datasets._ellipse_geometry import coverage
+from keras_xmap.datasets._ellipse_geometry import intersection
+from keras_xmap.datasets._photo_objects import photo_objects
+from keras_xmap.datasets.ellipses import ellipses
+
+SETS = ("circles", "points", "objects")
+
+
+@pytest.fixture(scope="module", params=SETS)
+def data(request):
+    return ellipses(300, request.param)
+
+
+def moments(mask):
+    """Centre and inclination of the pixels of a mask, in pixels, radians."""
+    rows, columns = np.nonzero(mask)
+    x, y = columns + 0.5, rows + 0.5
+    (xx, xy), (_, yy) = np.cov(x, y)
+    return x.mean(), y.mean(), 0.5 * np.arctan2(2 * xy, xx - yy) % np.pi
+
+
+def split_in_two(data, number):
+    """The mask of an image's two ellipses, one each, by the nearer centre."""
+    rows, columns = np.nonzero(data.masks[number])
+    centres = data.shapes[number, :, :2]
+    distance = np.hypot(
+        columns[:, None] + 0.5 - centres[:, 0],
+        rows[:, None] + 0.5 - centres[:, 1],
+    )
+    masks = np.zeros((2, 32, 32), bool)
+    masks[np.argmin(distance, axis=1), rows, columns] = True
+    return masks
+
+
+def test_the_arrays_are_as_documented(data):
+    assert data.images.shape == (300, 32, 32, 1)
+    assert data.images.dtype == data.targets.dtype == "float32"
+    assert data.masks.shape == (300, 32, 32) and data.masks.dtype == bool
+    assert data.images.min() == 0 and data.images.max() == 1
+    assert data.targets.shape == (300, 2)
+    assert np.abs(data.targets).max() <= 1
+
+
+def test_ellipses_take_five_percent_and_are_white(data):
+    share = data.masks.mean(axis=(1, 2))
+    np.testing.assert_allclose(share.mean(), 0.05, rtol=0.01)
+    assert share.min() > 0.04 and share.max() < 0.06
+    # A pixel of the mask is covered by more than a half.
+    assert data.images[..., 0][data.masks].min() > 0.5
+    long, short = data.shapes[..., 2], data.shapes[..., 3]
+    area = np.pi * (long * short).sum(axis=1)
+    np.testing.assert_allclose(area, 0.05 * 32**2, rtol=1e-5)
+
+
+def test_no_ellipse_is_cut_by_the_frame(data):
+    edge = np.ones((32, 32), bool)
+    edge[1:-1, 1:-1] = False
+    assert not data.masks[:, edge].any()
+
+
+def test_the_target_is_the_inclination_of_the_pixels():
+    data = ellipses(200, "circles")
+    measured = np.array([moments(mask) for mask in data.masks])
+    np.testing.assert_allclose(measured[:, :2], data.shapes[:, 0, :2], atol=0.4)
+    double = 2 * measured[:, 2]
+    found = np.stack([np.cos(double), np.sin(double)], axis=1)
+    # A pixel's worth of staircase turns a short ellipse by a few degrees.
+    assert data.errors(found).mean() < 1.5 and data.errors(found).max() < 10
+
+
+@pytest.mark.parametrize("clutter", ["points", "objects"])
+def test_the_target_is_where_the_axes_of_the_pixels_meet(clutter):
+    data = ellipses(200, clutter)
+    measured = np.ones((200, 2, 5))
+    for number in range(200):
+        for k, mask in enumerate(split_in_two(data, number)):
+            measured[number, k, [0, 1, 4]] = moments(mask)
+    found = intersection(measured) / 16 - 1
+    assert np.median(data.errors(found)) < 0.5
+
+
+def test_axes_meet_inside_at_fifteen_degrees_or_more():
+    data = ellipses(500, "points")
+    between = data.shapes[:, 0, 4] - data.shapes[:, 1, 4]
+    assert np.abs(np.sin(between)).min() > np.sin(np.deg2rad(14.99))
+    meeting = data.decode(data.targets)
+    assert meeting.min() >= 0 and meeting.max() <= 32
+    np.testing.assert_allclose(meeting, intersection(data.shapes), atol=1e-3)
+
+
+def test_the_intersection_by_hand():
+    along_x, upright, parallel = (
+        [1.0, 4.0, 5.0, 2.0, 0.0],
+        [7.0, 9.0, 5.0, 2.0, np.pi / 2],
+        [1.0, 6.0, 5.0, 2.0, 0.0],
+    )
+    pairs = np.array([[along_x, upright], [along_x, parallel]])
+    np.testing.assert_allclose(intersection(pairs)[0], [7, 4])
+    assert not np.isfinite(intersection(pairs)[1]).all()
+
+
+def test_angles_turn_from_x_to_y_which_points_down():
+    data = ellipses(300, "circles")
+    for shape, mask in zip(data.shapes[:, 0], data.masks, strict=True):
+        x, y, long, _, angle = shape
+        for end in (0.8, -0.8):
+            column = int(x + end * long * np.cos(angle))
+            assert mask[int(y + end * long * np.sin(angle)), column]
+
+
+def test_a_pixel_takes_the_share_that_is_covered():
+    # Against 16 x 16 points a pixel.
+    shape = np.array([[9.3, 8.1, 6.0, 1.5, 0.4]])
+    fine = (np.arange(16 * 16) + 0.5) / 16
+    x, y = (axis[None] for axis in np.meshgrid(fine, fine))
+    inside = (coverage(shape, x, y, 16.0) > 0.5)[0]
+    expected = inside.reshape(16, 16, 16, 16).mean(axis=(1, 3))
+    coarse = np.arange(16) + 0.5
+    x, y = (axis[None] for axis in np.meshgrid(coarse, coarse))
+    cover = coverage(shape, x, y, 1.0)[0]
+    np.testing.assert_allclose(cover.sum(), np.pi * 9, rtol=0.02)
+    assert np.abs(cover - expected).max() < 0.25
+    assert np.abs(cover - expected).mean() < 0.01
+
+
+@pytest.mark.parametrize("clutter", ["circles", "points"])
+def test_clutter_touches_no_ellipse_and_is_counted(clutter):
+    data = ellipses(300, clutter)
+    ink = data.images[..., 0] > 0
+    ring = np.zeros_like(data.masks)
+    for rows in (-1, 0, 1):
+        for columns in (-1, 0, 1):
+            ring |= np.roll(data.masks, (rows, columns), axis=(1, 2))
+    # Beyond the smooth edge of an ellipse there is a black ring.
+    clutter_ink = (data.images[..., 0] * ~ring).sum(axis=(1, 2))
+    assert clutter_ink.min() > 0 and ink.mean() < 0.35
+    if clutter == "circles":
+        low, high = 2 * np.pi * 1.5**2, 5 * np.pi * 3.5**2
+    else:
+        low, high = 10 * np.pi * 0.4**2, 40 * np.pi * 0.8**2
+    assert clutter_ink.min() > 0.7 * low and clutter_ink.max() < 1.1 * high
+
+
+def test_objects_are_grey_photographs_of_different_kinds():
+    data = ellipses(300, "objects")
+    beside = data.images[..., 0][~data.masks]
+    grey = beside[(beside > 0.05) & (beside < 0.5)]
+    assert len(grey) > 0.02 * beside.size
+    assert len(np.unique(grey.round(2))) > 40
+
+
+def test_the_splits_share_no_photographed_object():
+    train, test = (photo_objects(split, 16) for split in ("train", "test"))
+    assert [len(group) for group in train] == [6, 15]
+    assert [len(group) for group in test] == [3, 9]
+    for one, other in zip(train, test, strict=True):
+        one, other = (x.reshape(len(x), -1) for x in (one, other))
+        apart = np.abs(one[:, None] - other).mean(axis=-1)
+        assert apart.min() > 0.01
+    for group in (*train, *test):
+        grey, cover = group[..., 0], group[..., 1]
+        assert (grey <= cover + 1e-6).all() and (grey >= -1e-6).all()
+        assert cover.max() > 0.99
+        assert (cover[:, 0] == 0).all() and (cover[:, :, -1] == 0).all()
+
+
+def test_a_seed_repeats_and_splits_and_seeds_differ():
+    again = ellipses(300, "points")
+    assert (again.images == ellipses(300, "points").images).all()
+    for other in (
+        ellipses(300, "points", seed=1),
+        ellipses(300, "points", split="test"),
+    ):
+        assert (again.targets != other.targets).any(axis=1).all()
+
+
+def test_sizes_scale_the_shapes():
+    small, large = ellipses(50, "points"), ellipses(50, "points", size=96)
+    np.testing.assert_allclose(
+        large.shapes, small.shapes * [3, 3, 3, 3, 1], rtol=1e-5
+    )
+    np.testing.assert_array_equal(large.targets, small.targets)
+    np.testing.assert_allclose(large.masks.mean(), 0.05, rtol=0.01)
+    assert large.images.shape == (50, 96, 96, 1)
+    shrunk = large.masks.reshape(50, 32, 3, 32, 3).mean(axis=(2, 4)) > 0.5
+    assert (shrunk == small.masks).mean() > 0.99
+
+
+def test_the_raw_encoding_is_the_angle_in_half_turns():
+    double, raw = ellipses(100), ellipses(100, encoding="raw")
+    assert raw.targets.shape == (100, 1)
+    np.testing.assert_allclose(
+        raw.targets[:, 0] * np.pi, raw.shapes[:, 0, 4], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        raw.decode(raw.targets), double.decode(double.targets), atol=1e-3
+    )
+
+
+def test_errors_by_hand():
+    data = ellipses(1)._replace(targets=np.array([[1.0, 0.0]]))
+
+    def degrees(angle):
+        double = np.deg2rad(2 * angle)
+        return data.errors([[np.cos(double), np.sin(double)]])[0]
+
+    for angle, error in [(0, 0), (10, 10), (90, 90), (175, 5), (181, 1)]:
+        assert degrees(angle) == pytest.approx(error, abs=1e-6)
+    raw = ellipses(1, encoding="raw")._replace(targets=np.array([[0.01]]))
+    assert raw.errors([[0.99]])[0] == pytest.approx(3.6)
+    point = ellipses(1, "points")._replace(targets=np.array([[0.0, 0.0]]))
+    assert point.errors([[3 / 16, -4 / 16]])[0] == pytest.approx(5)
+    np.testing.assert_allclose(point.decode([[-1, 1]]), [[0, 32]])
+
+
+def test_the_best_constant_answer_is_far_off():
+    circles, points = ellipses(1000), ellipses(1000, "points")
+    assert 42 < circles.errors(np.ones((1000, 2))).mean() < 48
+    assert 9 < points.errors(np.zeros((1000, 2))).mean() < 12
+
+
+def test_the_numbers_of_images_of_the_source():
+    assert len(ellipses(clutter="objects").images) == 3000
+    assert len(ellipses(clutter="objects", split="test").images) == 1000
+    assert len(ellipses(split="test").images) == 3000
+
+
+def test_eight_thousand_images_take_seconds():
+    start = time.process_time()
+    assert len(ellipses().images) == 8000
+    assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"num_images": 0}, "Received: num_images=0"),
+        ({"clutter": "stars"}, "Received: clutter='stars'"),
+        ({"encoding": "polar"}, "Received: encoding='polar'"),
+        ({"size": 8}, "Received: size=8"),
+        ({"size": 2.5}, r"Received: size=2\.5"),
+        ({"split": "val"}, "Received: split='val'"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        datasets.ellipses(**{"num_images": 2, **arguments})

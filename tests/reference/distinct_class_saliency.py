@@ -1,0 +1,65 @@
+"""Distinct class saliency maps, written as Shimoda & Yanai state them."""
+
+import numpy as np
+from reference import half_pixel
+
+
+def distinct_maps(
+    derivatives, size, candidates, alpha=3, normalization="after", signed=False
+):
+    """Returns the map of every candidate of one image, as a dict.
+
+    Args:
+        derivatives: List over scales of lists over layers of dicts from
+            classes to arrays `(rows, columns, channels)`.
+        size: Height and width of the image.
+        candidates: List of classes.
+        alpha: Number.
+        normalization: `"after"`, `"before"` or `None`: see the explainer.
+        signed: Whether derivatives keep their sign.
+    """
+    total = {c: np.zeros(size) for c in candidates}
+    count = 0
+    for of_scale in derivatives:
+        for of_layer in of_scale:
+            count += 1
+            maps = {
+                c: half_pixel.resize(strongest(of_layer[c], signed), size)
+                for c in candidates
+            }
+            if normalization == "before":
+                maps = {c: by_maximum(m) for c, m in maps.items()}
+            for c in candidates:
+                distinct = difference(maps, c)
+                if normalization == "after":
+                    distinct = by_maximum(distinct)
+                total[c] += np.tanh(alpha * distinct)
+    return {c: m / count for c, m in total.items()}
+
+
+def strongest(derivative, signed):
+    """The largest (absolute) derivative of each position's channels."""
+    rows, columns, _ = derivative.shape
+    map = np.zeros((rows, columns))
+    for at in np.ndindex(rows, columns):
+        values = [float(v) for v in derivative[at]]
+        map[at] = (
+            max(0, *values) if signed else max(abs(value) for value in values)
+        )
+    return map
+
+
+def difference(maps, c):
+    """What the map of `c` has more than each of the others, summed."""
+    if len(maps) == 1:
+        return maps[c]
+    result = np.zeros(maps[c].shape)
+    for other, map in maps.items():
+        if other != c:
+            for at in np.ndindex(result.shape):
+                result[at] += max(maps[c][at] - map[at], 0)
+    return result
+
+
+def by_maximum(map):
+    return map / map.max() if map.max() > 0 else np.zeros(map.shape)
