@@ -13,7 +13,7 @@ problem beside it: Hide-and-Seek and complementary learning.
 Data: scenes with one to three of the real handwritten digits that ship with
 scikit-learn (`pip install "keras-xmap[segmentation]"`), no download. Only
 which digits there are is told to the networks, not where.
-Time: under four minutes on two CPU cores.
+Time: some minutes on two CPU cores.
 Expect: at the default threshold the first round finds about .95 of the ink, as
 much as there is to learn from: the second does not learn, and erasing ends.
 """
