@@ -56,7 +56,6 @@ VARIANTS = {
         "merge": "multiply",
         "merge_layer": [FIRST, MIDDLE, HIGH],
     },
-    "no mask": {"merge": "hard_image"},
     "hard, image": {"merge": "hard_image"},
     "hard, middle layer": {"merge": "hard_features", "merge_layer": MIDDLE},
 }
@@ -164,11 +163,6 @@ class TwoSpeeds(keras.optimizers.AdamW):
         super().update_step(gradient, variable, learning_rate)
 
 
-def unmasked(data):
-    """The same data with the whole image as the region."""
-    return data.map(lambda x, y: ({**x, "mask": tf.ones_like(x["mask"])}, y))
-
-
 def make_model(folder, variant, num_classes, steps):
     network = folder.network("squeezenet_v1_1", size=SIZE)
     features = network.get_layer("fire9_concat").output
@@ -263,11 +257,8 @@ def run(name, regions, folder, arguments, save):
         data = as_inputs(folder, *passes, classes)
         for variant in arguments.variants:
             keras.utils.set_random_seed(seed)
-            given, asked = data, tested
-            if variant == "no mask":
-                given, asked = unmasked(data), unmasked(tested)
-            model, took = trained(folder, variant, given, len(classes))
-            answers = model.predict(asked, verbose=0).argmax(-1)
+            model, took = trained(folder, variant, data, len(classes))
+            answers = model.predict(tested, verbose=0).argmax(-1)
             correct[variant].append((answers == truth).astype(float))
             seconds[variant] += took / arguments.seeds
             one = scores(correct[variant][-1], test)
