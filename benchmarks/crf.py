@@ -42,7 +42,6 @@ from keras_xmap import ops
 from keras_xmap import segmentation
 from keras_xmap.ops.mean_field import crf_parameters
 
-RESULTS = os.path.join(os.path.dirname(__file__), "results", "crf.json")
 CASES = (
     ("coffee", "paper"),
     ("chelsea", "paper"),
@@ -214,14 +213,7 @@ def main():
         print(json.dumps(report, indent=1), flush=True)
         if not options.quick:
             # Parts may run one by one.
-            _timing.write("crf", {**_results_so_far(), part: report})
-
-
-def _results_so_far():
-    if not os.path.exists(RESULTS):
-        return {}
-    with open(RESULTS) as file:
-        return json.load(file)["results"]
+            _timing.write("crf", {**_timing.so_far("crf"), part: report})
 
 
 if __name__ == "__main__":
