@@ -62,9 +62,9 @@ def multi_label_classifier(
 
     Example:
 
-    >>> backbone = keras.applications.MobileNetV2(
-    ...     (None, None, 3), alpha=0.35, include_top=False, weights=None
-    ... )
+    >>> backbone = keras.Sequential([keras.Input((None, None, 3)),
+    ...     keras.layers.Conv2D(8, 3, strides=2, activation="relu"),
+    ...     keras.layers.Conv2D(16, 3, strides=2, activation="relu")])
     >>> model = keras_xmap.models.multi_label_classifier(backbone, 4)
     >>> model.compile("adam", "binary_crossentropy")
     >>> images, labels = np.ones((2, 64, 64, 3)), np.eye(4)[:2]
