@@ -116,3 +116,22 @@ class CountsTraces(layers.Layer):
     def call(self, x):
         self.count += 1
         return x
+
+
+def perceptron(widths=(7, 6, 5), features=8, seed=0):
+    """Dense layers that end in a ReLU, and a linear head of 3 classes."""
+    model = keras.Sequential(
+        [
+            keras.Input((features,)),
+            *[layers.Dense(width, activation="relu") for width in widths],
+            layers.Dense(3),
+        ]
+    )
+    generator = np.random.default_rng(seed)
+    model.set_weights(
+        [
+            generator.normal(size=w.shape).astype("float32")
+            for w in model.get_weights()
+        ]
+    )
+    return model

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from explainers.networks import assert_close
 from explainers.networks import images
+from explainers.networks import perceptron
 from explainers.networks import random_network
 from keras import layers
 from reference.deconv_net import deconv_gradient
@@ -13,24 +14,6 @@ from keras_xmap.explainers import GuidedBackprop
 from keras_xmap.explainers import Saliency
 
 pytestmark = pytest.mark.tensorflow
-
-
-def perceptron(widths=(7, 6, 5), features=8, seed=0):
-    model = keras.Sequential(
-        [
-            keras.Input((features,)),
-            *[layers.Dense(width, activation="relu") for width in widths],
-            layers.Dense(3),
-        ]
-    )
-    generator = np.random.default_rng(seed)
-    model.set_weights(
-        [
-            generator.normal(size=w.shape).astype("float32")
-            for w in model.get_weights()
-        ]
-    )
-    return model
 
 
 def one_relu(maximum=None):
