@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from explainers.networks import CONVOLUTIONS
+from explainers.networks import CountsCalls
 from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
 from explainers.networks import images
@@ -131,16 +132,6 @@ def test_several_classes_are_those_of_single_calls():
     for k, category in enumerate((0, 3)):
         alone = GuidedGradCAM(model).explain(x, category)
         np.testing.assert_allclose(together[:, k], alone, rtol=1e-5, atol=1e-7)
-
-
-class CountsCalls(layers.Layer):
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def call(self, x):
-        self.count += 1
-        return x
 
 
 def test_one_forward_pass_serves_both_methods_and_all_classes():

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from explainers.networks import CountsCalls
 from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
 from explainers.networks import images
@@ -256,16 +257,6 @@ def test_a_model_with_several_inputs_has_one_list_of_layers():
         )
         (values,) = explainer.explain(data, 0)
         assert values.shape == (3, 4)
-
-
-class CountsCalls(layers.Layer):
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def call(self, x):
-        self.count += 1
-        return x
 
 
 def test_one_forward_pass_serves_all_layers_and_classes():
