@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_xmap._validation import check_one_of
+from keras_xmap.segmentation._random_states import set_random_states
 
 
 class Restart:
@@ -70,11 +71,8 @@ class Restart:
         A backup of weights does not hold them; so an epoch that is run again
         draws the same.
         """
-        draw = random.Random(f"{self.seed} {round} {epoch}")
         with self.model.distribute_strategy.scope():
-            for variable in self._seeds:
-                state = [draw.randrange(2**31) for _ in variable.numpy()]
-                variable.assign(state)
+            set_random_states(self._seeds, f"{self.seed} {round} {epoch}")
 
     def align_replicas(self):
         """Gives all replicas of this process what its first one holds.

@@ -100,6 +100,8 @@ class AdversarialErasing(keras.callbacks.Callback):
     Attributes:
         store: `segmentation.RegionStore`, the regions by image, class and
             round, from 1.
+        held_out_store: The same for the images of `validation_data`, or
+            `None`.
         rounds: List of dictionaries, one for each round that ended: `"round"`;
             `"num_epochs"`; `"logs"` of the last of them; and for rounds that
             mined `"num_regions"`, the shares of all pixels `"new_share"` and
@@ -175,6 +177,10 @@ class AdversarialErasing(keras.callbacks.Callback):
         return self._rounds.store
 
     @property
+    def held_out_store(self):
+        return self._rounds.held_out_store
+
+    @property
     def rounds(self):
         return self._rounds.records
 
@@ -212,6 +218,32 @@ class AdversarialErasing(keras.callbacks.Callback):
             drop_remainder,
         ).prefetch(2)
 
+    def validation_data(self, dataset, batch_size=32):
+        """Returns held-out images without what is found in them.
+
+        Their regions are mined as well, by their labels and with the network
+        of each round, which was not trained on them, into `held_out_store`.
+
+        As `validation_data` of `fit` they tell, beside whole held-out images,
+        what a round has learned from. It is the labels that say which maps
+        are erased, so that holes may give labels away: where erased images
+        are recognised and whole ones are not, the network reads the holes.
+        Judge rounds by whole ones, see `StopRule`.
+
+        To be called once, before `fit`.
+
+        Args:
+            dataset: Like `dataset` of the callback, of other images.
+            batch_size: Integer >= 1. Defaults to `32`.
+
+        Returns:
+            `tf.data.Dataset` of `(inputs, labels)`, in the order of
+            `dataset`.
+        """
+        return self._rounds.validation_data(
+            dataset, check_positive_integer("batch_size", batch_size)
+        ).prefetch(2)
+
     def on_train_begin(self, logs=None):
         if self.params["epochs"] < self.num_epochs:
             raise ValueError(
@@ -233,7 +265,7 @@ class AdversarialErasing(keras.callbacks.Callback):
         if self._inner is not None:
             self._inner_stop = self._cut_short = False
             self._is_first_batch = True
-            self._rounds.passes.open_epoch(self._rounds.round, self._epoch)
+            self._rounds.begin_epoch(self._epoch)
             self._restart.begin_epoch(self._rounds.round, self._epoch)
             self._inner.on_epoch_begin(self._epoch)
 
@@ -307,10 +339,13 @@ class AdversarialErasing(keras.callbacks.Callback):
             )
         # Where another callback has restored weights, epochs are done.
         self._epoch = epoch - rounds.began
-        if self._epoch > 0 and (
-            rounds.trained is not None or self._epoch >= self.epochs_per_round
-        ):
-            self._end_round(epoch, rounds.trained or {})
+        trained = rounds.trained or {
+            "num_epochs": self.epochs_per_round,
+            "logs": {},
+        }
+        # A backup may be older than the end of the round's training.
+        if 0 < trained["num_epochs"] <= self._epoch:
+            self._end_round(epoch, trained["logs"])
             if self.finished is not None:
                 return
             self._epoch = 0
@@ -327,7 +362,7 @@ class AdversarialErasing(keras.callbacks.Callback):
 
     def _end_round(self, next_epoch, logs):
         rounds = self._rounds
-        rounds.end_training(logs)
+        rounds.end_training(self._epoch, logs)
         record = {
             "round": rounds.round,
             "num_epochs": self._epoch,

@@ -15,9 +15,10 @@ class StopRule:
     `loss > (1 + tolerance) * loss of the first round`, or
     `metric < (1 - tolerance) * metric of the first round`
 
-    A metric on held-out images is the one to trust. A network that is large
-    enough learns the training images of every round by heart, and then its
-    training loss never says stop.
+    A metric on held-out images is the one to trust, and on whole ones. A
+    network that is large enough learns the training images of every round by
+    heart, or learns labels from the shapes of what was erased: its training
+    loss never says stop, but it does not know a whole image.
 
     A round that learned, but found less than `min_new_share` of all pixels,
     keeps its regions and is the last.

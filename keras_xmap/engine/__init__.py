@@ -32,6 +32,7 @@ from keras_xmap.engine.tape import evaluate
 from keras_xmap.engine.training_passes import image_input
 from keras_xmap.engine.training_passes import mining_pass
 from keras_xmap.engine.training_passes import training_passes
+from keras_xmap.engine.training_passes import whole_batches
 
 __all__ = [
     "Evaluation",
@@ -59,5 +60,6 @@ __all__ = [
     "stack_of_samples",
     "training_passes",
     "uniform_noise",
+    "whole_batches",
     "write_atomically",
 ]

@@ -66,7 +66,12 @@ def erased(dataset, regions, erase, input_name=None, data_format=None):
             return (images, *element[1:])
         return images
 
-    return dataset.map(without_regions, num_parallel_calls=tf.data.AUTOTUNE)
+    # What draws must do so in the order of the batches, to be repeatable.
+    draws = bool(getattr(erase, "variables", ()))
+    return dataset.map(
+        without_regions,
+        num_parallel_calls=None if draws else tf.data.AUTOTUNE,
+    )
 
 
 def channel_statistics(dataset, input_name=None, data_format=None):

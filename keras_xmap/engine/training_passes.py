@@ -49,12 +49,20 @@ def training_passes(dataset, begin, note, batch_size, shuffle_buffer, drop):
             tf.data.experimental.assert_cardinality(cardinality)
         )
     dataset = dataset.batch(batch_size, drop_remainder=drop).map(noted)
-    # Files know nothing of labels: every worker takes its part of each batch.
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.DATA
-    )
-    return dataset.with_options(options)
+    return _divided_by_batch(dataset)
+
+
+def whole_batches(dataset, batch_size):
+    """Returns batches of a dataset in its own order, to validate on.
+
+    Args:
+        dataset: As for `training_passes`.
+        batch_size: Integer, images in a batch, over all replicas.
+
+    Returns:
+        `tf.data.Dataset` of pairs `(ids, element)` in batches.
+    """
+    return _divided_by_batch(dataset.batch(batch_size))
 
 
 def mining_pass(dataset, batch_size, count, index):
@@ -112,6 +120,15 @@ def image_input(dataset):
             f"{spec}. Do not batch it; `training_data` does."
         )
     return found[0]
+
+
+def _divided_by_batch(dataset):
+    # Files know nothing of labels: every worker takes its part of each batch.
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    return dataset.with_options(options)
 
 
 def _is_image(spec):

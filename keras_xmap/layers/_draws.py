@@ -1,6 +1,23 @@
-"""Random draws that differ between replicas, by what the replicas see."""
+"""Random draws that differ between replicas, and go on where they were."""
 
 from keras import ops
+
+
+class SavedDraws:
+    """Saves with the weights of a layer where its `seed_generator` stands.
+
+    Keras leaves the state of a seed out: training that goes on from a file
+    would see its first draws again. Stands before `keras.layers.Layer`.
+    """
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if hasattr(self, "seed_generator"):
+            store["seed_state"] = self.seed_generator.state
+
+    def load_own_variables(self, store):
+        if "seed_state" in store.keys():  # noqa: SIM118, a store of Keras
+            self.seed_generator.state.assign(store["seed_state"])
 
 
 def advance_seed(seed_generator, images):

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_xmap._validation import check_one_of
 from keras_xmap._validation import check_positive
+from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
 from keras_xmap.layers._fill import as_color
 from keras_xmap.layers._fill import check_channels
@@ -14,7 +15,7 @@ from keras_xmap.layers._mask import with_channel
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")
-class EraseRegions(keras.layers.Layer):
+class EraseRegions(SavedDraws, keras.layers.Layer):
     """Erases the regions of a mask from images.
 
     `erased = where(mask, filling, images)`
@@ -47,7 +48,8 @@ class EraseRegions(keras.layers.Layer):
             Gaussian of `"blur"`. At the border of the image its weights are
             normalised again. Defaults to `10.0`.
         seed: Integer or `None`, makes `"noise"` repeatable. Replicas draw
-            apart as `MaskNoise` has it. Defaults to `None`.
+            apart, and the draws are saved, as `MaskNoise` has it. Defaults
+            to `None`.
         data_format: `"channels_last"`, `"channels_first"` or `None` for
             `keras.config.image_data_format()`. Defaults to `None`.
         **kwargs: Keyword arguments of `keras.layers.Layer`.

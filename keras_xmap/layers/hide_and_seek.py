@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_xmap._validation import check_one_of
+from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
 from keras_xmap.layers._fill import as_color
 from keras_xmap.layers._fill import check_channels
@@ -11,7 +12,7 @@ from keras_xmap.layers._fill import check_fill
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")
-class HideAndSeek(keras.layers.Layer):
+class HideAndSeek(SavedDraws, keras.layers.Layer):
     """Hides random patches of each image, while training.
 
     A classifier that may at any step lack the part it likes best has to
@@ -30,7 +31,7 @@ class HideAndSeek(keras.layers.Layer):
     The draw depends on `seed`, on the steps so far and on the images: under
     `tf.distribute` all replicas hold one seed, and only their images tell
     them apart. Replicas that hold equal images from the first step on hide
-    equal patches.
+    equal patches. Where the draws stand is saved with the weights.
 
     Args:
         patch_sizes: Integer >= 0 or list of them, the sides of patches in

@@ -5,13 +5,14 @@ from keras import ops
 
 from keras_xmap._validation import check_non_negative
 from keras_xmap._validation import check_one_of
+from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
 from keras_xmap.layers._mask import check_pair
 from keras_xmap.layers._mask import with_channel
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")
-class MaskNoise(keras.layers.Layer):
+class MaskNoise(SavedDraws, keras.layers.Layer):
     """Adds fresh noise to images where a mask allows it, while training.
 
     `noisy = images + mask * noise`
@@ -102,16 +103,6 @@ class MaskNoise(keras.layers.Layer):
             return keras.random.normal(shape, stddev=self.stddev, **options)
         reach = self.stddev * math.sqrt(3.0)
         return keras.random.uniform(shape, -reach, reach, **options)
-
-    def save_own_variables(self, store):
-        # Keras leaves the state of a seed out: training that goes on from a
-        # file would see its first noise again.
-        super().save_own_variables(store)
-        store["seed_state"] = self.seed_generator.state
-
-    def load_own_variables(self, store):
-        if "seed_state" in store.keys():  # noqa: SIM118, a store of Keras
-            self.seed_generator.state.assign(store["seed_state"])
 
     def compute_output_shape(self, input_shape):
         return check_pair(

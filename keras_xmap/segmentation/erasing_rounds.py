@@ -8,8 +8,10 @@ import numpy as np
 
 from keras_xmap import engine
 from keras_xmap.layers import EraseRegions
+from keras_xmap.segmentation._mined_images import MinedImages
 from keras_xmap.segmentation._passes import Passes
-from keras_xmap.segmentation.region_store import RegionStore
+from keras_xmap.segmentation._random_states import random_states
+from keras_xmap.segmentation._random_states import set_random_states
 
 
 class ErasingRounds:
@@ -24,28 +26,37 @@ class ErasingRounds:
 
     Attributes:
         store: `RegionStore`, what was mined.
+        held_out_store: The same of the images to validate on, or `None`.
         round: Integer from 1: the round that trains.
         began: Integer, the epoch of `fit` in which it began.
-        trained: Dictionary, the logs of this round, once it has trained.
+        trained: Dictionary, once this round has trained: its `"logs"`, and
+            `"num_epochs"`, how many epochs it took.
         records: List of dictionaries, one for each round that has ended.
         finished: Text that says why there are no more rounds, or `None`.
     """
 
     def __init__(self, dataset, targets, threshold, fill, directory, seed):
-        self.dataset = dataset
         self.targets = targets
         self.threshold = threshold
         self.fill = fill
         self.directory = None if directory is None else os.fspath(directory)
         self.seed = seed
-        self.store = None
         self.workers = None
         self.passes = Passes(seed)
-        self._input_name = engine.image_input(dataset)
+        self._images = MinedImages(dataset)
+        self._held_out = None
         self._num_columns = 1
         self._erase = None
         self._batch_size = 32
         self._forget()
+
+    @property
+    def store(self):
+        return self._images.store
+
+    @property
+    def held_out_store(self):
+        return self._held_out and self._held_out.store
 
     def open(self, workers):
         """Starts, or goes on with what is in the directory.
@@ -56,37 +67,47 @@ class ErasingRounds:
         self.workers = workers
         self.passes.leave()
         self._forget()
-        directory = self.directory
-        if directory is not None:
-            directory = os.path.join(directory, "regions")
+        if self.directory is not None:
             self._read_state()
         elif workers.count > 1:
             raise ValueError(
                 "Several workers need a folder that all of them see. "
                 "Received: directory=None."
             )
-        if workers.is_chief:
-            self.store = RegionStore(directory, worker=workers.index)
-            # A round that was not finished is trained and mined again.
-            for round in self.store.rounds:
-                if round >= self.round:
-                    self.store.discard(round)
-        workers.wait()
-        if not workers.is_chief:
-            self.store = RegionStore(directory, worker=workers.index)
+        for images, name in self._sets():
+            folder = self.directory and os.path.join(self.directory, name)
+            images.open(folder, workers, self.round)
 
     def training_data(self, batch_size, shuffle_buffer, drop_remainder):
         """Returns the dataset that `fit` trains on, in all rounds."""
         self._batch_size = batch_size
         passes = engine.training_passes(
-            self.dataset,
+            self._images.dataset,
             self.passes.begin,
             self.passes.note,
             batch_size,
             shuffle_buffer,
             drop_remainder,
         )
-        return self._erased(passes)
+        return self._erased(self._images, passes)
+
+    def validation_data(self, dataset, batch_size):
+        """Returns held-out images without what is mined from them."""
+        if self._held_out is not None:
+            raise ValueError(
+                "There can be one set of images to validate on. Received: a "
+                "second one. Join them with `Dataset.concatenate`, each image "
+                "with an id of its own."
+            )
+        self._held_out = MinedImages(dataset)
+        return self._erased(
+            self._held_out, engine.whole_batches(dataset, batch_size)
+        )
+
+    def begin_epoch(self, epoch):
+        """Opens a pass over the images, `epoch` counted in the round."""
+        self.passes.open_epoch(self.round, epoch)
+        self._draw_anew(epoch)
 
     def mine(self, explainer):
         """Adds the regions of this round; returns what they are.
@@ -99,27 +120,31 @@ class ErasingRounds:
             this round and of none before; `"area_share"`, in any region;
             `"num_regions"`.
         """
-        batches = engine.mining_pass(
-            self.dataset,
-            self._batch_size,
-            self.workers.count,
-            self.workers.index,
-        )
-        totals = np.zeros(4)
-        for inputs, labels, ids in self._erased(batches).prefetch(2):
-            totals += self._mine(explainer, inputs, labels.numpy(), ids.numpy())
-        self.store.flush()
-        pixels, before, new, count = self.workers.sum(totals.tolist())
-        self.store.refresh()
+        for images, _ in self._sets():
+            self._draw_anew("mining")
+            batches = engine.mining_pass(
+                images.dataset,
+                self._batch_size,
+                self.workers.count,
+                self.workers.index,
+            )
+            totals = np.zeros(4)
+            for batch in self._erased(images, batches).prefetch(2):
+                totals += self._mine(images, explainer, *batch)
+            images.store.flush()
+            sums = self.workers.sum(totals.tolist())
+            images.store.refresh()
+            if images is self._images:
+                pixels, before, new, count = sums
         return {
             "num_regions": int(count),
             "new_share": new / max(pixels, 1),
             "area_share": (before + new) / max(pixels, 1),
         }
 
-    def end_training(self, logs):
+    def end_training(self, num_epochs, logs):
         """Writes that this round has trained, and with what result."""
-        self.trained = logs
+        self.trained = {"num_epochs": num_epochs, "logs": logs}
         self.write_state()
 
     def end_round(self, record, next_began):
@@ -134,8 +159,8 @@ class ErasingRounds:
 
     def begin_at(self, epoch):
         """Notes the epoch of `fit` in which this round begins."""
-        if self.began != epoch:
-            self.began = epoch
+        if self.began != epoch or self.trained is not None:
+            self.began, self.trained = epoch, None
             self.write_state()
 
     def finish(self, reason, failed=None):
@@ -208,6 +233,7 @@ class ErasingRounds:
         return {
             "threshold": self.threshold,
             "seed": self.seed,
+            "held_out": self._held_out is not None,
             **{name: config.get(name) for name in kept},
         }
 
@@ -224,34 +250,41 @@ class ErasingRounds:
         mean = stddev = None
         if self.fill in ("mean", "noise"):
             mean, stddev = engine.channel_statistics(
-                self.dataset.batch(32), self._input_name
+                self._images.dataset.batch(32), self._images.input_name
             )
         return EraseRegions(
             self.fill, mean=mean, stddev=stddev, seed=self.seed, dtype="float32"
         )
 
-    def _erased(self, batches):
+    def _sets(self):
+        """Returns pairs: `MinedImages`, and the name of their folder."""
+        sets = [(self._images, "regions"), (self._held_out, "held_out")]
+        return [pair for pair in sets if pair[0] is not None]
+
+    def _erased(self, images, batches):
         return engine.erased(
-            batches, self._look_up, self.erase, self._input_name
+            batches,
+            lambda ids, size: images.before(ids, size, self.round),
+            self.erase,
+            images.input_name,
         )
 
-    def _look_up(self, ids, size):
-        if self.store is None:  # asked before `fit` has begun
-            return np.zeros((len(ids), *size), "bool")
-        return self.store.mask(ids, size, rounds=range(1, self.round))
+    def _draw_anew(self, part):
+        """Sets the state of a random filling for an epoch, or for mining."""
+        key = f"{self.seed} {self.round} {part} filling"
+        set_random_states(random_states(self.erase), key)
 
-    def _mine(self, explainer, inputs, labels, ids):
-        classes, is_class = self._classes(labels)
+    def _mine(self, images, explainer, inputs, labels, ids):
+        classes, is_class = self._classes(labels.numpy())
         maps = next(
             explainer.explain_batches(inputs, classes, batch_size=len(ids))
         )
+        ids = ids.numpy()
         masks = above(maps, self.threshold)
         rows, columns = np.nonzero(is_class)
         chosen = masks[rows, columns]
-        before = self.store.mask(
-            ids, masks.shape[-2:], rounds=range(1, self.round)
-        )
-        self.store.add(ids[rows], classes[rows, columns], self.round, chosen)
+        before = images.before(ids, masks.shape[-2:], self.round)
+        images.store.add(ids[rows], classes[rows, columns], self.round, chosen)
         new = (masks & is_class[:, :, None, None]).any(axis=1) & ~before
         return before.size, before.sum(), new.sum(), len(chosen)
 

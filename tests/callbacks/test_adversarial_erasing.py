@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 from callbacks import blobs
 
+from keras_xmap import engine
 from keras_xmap import explainers
 from keras_xmap.callbacks import AdversarialErasing
 from keras_xmap.callbacks import StopRule
@@ -348,3 +349,57 @@ def test_images_are_found_among_several_inputs():
     )
     fit(model, erasing)
     assert (blobs.regions_of(erasing.store, 16) == masks.any(1)).all()
+
+
+def test_noise_in_place_of_regions_hangs_on_round_and_epoch_alone():
+    images, labels, masks = blobs.make_images()
+
+    def batches(epoch, round=2):
+        erasing = erasing_of(images, labels, fill="noise")
+        data = erasing.training_data(4)
+        rounds = erasing._rounds
+        rounds.open(engine.Workers(tf.distribute.get_strategy()))
+        erasing.store.add(range(16), labels, 1, masks[:, 0])
+        rounds.round = round
+        for _ in range(2):  # a pass broken off, and one after it
+            rounds.begin_epoch(epoch)
+            *_, last = data
+        return last[0].numpy()
+
+    whole = batches(epoch=1)
+    assert (batches(epoch=1) == whole).all()
+    assert (batches(epoch=2) != whole).any()
+    assert (batches(epoch=1, round=3) != whole).any()
+
+
+def test_held_out_images_lack_what_is_found_in_them():
+    images, labels, masks = blobs.make_images(24)
+    erasing = erasing_of(
+        images[:16],
+        labels[:16],
+        max_rounds=4,
+        stop=StopRule("val_accuracy", 0.4),
+    )
+    held_out = blobs.make_dataset(images[16:], labels[16:])
+    data = erasing.validation_data(held_out, batch_size=4)
+    history = fit(blobs.brightest(), erasing, validation_data=data).history
+    assert history["val_peak"] == [3.0, 1.0, 0.0]
+    assert history["val_accuracy"] == [1.0, 1.0, 0.5]
+    assert erasing.finished.startswith("Round 3 failed: val_accuracy 0.5")
+    # What was found in them is theirs alone, though ids are the same.
+    for j, round in enumerate((1, 2)):
+        regions = blobs.regions_of(erasing.held_out_store, 8, rounds=round)
+        assert (regions == masks[16:, j]).all()
+        regions = blobs.regions_of(erasing.store, 16, rounds=round)
+        assert (regions == masks[:16, j]).all()
+    assert [r["num_regions"] for r in erasing.rounds[:2]] == [16, 16]
+
+
+def test_a_second_set_to_validate_on_is_refused():
+    images, labels, _ = blobs.make_images()
+    erasing = erasing_of(images, labels)
+    data = blobs.make_dataset(images, labels)
+    assert erasing.held_out_store is None
+    erasing.validation_data(data)
+    with pytest.raises(ValueError, match="Received: a second one"):
+        erasing.validation_data(data)

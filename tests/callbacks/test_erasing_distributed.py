@@ -110,15 +110,25 @@ def test_two_workers_find_what_one_process_finds(tmp_path):
     np.testing.assert_allclose(*counts, rtol=0.01)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return results_of(start_workers(WORKER, tmp_path_factory.mktemp("whole")))
+
+
 @pytest.mark.slow
-def test_a_worker_that_is_killed_changes_nothing(tmp_path):
-    whole = results_of(start_workers(WORKER, tmp_path / "whole"))
-    run = tmp_path / "killed"
-    processes = start_workers(WORKER, run, "--slow", "--backup")
-    for line in processes[1].stdout:
-        if line.startswith("epoch 3"):
-            processes[1].send_signal(signal.SIGKILL)
+@pytest.mark.parametrize(
+    "victim, sign",
+    [(1, "epoch 3"), (1, "mining 4"), (0, "epoch 3"), (0, "mining 4")],
+)
+def test_a_worker_that_is_killed_changes_nothing(
+    tmp_path, undisturbed, victim, sign
+):
+    processes = start_workers(WORKER, tmp_path, "--slow", "--backup")
+    for line in processes[victim].stdout:
+        if line.startswith(sign):
+            processes[victim].send_signal(signal.SIGKILL)
     for process in processes:
         process.communicate(timeout=120)
         assert process.returncode != 0  # nobody goes on alone
-    assert results_of(start_workers(WORKER, run, "--backup")) == whole
+    resumed = results_of(start_workers(WORKER, tmp_path, "--backup"))
+    assert resumed == undisturbed

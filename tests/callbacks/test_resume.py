@@ -133,19 +133,10 @@ def test_regions_of_a_round_broken_off_while_mining_are_mined_again(
     assert (regions(run(tmp_path)) == undisturbed).all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["after", "before"])
 @pytest.mark.parametrize(
-    "order, backup",
-    [
-        ("after", ChiefBackup),
-        *(
-            pytest.param(*case, marks=pytest.mark.slow)
-            for case in (
-                ("before", ChiefBackup),
-                ("after", keras.callbacks.BackupAndRestore),
-                ("before", keras.callbacks.BackupAndRestore),
-            )
-        ),
-    ],
+    "backup", [ChiefBackup, keras.callbacks.BackupAndRestore]
 )
 def test_a_backup_goes_on_with_the_epoch(tmp_path, undisturbed, order, backup):
     def epochs_of(*kill):
@@ -171,7 +162,56 @@ def test_a_backup_goes_on_with_the_epoch(tmp_path, undisturbed, order, backup):
     assert epochs_of() == [3, 4, 5]
 
 
-def test_a_round_that_has_trained_is_mined_and_no_more(tmp_path, undisturbed):
+@pytest.mark.slow
+def test_noise_in_place_of_regions_and_held_out_ones_go_on_alike(tmp_path):
+    """Killed in the second round, whose images hold noise."""
+
+    def found(directory, *after):
+        images, labels, _ = blobs.make_images(NUM_IMAGES + 8, noise=0.2)
+        erasing = AdversarialErasing(
+            blobs.make_dataset(images[8:], labels[8:]),
+            epochs_per_round=2,
+            max_rounds=2,
+            fill="noise",
+            stop=lambda records: None,
+            directory=directory,
+        )
+        history = blobs.trained(seed=1).fit(
+            erasing.training_data(8),
+            epochs=4,
+            validation_data=erasing.validation_data(
+                blobs.make_dataset(images[:8], labels[:8]), batch_size=4
+            ),
+            callbacks=[erasing, *after],
+            verbose=0,
+        )
+        return history.history, [
+            blobs.regions_of(store, count, rounds=(1, 2))
+            for store, count in (
+                (erasing.store, NUM_IMAGES),
+                (erasing.held_out_store, 8),
+            )
+        ]
+
+    whole, expected = found(None)
+    with pytest.raises(Killed):
+        found(tmp_path, Kill(3, 1))
+    keras.utils.set_random_seed(17)  # another process
+    resumed, regions = found(tmp_path)
+    for name in ("loss", "val_loss"):
+        assert resumed[name] == whole[name][2:]
+    for one, other in zip(regions, expected, strict=True):
+        assert (one == other).all() and 0.02 < one.mean() < 0.9
+
+
+@pytest.mark.parametrize(
+    "order, expected", [("before", [2, 3, 4, 5]), ("after", [1, 2, 3, 4, 5])]
+)
+def test_a_round_that_has_trained_is_mined_by_its_last_weights(
+    tmp_path, undisturbed, order, expected
+):
+    """A backup made before mining has them; else an epoch is trained again."""
+
     class DiesAtOnce:
         def __init__(self, model):
             pass
@@ -179,15 +219,20 @@ def test_a_round_that_has_trained_is_mined_and_no_more(tmp_path, undisturbed):
         def explain_batches(self, inputs, target, batch_size):
             raise Killed
 
-    backup = tmp_path / "backup"
+    def go(after=(), **kwargs):
+        backup = ChiefBackup(tmp_path / "backup")
+        if order == "before":
+            return run(tmp_path / "run", backup, after=after, **kwargs)
+        return run(tmp_path / "run", after=[backup, *after], **kwargs)
+
     with pytest.raises(Killed):
-        run(tmp_path / "run", ChiefBackup(backup), explainer=DiesAtOnce)
+        go(explainer=DiesAtOnce)
     epochs = []
     heard = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, logs: epochs.append(epoch)
     )
-    erasing = run(tmp_path / "run", ChiefBackup(backup), after=[heard])
-    assert epochs == [2, 3, 4, 5]
+    erasing = go(after=[heard])
+    assert epochs == expected
     assert (regions(erasing) == undisturbed).all()
     assert "accuracy" in erasing.rounds[0]["logs"]
 

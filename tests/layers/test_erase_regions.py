@@ -186,3 +186,19 @@ def test_colours_and_images_that_do_not_fit_are_named():
         erased(layers.EraseRegions(0), mask=MASK[:, :, 1:])
     with pytest.raises(ValueError, match="Received: input_shape="):
         layers.EraseRegions(0)(keras.Input((4, 4, 3)))
+
+
+def test_a_layer_read_from_a_file_draws_on_where_it_stood(tmp_path):
+    def make(fill="noise"):
+        inputs = [keras.Input(IMAGES.shape[1:]), keras.Input(MASK.shape[1:])]
+        layer = layers.EraseRegions(fill, 0.0, 1.0, seed=0)
+        return keras.Model(inputs, layer(inputs))
+
+    first = make()
+    erased(first)
+    first.save_weights(tmp_path / "model.weights.h5")
+    following = erased(first)
+    second = make()
+    second.load_weights(tmp_path / "model.weights.h5")
+    assert (erased(second) == following).all()
+    assert (erased(make()) != following).any()

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -175,3 +176,19 @@ def test_colours_and_images_that_do_not_fit_are_named():
         hide(layers.HideAndSeek(2, fill=[1, 2]))
     with pytest.raises(TypeError, match="fill"):
         layers.HideAndSeek(2)
+
+
+def test_a_layer_read_from_a_file_draws_on_where_it_stood(tmp_path):
+    def make():
+        inputs = keras.Input((20, 14, 3))
+        layer = layers.HideAndSeek((2, 5), fill=COLOR, seed=0)
+        return keras.Model(inputs, layer(inputs))
+
+    first = make()
+    hide(first)
+    first.save_weights(tmp_path / "model.weights.h5")
+    following = hide(first)
+    second = make()
+    second.load_weights(tmp_path / "model.weights.h5")
+    assert (hide(second) == following).all()
+    assert (hide(make()) != following).any()
