@@ -13,9 +13,10 @@ problem beside it: Hide-and-Seek and complementary learning.
 Data: scenes with one to three of the real handwritten digits that ship with
 scikit-learn (`pip install "keras-xmap[segmentation]"`), no download. Only
 which digits there are is told to the networks, not where.
-Time: some minutes on two CPU cores.
-Expect: at the default threshold the first round finds about .95 of the ink, as
-much as there is to learn from: the second does not learn, and erasing ends.
+Time: three to four minutes on two CPU cores.
+Expect: the first round finds .87 of the ink. Digits without their middle cannot
+be told from the decoys, so the second network does not learn to know whole
+held-out scenes (AUC .98, then .57), and erasing ends with what there is.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from keras_xmap import ops
 from keras_xmap import visualization
 
 SIZE, NUM_CLASSES = 48, 5
+RATE = 4e-3
 
 
 def make_data(num_scenes, split):
@@ -49,13 +51,20 @@ def make_data(num_scenes, split):
 
 
 def make_features(hide_and_seek=None):
+    """Maps of 24 x 24, each position of which sees 17 pixels: a digit."""
     inputs = keras.Input((SIZE, SIZE, 1))
     x = inputs if hide_and_seek is None else hide_and_seek(inputs)
-    for filters, pool in ((16, True), (32, True), (48, False), (48, False)):
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization(momentum=0.9)(x)
+    for filters, size, stride in (
+        (24, 5, 2),
+        (32, 3, 1),
+        (32, 3, 1),
+        (48, 3, 1),
+    ):
+        x = layers.Conv2D(
+            filters, size, stride, padding="same", use_bias=False
+        )(x)
+        x = layers.BatchNormalization(momentum=0.8)(x)
         x = layers.ReLU()(x)
-        x = layers.MaxPooling2D()(x) if pool else x
     return keras.Model(inputs, x)
 
 
@@ -65,9 +74,16 @@ def make_classifier(hide_and_seek=None):
     return compiled(keras.Model(features.input, layers.Dense(NUM_CLASSES)(x)))
 
 
+def falling(epochs):
+    """A learning rate that falls to nothing; in erasing, in every round."""
+    return keras.callbacks.LearningRateScheduler(
+        lambda epoch, _: RATE * (1 - epoch / epochs)
+    )
+
+
 def compiled(model, **kwargs):
     model.compile(
-        keras.optimizers.Adam(3e-3),
+        keras.optimizers.Adam(RATE),
         keras.losses.BinaryCrossentropy(from_logits=True),
         metrics=[keras.metrics.AUC(from_logits=True, name="auc")],
         **kwargs,
@@ -134,15 +150,15 @@ def maps_of(model, data):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenes", type=int, default=3000)
+    parser.add_argument("--scenes", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=8, help="of a round")
     parser.add_argument("--fill", default="mean")
-    parser.add_argument("--threshold", type=float, default=0.35)
+    parser.add_argument("--threshold", type=float, default=0.3)
     parser.add_argument("--picture", help="file for a picture of the rounds")
     parser.add_argument("--smoke", action="store_true", help="a quick look")
     arguments = parser.parse_args(argv)
     if arguments.smoke:
-        arguments.scenes, arguments.epochs = 600, 6
+        arguments.scenes, arguments.epochs = 800, 7
 
     keras.utils.set_random_seed(0)
     data, test = make_data(arguments.scenes, "train"), make_data(400, "test")
@@ -160,7 +176,10 @@ def main(argv=None):
         max_rounds=2 if arguments.smoke else 3,
         threshold=arguments.threshold,
         fill=arguments.fill,
-        stop=callbacks.StopRule("val_auc", tolerance=0.25),
+        # Held-out scenes, whole ones: a network may learn from the shapes of
+        # what is erased, and then it knows nothing of digits.
+        stop=callbacks.StopRule("val_auc", tolerance=0.15),
+        callbacks=[falling(arguments.epochs)],
     )
     model = make_classifier()
     model.fit(
@@ -192,7 +211,12 @@ def main(argv=None):
 def compare(data, boxes, epochs, fit):
     """The answers of others, each at its own best threshold."""
     truth = data.labels, data.masks, boxes
-    train = {"batch_size": 32, "epochs": epochs, **fit}
+    train = {
+        "batch_size": 32,
+        "epochs": epochs,
+        "callbacks": [falling(epochs)],
+        **fit,
+    }
     plain = make_classifier()
     plain.fit(data.images, data.labels, **train)
     show("CAM", at_best_threshold(maps_of(plain, data), *truth))
@@ -205,15 +229,18 @@ def compare(data, boxes, epochs, fit):
     hiding.fit(data.images, data.labels, **train)
     show("Hide-and-Seek", at_best_threshold(maps_of(hiding, data), *truth))
 
-    # Two heads: the second is shown what the map of the first leaves.
-    two = models.complementary(make_features(), NUM_CLASSES, filters=24)
+    # Two heads: the second is shown what the map of the first leaves. As in
+    # the paper they stand on a trained network, that of the CAM.
+    features = keras.Model(plain.input, plain.layers[-3].output)
+    two = models.complementary(features, NUM_CLASSES, filters=24)
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    two.compile(keras.optimizers.Adam(3e-3), loss=[loss, loss])
+    two.compile(keras.optimizers.Adam(RATE), loss=[loss, loss])
     two.fit(
         data.images,
         [data.labels] * 2,
         batch_size=32,
-        epochs=epochs,
+        epochs=epochs // 2,
+        callbacks=[falling(epochs // 2)],
         verbose=train["verbose"],
     )
     maps = models.complementary_maps(two).predict(data.images, verbose=0)
