@@ -1,10 +1,11 @@
 import typing
 
+import keras
 from keras import ops
 from keras import random
 
-from keras_xmap._validation import check_positive
 from keras_xmap._warnings import warn_user
+from keras_xmap.layers.mask_noise import MaskNoise
 
 # Of the variance of the targets, what noise alone may explain by chance.
 _ALLOWED = 0.1
@@ -20,9 +21,7 @@ class Collusion(typing.NamedTuple):
     donor: float
 
 
-def collusion(
-    predictor, attention, images, targets, noise=0.5, seed=0, batch_size=128
-):
+def collusion(model, images, targets, seed=0, batch_size=128):
     """Measures whether the noise tells the predictor the answer.
 
     `pixel_attention` trains two models together, and the attention model
@@ -43,13 +42,11 @@ def collusion(
     above 0.1 is warned about.
 
     Args:
-        predictor: `keras.Model` from images to targets, trained.
-        attention: `keras.Model` from images to maps, trained with it.
+        model: `keras.Model` made by `pixel_attention` and trained. Its noise
+            is that of its `MaskNoise`.
         images: Array `(n, height, width, channels)` or `(n, channels,
             height, width)`, not seen in training, at least 2.
         targets: Array `(n, ...)`, what the predictor is to answer.
-        noise: Float > 0, the standard deviation of the noise in training.
-            Defaults to `0.5`.
         seed: Integer, chooses noise and donors. Defaults to `0`.
         batch_size: Integer >= 1. Defaults to `128`.
 
@@ -58,32 +55,30 @@ def collusion(
         `noisy`, each under its own noise, `pattern`, `own` and `donor`.
 
     Raises:
-        ValueError: If `noise` is not positive, there are fewer than 2
-            images, or the targets do not fit or are all the same.
+        TypeError: If `model` does not come from `pixel_attention`.
+        ValueError: If there are fewer than 2 images, or the targets do not
+            fit or are all the same.
 
     Example:
 
     >>> predictor = keras.Sequential(
     ...     [keras.Input((32, 32, 1)), keras.layers.GlobalMaxPooling2D()]
     ... )
-    >>> attention = keras_xmap.models.attention_network((32, 32, 1))
+    >>> model = keras_xmap.models.pixel_attention(predictor, noise=0.01)
     >>> images = np.random.default_rng(0).uniform(size=(200, 32, 32, 1))
     >>> images *= np.linspace(0, 1, 200)[:, None, None, None]
     >>> targets = images.max(axis=(1, 2))
-    >>> report = keras_xmap.models.collusion(
-    ...     predictor, attention, images, targets, noise=0.01
-    ... )
+    >>> report = keras_xmap.models.collusion(model, images, targets)
     >>> report.clean, report.pattern < 0.1, report.donor < 0.1
     (1.0, True, True)
     """
-    noise = check_positive("noise", noise)
+    predictor, attention, noise = _parts(model, seed)
     images = _as_array(images)
     targets = _as_array(targets).reshape((len(targets), -1))
     spread = _spread(images, targets)
     generator = random.SeedGenerator(seed)
     maps = attention.predict(images, batch_size=batch_size, verbose=0)
-    maps = _with_channel(maps, images)
-    noise = noise * _as_array(random.normal(images.shape, seed=generator))
+    pattern = _as_array(noise([0 * images, maps], training=True))
     # In a round of all images, each is the donor of the next.
     order = ops.convert_to_numpy(
         random.shuffle(ops.arange(len(images)), seed=generator)
@@ -97,7 +92,6 @@ def collusion(
         ).reshape(targets.shape)
         return float(1 - ((predictions - answers) ** 2).mean() / spread)
 
-    pattern = maps * noise
     exchanged = images + pattern[donors]
     report = Collusion(
         clean=share(images, targets),
@@ -122,11 +116,24 @@ def _as_array(values):
     return ops.convert_to_numpy(ops.cast(values, "float32"))
 
 
-def _with_channel(maps, images):
-    if maps.ndim == images.ndim:
-        return maps
-    channels_last = maps.shape[1:] == images.shape[1:3]
-    return maps[..., None] if channels_last else maps[:, None]
+def _parts(model, seed):
+    """The two networks of a model, and noise as its own under a seed."""
+    noise = [
+        layer
+        for layer in getattr(model, "layers", [])
+        if isinstance(layer, MaskNoise)
+    ]
+    if len(noise) != 1 or not isinstance(model.output, dict):
+        raise TypeError(
+            "`model` must be what `keras_xmap.models.pixel_attention` "
+            f"returned. Received: model={model!r}."
+        )
+    predictor, attention = (
+        keras.Model(model.inputs, model.output[name])
+        for name in ("prediction", "attention")
+    )
+    config = {**noise[0].get_config(), "seed": seed}
+    return predictor, attention, MaskNoise.from_config(config)
 
 
 def _spread(images, targets):

@@ -13,7 +13,7 @@ def pixel_attention(
     predictor,
     attention=None,
     area_ratio=0.95,
-    noise=0.5,
+    noise=0.05,
     area_weight=50.0,
     name="pixel_attention",
 ):
@@ -43,6 +43,11 @@ def pixel_attention(
     model, the second both. Afterwards `predictor` answers as it would alone,
     and `relevance(attention(images))` is the map.
 
+    Weak noise asks how much the answer depends on each pixel, and the map
+    follows the pixels closely. It is flat then, and is to be read by rank or
+    stretched. Strong noise makes it black and white, and blurs it: what lies
+    beside an object disturbs the reading of its edge as much.
+
     The two models can agree on a code instead: the attention model tells the
     answer by where it puts the noise; `collusion` measures that. And the map
     may protect the background while the predictor has learned nothing: train
@@ -60,8 +65,9 @@ def pixel_attention(
             that takes noise; 1 minus the share of the object. Defaults to
             `0.95`.
         noise: Float > 0, the standard deviation of normal noise in the unit
-            of the images, or a `keras_xmap.layers.MaskNoise`. Defaults to
-            `0.5`.
+            of the images, or a `keras_xmap.layers.MaskNoise`. A tenth to a
+            quarter of the spread of the pixels is a start. Defaults to
+            `0.05`, for pixels from 0 to 1.
         area_weight: Float >= 0, the weight `c` of the area term. Defaults to
             `50.0`.
         name: String, the name of the model. Defaults to
