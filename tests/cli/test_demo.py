@@ -41,6 +41,7 @@ def test_the_photo_holds_both_digits():
     )
 
 
+@pytest.mark.slow
 def test_the_demonstration_runs_and_leaves_pictures_and_maps(tmp_path, capsys):
     output = tmp_path / "out"
     demo.main(str(output), num_scenes=64, num_tests=8, epochs=1)

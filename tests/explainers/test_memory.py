@@ -119,12 +119,17 @@ def growth(make):
     "make",
     [
         smooth_grad,
-        var_grad,
-        integrated_gradients,
-        score_cam,
-        rise,
-        occlusion,
-        class_model,
+        *(
+            pytest.param(make, marks=pytest.mark.slow)
+            for make in (
+                var_grad,
+                integrated_gradients,
+                score_cam,
+                rise,
+                occlusion,
+                class_model,
+            )
+        ),
     ],
 )
 def test_the_peak_does_not_grow_with_the_copies(make):

@@ -279,8 +279,11 @@ def test_channels_first_become_last_behind_the_body(pool):
         lambda: keras.applications.MobileNetV2(
             (32, 32, 3), alpha=0.35, weights=None, classes=3
         ),
-        lambda: keras.applications.MobileNetV3Small(
-            (32, 32, 3), alpha=0.75, weights=None, classes=3
+        pytest.param(
+            lambda: keras.applications.MobileNetV3Small(
+                (32, 32, 3), alpha=0.75, weights=None, classes=3
+            ),
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             lambda: keras.applications.EfficientNetB0(
