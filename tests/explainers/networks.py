@@ -43,6 +43,17 @@ AVERAGES = {
 }
 
 
+def randomize(model, stddev=1.0, mean=0.0, seed=0):
+    """Gives a model weights that are drawn from a normal distribution."""
+    generator = np.random.default_rng(seed)
+    model.set_weights(
+        [
+            (stddev * generator.normal(size=w.shape) + mean).astype("float32")
+            for w in model.get_weights()
+        ]
+    )
+
+
 def random_network(size=(9, 7), head="average", classes=4, seed=0):
     """Two convolutions (`"first"`, `"last"`) and a head, with random weights.
 
@@ -60,13 +71,7 @@ def random_network(size=(9, 7), head="average", classes=4, seed=0):
     if head == "mlp":
         x = layers.Dense(8, activation="relu", name="hidden")(x)
     model = keras.Model(inputs, layers.Dense(classes, name="dense")(x))
-    generator = np.random.default_rng(seed)
-    model.set_weights(
-        [
-            (0.4 * generator.normal(size=w.shape) + 0.05).astype("float32")
-            for w in model.get_weights()
-        ]
-    )
+    randomize(model, 0.4, 0.05, seed=seed)
     return model
 
 
@@ -127,13 +132,7 @@ def perceptron(widths=(7, 6, 5), features=8, seed=0):
             layers.Dense(3),
         ]
     )
-    generator = np.random.default_rng(seed)
-    model.set_weights(
-        [
-            generator.normal(size=w.shape).astype("float32")
-            for w in model.get_weights()
-        ]
-    )
+    randomize(model, seed=seed)
     return model
 
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from explainers.networks import CountsTraces
 from explainers.networks import images
+from explainers.networks import randomize
 from keras import layers
 from reference.distinct_class_saliency import distinct_maps
 
@@ -159,13 +160,7 @@ def network(size=None, classes=4, seed=0):
             layers.Activation("sigmoid"),
         ]
     )
-    generator = np.random.default_rng(seed)
-    model.set_weights(
-        [
-            (0.4 * generator.normal(size=w.shape) + 0.05).astype("float32")
-            for w in model.get_weights()
-        ]
-    )
+    randomize(model, 0.4, 0.05, seed=seed)
     return model
 
 

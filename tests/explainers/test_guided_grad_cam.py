@@ -7,6 +7,7 @@ from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import random_network
+from explainers.networks import randomize
 from keras import layers
 from reference import cam as reference
 from reference.gradient import guided_gradient
@@ -67,13 +68,7 @@ def test_random_networks_have_the_map_of_the_references():
     hidden = layers.Conv2D(5, 1, activation="relu", name="hidden")(inputs)
     pooled = layers.GlobalAveragePooling2D()(hidden)
     model = keras.Model(inputs, layers.Dense(3)(pooled))
-    generator = np.random.default_rng(0)
-    model.set_weights(
-        [
-            generator.normal(size=w.shape).astype("float32")
-            for w in model.get_weights()
-        ]
-    )
+    randomize(model)
     x = images(4, 3, 2)
     kernel, bias, head, _ = model.get_weights()
     coarse = reference.grad_cam(

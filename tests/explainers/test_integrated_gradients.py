@@ -9,6 +9,7 @@ from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import input_gradients
 from explainers.networks import random_network
+from explainers.networks import randomize
 from keras import layers
 from keras import ops
 from reference.integrated_gradients import blurred
@@ -31,13 +32,7 @@ def smooth_network(classes=4, seed=0):
     x = layers.Conv2D(6, 3, strides=2, activation="tanh", name="last")(x)
     outputs = layers.Dense(classes)(layers.Flatten()(x))
     model = keras.Model(inputs, outputs)
-    generator = np.random.default_rng(seed)
-    model.set_weights(
-        [
-            (0.3 * generator.normal(size=w.shape)).astype("float32")
-            for w in model.get_weights()
-        ]
-    )
+    randomize(model, 0.3, seed=seed)
     return model
 
 

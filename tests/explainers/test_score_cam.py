@@ -5,6 +5,7 @@ import tensorflow as tf
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import random_network
+from explainers.networks import randomize
 from keras import layers
 from reference import half_pixel
 from reference import weighted_cam as reference
@@ -275,10 +276,7 @@ def two_inputs(first=(8, 6, 3), second=(8, 6, 3), last=(5,)):
     x = layers.Concatenate()([x, vector])
     outputs = layers.Dense(4, activation="softmax")(x)
     model = keras.Model(inputs, outputs)
-    generator = np.random.default_rng(0)
-    model.set_weights(
-        [generator.normal(size=w.shape) for w in model.get_weights()]
-    )
+    randomize(model)
     return model
 
 
@@ -404,10 +402,7 @@ def full_size():
     x = layers.Conv2D(4, 3, padding="same", name="last")(inputs)
     x = layers.GlobalAveragePooling2D()(layers.Activation("relu")(x))
     model = keras.Model(inputs, layers.Dense(4)(x))
-    generator = np.random.default_rng(0)
-    model.set_weights(
-        [generator.normal(size=w.shape) for w in model.get_weights()]
-    )
+    randomize(model)
     return model
 
 
