@@ -72,6 +72,30 @@ def so_far(name):
         return json.load(file)["results"]
 
 
+class Results:
+    """What a benchmark has measured, in parts that can be run alone.
+
+    Args:
+        name: String: the file is `results/NAME.json`.
+        trial: Boolean: whether no file is read or written.
+    """
+
+    def __init__(self, name, trial=False):
+        self.name = name
+        self.trial = trial
+        self.found = {} if trial else so_far(name)
+
+    def of(self, part):
+        """Returns a function that takes a title of a part, and its rows."""
+
+        def save(title, rows):
+            self.found.setdefault(part, {}).setdefault(title, {}).update(rows)
+            if not self.trial:
+                write(self.name, self.found)
+
+        return save
+
+
 def environment():
     devices = tf.config.list_physical_devices("GPU")
     return {

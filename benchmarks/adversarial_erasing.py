@@ -61,18 +61,11 @@ def main(argv=None):
     folder = None
     if set(arguments.parts) != {"overhead"}:
         folder = _photos.folder_of(parser, arguments)
-    results = {} if arguments.photos else _timing.so_far(NAME)
+    results = _timing.Results(NAME, trial=bool(arguments.photos))
     for part in arguments.parts:
-
-        def save(title, report, part=part):
-            of_part = results.setdefault(part, {})
-            of_part[title] = {**of_part.get(title, {}), **report}
-            if not arguments.photos:
-                _timing.write(NAME, results)
-
         print(part, flush=True)
-        PARTS[part](folder, arguments, save)
-    return results
+        PARTS[part](folder, arguments, results.of(part))
+    return results.found
 
 
 if __name__ == "__main__":
