@@ -15,8 +15,8 @@ Parts:
 `overhead`       a round against its training and one pass over the images.
 
 Maps are judged at the one threshold, for all images, that suits the method
-best. Rounds are judged by images that were held out, from which is erased
-what is found in them.
+best. Beside each round stands how well it knows images that were held out,
+whole and without what is found in them.
 
     python benchmarks/adversarial_erasing.py --data DIR [--parts photos ...]
 """

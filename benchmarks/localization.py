@@ -183,16 +183,12 @@ def main(argv=None):
     )
     arguments = parser.parse_args(argv)
     folder = _photos.folder_of(parser, arguments)
-    results = {} if arguments.quick else _timing.so_far("localization")
+    results = _timing.Results("localization", trial=arguments.quick)
     for part in arguments.parts:
-
-        def save(title, report, part=part):
-            results.setdefault(part, {})[title] = report
-            if not arguments.quick:
-                _timing.write("localization", results)
-
-        PARTS[part](folder, arguments.quick, arguments.datasets, save)
-    return results
+        PARTS[part](
+            folder, arguments.quick, arguments.datasets, results.of(part)
+        )
+    return results.found
 
 
 if __name__ == "__main__":

@@ -107,14 +107,11 @@ def measure_collusion(sets, seeds, epochs, runs):
 
 def save(part, key, row):
     """Adds one row to the results that stand in the file."""
-    file = HERE / "results" / f"{NAME}.json"
-    results = {}
-    if file.exists():
-        results = json.loads(file.read_text())["results"]
     row = {
         name: round_all(value) if name != "epochs" else value
         for name, value in row.items()
     }
+    results = _timing.so_far(NAME)
     results.setdefault(part, {})[key] = row
     _timing.write(NAME, results)
     print(part, key, json.dumps(row), flush=True)

@@ -346,7 +346,13 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="writes no file")
     arguments = parser.parse_args(argv)
     folder = _photos.folder_of(parser, arguments)
-    results = {} if arguments.quick else _timing.so_far(NAME)
+    # Other settings are trials: the file holds one row a variant.
+    trial = arguments.quick or (
+        arguments.epochs,
+        arguments.learning_rate,
+        arguments.attention_factor,
+    ) != (EPOCHS, LEARNING_RATE, ATTENTION_FACTOR)
+    results = {} if trial else _timing.so_far(NAME)
 
     def save(name, report):
         earlier = results.setdefault(name, {})
@@ -355,7 +361,7 @@ def main(argv=None):
                 earlier[key] = {**earlier.get(key, {}), **value}
             else:
                 earlier[key] = value
-        if not arguments.quick:
+        if not trial:
             _timing.write(NAME, results)
 
     for name in arguments.sets:

@@ -134,15 +134,3 @@ def perceptron(widths=(7, 6, 5), features=8, seed=0):
     )
     randomize(model, seed=seed)
     return model
-
-
-class CountsCalls(layers.Layer):
-    """Passes its input on; `count` is how often it was asked to."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def call(self, x):
-        self.count += 1
-        return x

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 from explainers.networks import CONVOLUTIONS
-from explainers.networks import CountsCalls
+from explainers.networks import CountsTraces
 from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
 from explainers.networks import images
@@ -130,7 +130,7 @@ def test_several_classes_are_those_of_single_calls():
 
 
 def test_one_forward_pass_serves_both_methods_and_all_classes():
-    counter = CountsCalls()
+    counter = CountsTraces()
     inputs = keras.Input((9, 7, 3))
     x = CONVOLUTIONS[2](4, 3, activation="relu")(counter(inputs))
     x = layers.GlobalAveragePooling2D()(x)

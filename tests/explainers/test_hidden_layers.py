@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from explainers.networks import CountsCalls
+from explainers.networks import CountsTraces
 from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
 from explainers.networks import images
@@ -260,7 +260,7 @@ def test_a_model_with_several_inputs_has_one_list_of_layers():
 
 
 def test_one_forward_pass_serves_all_layers_and_classes():
-    counter = CountsCalls()
+    counter = CountsTraces()
     inputs = keras.Input((9, 7, 3))
     x = layers.Conv2D(4, 3, activation="relu", name="a")(counter(inputs))
     x = layers.Conv2D(4, 3, activation="relu", name="b")(x)
