@@ -1,11 +1,14 @@
 """Pixel attention: errors and maps where the truth is known, and on photos.
 
     python benchmarks/pixel_attention.py --parts sets alone
+    python benchmarks/pixel_attention.py --parts noise --sets circles
     python benchmarks/pixel_attention.py --parts collusion
     python benchmarks/pixel_attention.py --parts photos --data DIR
 
 `sets` trains the example of the same name on the three sets of ellipses,
 `alone` its predictor without a map;
+`noise` tries strengths of the noise, judged on an eighth of the training
+images that is left out;
 `collusion` trains it as one should not, to see what gives a bad map away;
 `photos` finds the centre and the size of objects in real photos. Each run is
 written to `results/pixel_attention.json` as soon as it is done, beside those
@@ -28,6 +31,7 @@ from PIL import Image
 
 HERE = pathlib.Path(__file__).parent
 NAME = "pixel_attention"
+WARM_UP = 40
 
 # What is changed of the example's training, one thing after the other.
 RUNS = {
@@ -52,6 +56,20 @@ def load_example():
     return module
 
 
+def train_networks(
+    example, train, clutter, epochs, seed, warm_up=WARM_UP, **kwargs
+):
+    """Predictor, attention and the model of both, as the example's."""
+    if warm_up:
+        predictor = example.train_alone(train, warm_up, seed)
+    else:
+        predictor = example.make_predictor(train.targets.shape[1])
+    kwargs = {"noise": example.NOISE[clutter], **kwargs}
+    return predictor, *example.add_map(
+        predictor, train, epochs, seed=seed, **kwargs
+    )
+
+
 def measure_sets(sets, seeds, epochs, folder=None):
     example = load_example()
     for clutter in sets:
@@ -59,7 +77,7 @@ def measure_sets(sets, seeds, epochs, folder=None):
             keras.utils.set_random_seed(seed)
             train, test = example.make_data(clutter, seed)
             start, cpu = time.perf_counter(), time.process_time()
-            networks = example.train_with_map(train, epochs, seed=seed)
+            networks = train_networks(example, train, clutter, epochs, seed)
             row = {
                 "epochs": epochs,
                 "seconds": round(time.perf_counter() - start),
@@ -80,11 +98,36 @@ def measure_alone(sets, seeds, epochs, encoding):
             keras.utils.set_random_seed(seed)
             train, test = example.make_data(clutter, seed, encoding=encoding)
             # As many images as in the warm-up and with the map.
-            alone = example.train_alone(train, epochs + 8, seed)
+            epochs_alone = epochs + WARM_UP
+            alone = example.train_alone(train, epochs_alone, seed)
             errors = test.errors(alone.predict(test.images, verbose=0))
-            row = {"epochs": epochs + 8, "error": float(errors.mean())}
+            row = {"epochs": epochs_alone, "error": float(errors.mean())}
             part = "alone" if encoding == "double" else "alone, raw angle"
             save(part, f"{clutter}, seed {seed}", row)
+
+
+def measure_noise(sets, seeds, epochs, noises):
+    example = load_example()
+    for clutter in sets:
+        for seed in seeds:
+            data, _ = example.make_data(clutter, seed)
+            count = len(data.images) // 8
+            held_out, train = (
+                data._make(x[part] for x in data)
+                for part in (slice(count), slice(count, None))
+            )
+            for noise in noises:
+                keras.utils.set_random_seed(seed)
+                networks = train_networks(
+                    *(example, train, clutter, epochs, seed),
+                    warm_up=8,
+                    noise=noise,
+                )
+                row = {
+                    "epochs": epochs,
+                    **example.judge(train, held_out, *networks),
+                }
+                save("noise", f"{clutter}, seed {seed}, {noise}", row)
 
 
 def measure_collusion(sets, seeds, epochs, runs):
@@ -92,11 +135,10 @@ def measure_collusion(sets, seeds, epochs, runs):
     for clutter in sets:
         for seed in seeds:
             for run in runs:
-                changes = RUNS[run]
                 keras.utils.set_random_seed(seed)
                 train, test = example.make_data(clutter, seed)
-                networks = example.train_with_map(
-                    train, epochs, seed=seed, **changes
+                networks = train_networks(
+                    *(example, train, clutter, epochs, seed), **RUNS[run]
                 )
                 row = {
                     "epochs": epochs,
@@ -133,7 +175,10 @@ def main(argv=None):
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--runs", nargs="+", default=list(RUNS))
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument(
+        "--noises", nargs="+", type=float, default=[0.04, 0.2, 0.5, 1.0]
+    )
     parser.add_argument("--encoding", default="double", help="for alone")
     parser.add_argument("--folder", help="for pictures of the maps")
     parser.add_argument("--data", default=os.environ.get(VARIABLE))
@@ -146,6 +191,11 @@ def main(argv=None):
         measure_alone(
             *(arguments.sets, arguments.seeds, arguments.epochs),
             arguments.encoding,
+        )
+    if "noise" in arguments.parts:
+        measure_noise(
+            *(arguments.sets, arguments.seeds, arguments.epochs),
+            arguments.noises,
         )
     if "collusion" in arguments.parts:
         measure_collusion(

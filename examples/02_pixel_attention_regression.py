@@ -40,6 +40,8 @@ from keras_xmap import visualization
 
 PUBLISHED = {"circles": 13.0, "points": 2.5, "objects": 3.28}
 UNITS = {"circles": "degrees", "points": "pixels", "objects": "pixels"}
+# Chosen on an eighth of the training images that was left out.
+NOISE = {"circles": 0.5, "points": 0.04, "objects": 0.04}
 
 
 def make_data(clutter, seed=0, num_images=None, encoding="double"):
@@ -135,16 +137,14 @@ def train_alone(train, epochs, seed=0, steps=125):
     return predictor
 
 
-def train_with_map(
-    train, epochs, warm_up=8, noise=0.04, area_weight=50.0, seed=0, steps=125
+def add_map(
+    predictor, train, epochs, noise, area_weight=50.0, seed=0, steps=125
 ):
-    """The predictor and its map."""
-    # First the predictor alone. One that has learned nothing yet suffers
-    # most from noise beside the ellipses, and the map would turn over.
-    if warm_up:
-        predictor = train_alone(train, warm_up, seed, steps)
-    else:
-        predictor = make_predictor(train.targets.shape[1])
+    """Trains a predictor on, together with its map.
+
+    One that has learned nothing yet suffers most from noise beside the
+    ellipses, and the map would turn over: train it alone first.
+    """
     attention = models.attention_network((32, 32, 1), area_ratio=0.95)
     model = models.pixel_attention(
         predictor,
@@ -157,7 +157,7 @@ def train_with_map(
     batches = Mirrored(train, outputs, steps, seed + 1)
     model.compile(optimizer(epochs * steps), loss=dict.fromkeys(outputs, "mse"))
     model.fit(batches, epochs=epochs, verbose=0)
-    return predictor, attention, model
+    return attention, model
 
 
 def make_maps(attention, images):
@@ -257,26 +257,31 @@ def outline_of(shape, degrees, size):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", default=list(PUBLISHED))
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--warm-up", type=int, default=40)
     parser.add_argument("--images", type=int, help="per split")
     parser.add_argument("--folder", help="for pictures of the maps")
     parser.add_argument("--smoke", action="store_true", help="a quick look")
     arguments = parser.parse_args(argv)
-    steps, warm_up = 125, 8
+    steps = 125
     if arguments.smoke:
-        arguments.sets, arguments.images = ["circles"], 500
-        arguments.epochs, steps, warm_up = 2, 25, 8
+        arguments.sets, arguments.images = ["points"], 500
+        arguments.epochs, arguments.warm_up, steps = 2, 8, 25
 
-    print("set      error  published  unit     AUC   IoU  seconds")
+    print("set      error  alone  published  unit     AUC   IoU  seconds")
     for clutter in arguments.sets:
         keras.utils.set_random_seed(0)
         train, test = make_data(clutter, num_images=arguments.images)
         start = time.perf_counter()
-        networks = train_with_map(train, arguments.epochs, warm_up, steps=steps)
+        predictor = train_alone(train, arguments.warm_up, steps=steps)
+        alone = test.errors(predictor.predict(test.images, verbose=0)).mean()
+        networks = add_map(
+            predictor, train, arguments.epochs, NOISE[clutter], steps=steps
+        )
         seconds = time.perf_counter() - start
-        found = judge(train, test, *networks)
+        found = judge(train, test, predictor, *networks)
         print(
-            f"{clutter:8} {found['error']:5.2f}  "
+            f"{clutter:8} {found['error']:5.2f}  {alone:5.2f}  "
             f"{PUBLISHED[clutter]:9.2f}  {UNITS[clutter]:8}"
             f"{found['auc']:.3f}  {found['iou']:.2f}  {seconds:7.0f}"
         )
@@ -285,7 +290,7 @@ def main(argv=None):
         if arguments.folder:
             os.makedirs(arguments.folder, exist_ok=True)
             file = os.path.join(arguments.folder, f"{clutter}.png")
-            Image.fromarray(draw(test, *networks[:2])).save(file)
+            Image.fromarray(draw(test, predictor, networks[0])).save(file)
     return found["auc"]
 
 
