@@ -52,15 +52,15 @@ def fills(folder, arguments, save):
 
 def _on_scenes(arguments, save):
     """A network from scratch in each round, by the callback."""
-    train = _scenes(arguments.scenes, "train", 0)
-    test = _scenes(300, "test", 1)
+    train = make_scenes(arguments.scenes, "train", 0)
+    test = make_scenes(300, "test", 1)
     rows, classes = np.nonzero(train.labels)
-    truth = _boxes(train.masks[rows, :, :, classes])
+    truth = boxes_of(train.masks[rows, :, :, classes])
     ink = train.masks[rows, :, :, classes]
     report = {}
     for fill in FILLS:
         keras.utils.set_random_seed(0)
-        model = _classifier()
+        model = make_classifier()
         erasing = callbacks.AdversarialErasing(
             _numbered(train),
             epochs_per_round=EPOCHS,
@@ -107,7 +107,7 @@ def _on_scenes(arguments, save):
             _picture(train, erasing.store, arguments.picture)
 
 
-def _scenes(count, split, seed):
+def make_scenes(count, split, seed):
     return datasets.handwritten_scenes(
         count, SCENE, NUM_CLASSES, multi_label=True, split=split, seed=seed
     )
@@ -128,7 +128,7 @@ def _filling(fill, images):
     )
 
 
-def _classifier():
+def make_classifier():
     inputs = x = keras.Input((SCENE, SCENE, 1))
     for number, filters in enumerate((24, 32, 32, 48)):
         size, strides = (3, 1) if number else (5, 2)
@@ -147,8 +147,8 @@ def _classifier():
     return model
 
 
-def _boxes(masks):
-    """The box around each mask `(n, h, w)`, filled."""
+def boxes_of(masks):
+    """The box around each mask `(n, h, w, ...)`, filled."""
     rows, columns = masks.any(axis=2), masks.any(axis=1)
 
     def span(x):

@@ -30,8 +30,9 @@ BATCH = 16
 EPOCHS, DECAY = 100, 0.1  # of a linear head
 ROUNDS = 3
 MINING = (0.2, 0.5)  # thresholds of erasing
-# Of Hide-and-Seek: sides of patches, and how often each photo is drawn.
-PATCHES, DRAWS = (0, 16, 32, 44, 56), 5
+# Of Hide-and-Seek: sides of patches.
+PATCHES = (0, 16, 32, 44, 56)
+DRAWS = 5  # of each photo, where what is hidden is drawn
 
 
 class Photos:
@@ -165,15 +166,36 @@ class Round:
         self.precision_whole = precision_whole
 
 
-def erasing(photos, threshold, fill, rounds):
-    """Runs rounds of erasing, without a rule to stop; yields `Round`s."""
+def erasing(photos, threshold, fill, rounds, draw=None):
+    """Runs rounds of erasing, without a rule to stop; yields `Round`s.
+
+    Args:
+        photos: `Photos`.
+        threshold: Float, share of the maximum.
+        fill: See `layers.EraseRegions`.
+        rounds: Integer.
+        draw: Function of masks of the photos to train on and a generator,
+            that returns masks to train with instead. Defaults to `None`.
+    """
+    generator = np.random.default_rng(0)
     erased = np.zeros(photos.labelled.pixels.shape, "bool")
     whole = features = photos.features(photos.images)
     erase = eraser(fill, photos.images[photos.train])
     for number in range(rounds):
         if number:
             features = photos.features(in_batches(erase, photos.images, erased))
-        weights, bias = linear_head(photos, features[None], seed=number)
+        drawn = features[None]
+        if number and draw is not None:
+            masks = np.stack([erased] * DRAWS)
+            for of_draw in masks:
+                of_draw[photos.train] = draw(erased[photos.train], generator)
+            drawn = np.stack(
+                [
+                    photos.features(in_batches(erase, photos.images, of_draw))
+                    for of_draw in masks
+                ]
+            )
+        weights, bias = linear_head(photos, drawn, seed=number)
         precisions = [
             photos.precision(x[photos.held_out].mean((1, 2)) @ weights + bias)
             for x in (features, whole)

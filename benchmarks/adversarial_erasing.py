@@ -12,6 +12,8 @@ Parts:
 `fills`          mean, zero, noise and blur in place of what is erased, on
                  photos and on scenes of digits: what each does to the
                  classifier and to the regions;
+`holes`          training images with holes of other images too, so that a
+                 hole says less of the label: on scenes and on photos;
 `overhead`       a round against its training and one pass over the images.
 
 Maps are judged at the one threshold, for all images, that suits the method
@@ -29,6 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import _photos
 import _timing
 from _erasing_fills import fills
+from _erasing_holes import holes
 from _erasing_overhead import overhead
 from _erasing_photos import photos
 from _erasing_photos import through_callback
@@ -40,6 +43,7 @@ PARTS = {
     "callback": through_callback,
     "tiny_imagenet": tiny_imagenet,
     "fills": fills,
+    "holes": holes,
     "overhead": overhead,
 }
 
@@ -55,6 +59,8 @@ def main(argv=None):
     parser.add_argument("--tiny-classes", type=int, default=5)
     parser.add_argument("--tiny-epochs", type=int, default=8)
     parser.add_argument("--scenes", type=int, default=700, help="of fills")
+    parser.add_argument("--hole-scenes", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, default=2, help="of hole scenes")
     parser.add_argument("--repeats", type=int, default=3, help="of overhead")
     parser.add_argument("--picture", help="file for a picture of the fills")
     arguments = parser.parse_args(argv)
