@@ -26,12 +26,13 @@ import time
 
 import _timing
 import keras
+import numpy as np
 from _photos import VARIABLE
 from PIL import Image
 
 HERE = pathlib.Path(__file__).parent
 NAME = "pixel_attention"
-WARM_UP = 40
+WARM_UP, EPOCHS = 40, 8
 
 # What is changed of the example's training, one thing after the other.
 RUNS = {
@@ -85,7 +86,10 @@ def measure_sets(sets, seeds, epochs, folder=None):
                 **example.judge(train, test, *networks),
             }
             row["error published"] = example.PUBLISHED[clutter]
-            save("sets", f"{clutter}, seed {seed}", row)
+            key = f"{clutter}, seed {seed}"
+            if epochs != EPOCHS:
+                key += f", {epochs} epochs"
+            save("sets", key, row)
             if folder:
                 file = os.path.join(folder, f"{clutter}.png")
                 Image.fromarray(example.draw(test, *networks[:2])).save(file)
@@ -126,8 +130,44 @@ def measure_noise(sets, seeds, epochs, noises):
                 row = {
                     "epochs": epochs,
                     **example.judge(train, held_out, *networks),
+                    "error, clean where": errors_under_noise(
+                        held_out,
+                        networks[0],
+                        example.make_maps(networks[1], held_out.images),
+                    ),
                 }
                 save("noise", f"{clutter}, seed {seed}, {noise}", row)
+
+
+def errors_under_noise(data, predictor, maps, noise=0.5):
+    """Errors where as many pixels stay clean as the mask of an image has.
+
+    They are the brightest of the map, those of the mask, or any.
+    """
+    rng = np.random.default_rng(0)
+    strength = noise * rng.normal(size=data.images.shape)
+    counts = data.masks.sum(axis=(1, 2))[:, None]
+
+    def highest(values):
+        flat = values.reshape(len(values), -1)
+        ranks = (-flat).argsort(axis=1).argsort(axis=1)
+        return (ranks < counts).reshape(data.masks.shape)
+
+    clean = {
+        "map": highest(np.asarray(maps)),
+        "mask": data.masks,
+        "random": highest(rng.normal(size=data.masks.shape)),
+    }
+    return {
+        name: float(
+            data.errors(
+                predictor.predict(
+                    data.images + strength * ~keep[..., None], verbose=0
+                )
+            ).mean()
+        )
+        for name, keep in clean.items()
+    }
 
 
 def measure_collusion(sets, seeds, epochs, runs):
@@ -175,7 +215,7 @@ def main(argv=None):
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--runs", nargs="+", default=list(RUNS))
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument(
         "--noises", nargs="+", type=float, default=[0.04, 0.2, 0.5, 1.0]
     )

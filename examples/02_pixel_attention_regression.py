@@ -15,10 +15,10 @@ the two networks did not agree on a code, the danger of this method.
 Data: generated, `keras_xmap.datasets.ellipses`; no download. One ellipse
 among discs and its inclination, two ellipses among points and where their
 axes meet, the same on objects cut from real photographs.
-Time: about three minutes a set on one CPU core, `--smoke` half a minute.
-Expect: errors of about 1.3 degrees, 1.2 and 1.2 pixels (published, on other
+Time: five to six minutes a set on one CPU core, `--smoke` half a minute.
+Expect: errors of about 0.9 degrees, 0.8 and 0.9 pixels (published, on other
 images: 13, 2.5 and 3.28), and maps that are brighter on a pixel of an ellipse
-than on one beside it in 98 to 99 of 100 pairs.
+than on one beside it in 99 of 100 pairs.
 """
 
 import argparse

@@ -46,7 +46,8 @@ def pixel_attention(
     Weak noise asks how much the answer depends on each pixel, and the map
     follows the pixels closely. It is flat then, and is to be read by rank or
     stretched. Strong noise makes it black and white, and blurs it: what lies
-    beside an object disturbs the reading of its edge as much.
+    beside an object disturbs the reading of its edge as much. Which serves
+    better depends on the question; hold both against images left out.
 
     The two models can agree on a code instead: the attention model tells the
     answer by where it puts the noise; `collusion` measures that. And the map
