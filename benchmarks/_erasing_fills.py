@@ -3,16 +3,11 @@
 import keras
 import numpy as np
 import tensorflow as tf
-from _erasing_photos import MINING
-from _erasing_photos import ROUNDS
 from _erasing_photos import Photos
-from _erasing_photos import add_regions
-from _erasing_photos import erasing
-from _erasing_scores import above
+from _erasing_photos import report_of_rounds
 from _erasing_scores import boxed_scores
 from _erasing_scores import show
 from _erasing_tiny import schedule
-from _labelled import SIZE
 from _labelled import Labelled
 from keras import layers
 from PIL import Image
@@ -34,19 +29,7 @@ def fills(folder, arguments, save):
     photos = Photos(folder, Labelled(folder, dataset, arguments.photos))
     report = {}
     for fill in FILLS:
-        regions = np.zeros((*photos.labelled.target.shape, SIZE, SIZE), "bool")
-        report[fill] = {}
-        rounds = erasing(photos, MINING[-1], fill, ROUNDS)
-        for number, round in enumerate(rounds, 1):
-            for row in photos.train:
-                maps = round.maps[row].astype("float32")
-                add_regions(regions[row], above(maps, MINING[-1]))
-            report[fill][f"round {number}"] = {
-                "held-out precision, erased": round.precision,
-                "whole": round.precision_whole,
-                **photos.of_regions(regions),
-            }
-            show(f"{dataset}, {fill}", report[fill][f"round {number}"])
+        report[fill] = report_of_rounds(photos, f"{dataset}, {fill}", fill)
         save(dataset, report)
 
 

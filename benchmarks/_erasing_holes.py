@@ -11,15 +11,12 @@ from _erasing_fills import EPOCHS
 from _erasing_fills import boxes_of
 from _erasing_fills import make_classifier
 from _erasing_fills import make_scenes
-from _erasing_photos import MINING
-from _erasing_photos import ROUNDS
 from _erasing_photos import Photos
-from _erasing_photos import add_regions
-from _erasing_photos import erasing
+from _erasing_photos import report_of_rounds
 from _erasing_scores import above
+from _erasing_scores import rounded
 from _erasing_scores import show
 from _erasing_tiny import schedule
-from _labelled import SIZE
 from _labelled import Labelled
 
 from keras_xmap import explainers
@@ -47,20 +44,9 @@ def holes(folder, arguments, save):
         photos = Photos(folder, Labelled(folder, dataset, arguments.photos))
         report = {}
         for name, draw in HOLES.items():
-            report[name] = {}
-            shape = (*photos.labelled.target.shape, SIZE, SIZE)
-            regions = np.zeros(shape, "bool")
-            rounds = erasing(photos, MINING[-1], "mean", ROUNDS, draw)
-            for number, round in enumerate(rounds, 1):
-                for row in photos.train:
-                    maps = round.maps[row].astype("float32")
-                    add_regions(regions[row], above(maps, MINING[-1]))
-                report[name][f"round {number}"] = {
-                    "held-out precision, erased": round.precision,
-                    "whole": round.precision_whole,
-                    **photos.of_regions(regions),
-                }
-                show(f"{dataset}, {name}", report[name][f"round {number}"])
+            report[name] = report_of_rounds(
+                photos, f"{dataset}, {name}", draw=draw
+            )
             save(dataset, report)
 
 
@@ -155,15 +141,14 @@ class Scenes:
     def scores(self, regions):
         """Recall of the ink, precision and IoU by boxes, of all pixels."""
         ink, boxes = self.data.masks, self.boxes
-        return {
-            "recall of ink": round(float((regions & ink).sum() / ink.sum()), 3),
-            "precision": round(
-                float((regions & boxes).sum() / regions.sum()), 3
-            ),
-            "IoU": round(
-                float((regions & boxes).sum() / (regions | boxes).sum()), 3
-            ),
-        }
+        shared = (regions & boxes).sum()
+        return rounded(
+            {
+                "recall of ink": (regions & ink).sum() / ink.sum(),
+                "precision": shared / regions.sum(),
+                "IoU": shared / (regions | boxes).sum(),
+            }
+        )
 
     def precision_at(self, maps, recall):
         """Of the highest threshold of maps that has this recall."""

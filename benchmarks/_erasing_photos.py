@@ -255,14 +255,40 @@ def photos(folder, arguments, save):
         note("complementary heads", complementary(prepared))
 
 
-def _note_rounds(photos, threshold, count, note):
+def regions_by_round(photos, threshold, rounds):
+    """Yields each of some `Round`s and the scores of the regions so far."""
     regions = np.zeros((*photos.labelled.target.shape, SIZE, SIZE), "bool")
-    fused = np.zeros(regions.shape, "float16")
-    rounds = erasing(photos, threshold, "mean", count)
-    for number, round in enumerate(rounds, 1):
+    for round in rounds:
         for row in photos.train:
             maps = round.maps[row].astype("float32")
             add_regions(regions[row], above(maps, threshold))
+        yield round, photos.of_regions(regions)
+
+
+def report_of_rounds(photos, title, fill="mean", draw=None):
+    """What rounds at the last threshold come to; see `erasing`."""
+    rounds = erasing(photos, MINING[-1], fill, ROUNDS, draw)
+    report = {}
+    for number, (round, scores) in enumerate(
+        regions_by_round(photos, MINING[-1], rounds), 1
+    ):
+        report[f"round {number}"] = {
+            "held-out precision, erased": round.precision,
+            "whole": round.precision_whole,
+            **scores,
+        }
+        show(title, report[f"round {number}"])
+    return report
+
+
+def _note_rounds(photos, threshold, count, note):
+    fused = np.zeros((*photos.labelled.target.shape, SIZE, SIZE), "float16")
+    rounds = erasing(photos, threshold, "mean", count)
+    for number, (round, scores) in enumerate(
+        regions_by_round(photos, threshold, rounds), 1
+    ):
+        for row in photos.train:
+            maps = round.maps[row].astype("float32")
             fused[row] = np.maximum(fused[row], scaled(maps))
         of_rounds = f"of {number} rounds at {threshold}"
         note(
@@ -270,7 +296,7 @@ def _note_rounds(photos, threshold, count, note):
             {
                 "held-out precision": round.precision,
                 "on whole photos": round.precision_whole,
-                **photos.of_regions(regions),
+                **scores,
             },
         )
         if number > 1:

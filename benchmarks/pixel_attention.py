@@ -32,7 +32,6 @@ from PIL import Image
 
 HERE = pathlib.Path(__file__).parent
 NAME = "pixel_attention"
-WARM_UP, EPOCHS = 40, 8
 
 # What is changed of the example's training, one thing after the other.
 RUNS = {
@@ -57,8 +56,11 @@ def load_example():
     return module
 
 
+example = load_example()
+
+
 def train_networks(
-    example, train, clutter, epochs, seed, warm_up=WARM_UP, **kwargs
+    train, clutter, epochs, seed, warm_up=example.WARM_UP, **kwargs
 ):
     """Predictor, attention and the model of both, as the example's."""
     if warm_up:
@@ -72,13 +74,12 @@ def train_networks(
 
 
 def measure_sets(sets, seeds, epochs, folder=None):
-    example = load_example()
     for clutter in sets:
         for seed in seeds:
             keras.utils.set_random_seed(seed)
             train, test = example.make_data(clutter, seed)
             start, cpu = time.perf_counter(), time.process_time()
-            networks = train_networks(example, train, clutter, epochs, seed)
+            networks = train_networks(train, clutter, epochs, seed)
             row = {
                 "epochs": epochs,
                 "seconds": round(time.perf_counter() - start),
@@ -87,7 +88,7 @@ def measure_sets(sets, seeds, epochs, folder=None):
             }
             row["error published"] = example.PUBLISHED[clutter]
             key = f"{clutter}, seed {seed}"
-            if epochs != EPOCHS:
+            if epochs != example.EPOCHS:
                 key += f", {epochs} epochs"
             save("sets", key, row)
             if folder:
@@ -96,13 +97,12 @@ def measure_sets(sets, seeds, epochs, folder=None):
 
 
 def measure_alone(sets, seeds, epochs, encoding):
-    example = load_example()
     for clutter in sets:
         for seed in seeds:
             keras.utils.set_random_seed(seed)
             train, test = example.make_data(clutter, seed, encoding=encoding)
             # As many images as in the warm-up and with the map.
-            epochs_alone = epochs + WARM_UP
+            epochs_alone = epochs + example.WARM_UP
             alone = example.train_alone(train, epochs_alone, seed)
             errors = test.errors(alone.predict(test.images, verbose=0))
             row = {"epochs": epochs_alone, "error": float(errors.mean())}
@@ -111,7 +111,6 @@ def measure_alone(sets, seeds, epochs, encoding):
 
 
 def measure_noise(sets, seeds, epochs, noises):
-    example = load_example()
     for clutter in sets:
         for seed in seeds:
             data, _ = example.make_data(clutter, seed)
@@ -123,7 +122,7 @@ def measure_noise(sets, seeds, epochs, noises):
             for noise in noises:
                 keras.utils.set_random_seed(seed)
                 networks = train_networks(
-                    *(example, train, clutter, epochs, seed),
+                    *(train, clutter, epochs, seed),
                     warm_up=8,
                     noise=noise,
                 )
@@ -171,14 +170,13 @@ def errors_under_noise(data, predictor, maps, noise=0.5):
 
 
 def measure_collusion(sets, seeds, epochs, runs):
-    example = load_example()
     for clutter in sets:
         for seed in seeds:
             for run in runs:
                 keras.utils.set_random_seed(seed)
                 train, test = example.make_data(clutter, seed)
                 networks = train_networks(
-                    *(example, train, clutter, epochs, seed), **RUNS[run]
+                    *(train, clutter, epochs, seed), **RUNS[run]
                 )
                 row = {
                     "epochs": epochs,
@@ -215,7 +213,7 @@ def main(argv=None):
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--runs", nargs="+", default=list(RUNS))
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--epochs", type=int, default=example.EPOCHS)
     parser.add_argument(
         "--noises", nargs="+", type=float, default=[0.04, 0.2, 0.5, 1.0]
     )

@@ -40,6 +40,8 @@ from keras_xmap import visualization
 
 PUBLISHED = {"circles": 13.0, "points": 2.5, "objects": 3.28}
 UNITS = {"circles": "degrees", "points": "pixels", "objects": "pixels"}
+# Epochs of the predictor alone, then with the map.
+WARM_UP, EPOCHS = 40, 8
 # Chosen on an eighth of the training images that was left out.
 NOISE = {"circles": 0.5, "points": 0.04, "objects": 0.04}
 
@@ -257,8 +259,8 @@ def outline_of(shape, degrees, size):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", default=list(PUBLISHED))
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--warm-up", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--warm-up", type=int, default=WARM_UP)
     parser.add_argument("--images", type=int, help="per split")
     parser.add_argument("--folder", help="for pictures of the maps")
     parser.add_argument("--smoke", action="store_true", help="a quick look")
