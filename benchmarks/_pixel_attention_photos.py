@@ -26,6 +26,7 @@ import keras_xmap
 from keras_xmap import explainers
 from keras_xmap import metrics
 from keras_xmap import models
+from keras_xmap import ops
 from keras_xmap import targets
 
 SIZE = 128
@@ -266,7 +267,7 @@ def summary(off, crops):
 
 def judge(model, predictor, attention, images, crops):
     """Holds maps against boxes and against the predictor itself."""
-    maps = np.asarray(models.relevance(attention.predict(images, verbose=0)))
+    maps = np.asarray(ops.relevance(attention.predict(images, verbose=0)))
     grad_cam = explainers.GradCAM(predictor, f"trunk/{LAYER}")
     of_answers = [
         grad_cam.explain(images, targets.Component(k), verbose=0)
@@ -293,7 +294,7 @@ def judge(model, predictor, attention, images, crops):
         noisy = images + (order < limit)[..., None] * noise
         row = errors(predictor, noisy, crops)
         found["r2 with 30 % clean"][name] = row["r2 centre"]
-    report = models.collusion(model, images, crops.answers)
+    report = metrics.collusion(model, images, crops.answers)
     found["noise"] = float(1 - maps.mean())
     found["collusion"] = report._asdict()
     return found

@@ -36,6 +36,7 @@ import keras_xmap
 from keras_xmap import datasets
 from keras_xmap import metrics
 from keras_xmap import models
+from keras_xmap import ops
 from keras_xmap import visualization
 
 PUBLISHED = {"circles": 13.0, "points": 2.5, "objects": 3.28}
@@ -169,14 +170,14 @@ def make_maps(attention, images):
         maps = attention.predict(mirror(images, *view), verbose=0)
         # The way back goes in the opposite order.
         maps = mirror(mirror(maps, False, False, view[2]), *view[:2], False)
-        total = total + np.asarray(models.relevance(maps))
+        total = total + np.asarray(ops.relevance(maps))
     return total / len(VIEWS)
 
 
 def judge(train, test, predictor, attention, model):
     """Numbers of the error, of the map, and of a code between the two."""
     errors = test.errors(predictor.predict(test.images, verbose=0))
-    report = models.collusion(model, test.images, test.targets)
+    report = metrics.collusion(model, test.images, test.targets)
     found = {
         "error": float(errors.mean()),
         "median error": float(np.median(errors)),
@@ -185,7 +186,7 @@ def judge(train, test, predictor, attention, model):
     some = slice(500)
 
     def one_view(images):
-        return models.relevance(attention.predict(images, verbose=0))
+        return ops.relevance(attention.predict(images, verbose=0))
 
     def eight_views(images):
         return make_maps(attention, images)
@@ -220,7 +221,9 @@ def draw(test, predictor, attention, num_images=6, side=128):
     """
     images = test.images[:num_images]
     estimates = predictor.predict(images, verbose=0)
-    greys = models.grayscale_attention(attention.predict(images, verbose=0))
+    greys = visualization.grayscale_attention(
+        attention.predict(images, verbose=0)
+    )
     maps = make_maps(attention, images)
     rows = []
     for number, (grey, bright) in enumerate(zip(greys, maps, strict=True)):

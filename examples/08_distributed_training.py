@@ -3,7 +3,7 @@
     strategy = tf.distribute.MirroredStrategy()
     with strategy.scope():
         model = make_model()
-    keras_xmap.engine.distribution_safe(model)
+    keras_xmap.distribution.distribution_safe(model)
     model.fit(data, callbacks=[AdversarialErasing(...), ChiefBackup("backup")])
 
 On this page the adversarial erasing of the example before runs on one machine
@@ -46,7 +46,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_xmap import callbacks
-from keras_xmap import engine
+from keras_xmap import distribution
 
 SIZE, NUM_IMAGES = 24, 128
 
@@ -111,7 +111,7 @@ def train(directory, replicas, epochs):
     images, labels, masks = make_data()
     with strategy.scope():
         model = make_model()
-    engine.distribution_safe(model)
+    distribution.distribution_safe(model)
     erasing = callbacks.AdversarialErasing(
         tf.data.Dataset.from_tensor_slices((images, labels)).enumerate(),
         epochs_per_round=epochs,
@@ -129,7 +129,7 @@ def train(directory, replicas, epochs):
     )
     regions = np.stack([erasing.store.region(i) for i in range(NUM_IMAGES)])
     found = float((regions & masks).sum() / masks.sum())
-    workers = engine.Workers(strategy)
+    workers = distribution.Workers(strategy)
     print(
         f"worker {workers.index} of {workers.count}, "
         f"{strategy.num_replicas_in_sync} replicas: {erasing.finished} "

@@ -171,7 +171,7 @@ def test_a_broken_rule_is_found(part, source):
     "part, source",
     [
         ("layers", "import keras\nfrom keras import ops\nimport math"),
-        ("layers", "from keras_xmap._validation import check_positive"),
+        ("layers", "from keras_xmap._checks import check_positive"),
         ("layers", "from keras_xmap.layers.base import Base"),
         ("engine", "import tensorflow as tf\ntf.raw_ops.Relu"),
         ("explainers", "from keras_xmap.engine import evaluate"),

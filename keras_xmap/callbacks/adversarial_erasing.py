@@ -2,17 +2,17 @@ import time
 
 import keras
 
-from keras_xmap import engine
+from keras_xmap import distribution
 from keras_xmap import explainers
-from keras_xmap._validation import check_fraction
-from keras_xmap._validation import check_positive_integer
-from keras_xmap._validation import check_seed
+from keras_xmap._checks import check_fraction
+from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import check_seed
 from keras_xmap._warnings import warn_user
-from keras_xmap.callbacks._restart import Restart
-from keras_xmap.callbacks._restart import check_reset
 from keras_xmap.callbacks.stop_rule import StopRule
+from keras_xmap.erasing._restart import Restart
+from keras_xmap.erasing._restart import check_reset
+from keras_xmap.erasing._rounds import ErasingRounds
 from keras_xmap.layers import EraseRegions
-from keras_xmap.segmentation.erasing_rounds import ErasingRounds
 
 
 class AdversarialErasing(keras.callbacks.Callback):
@@ -63,7 +63,7 @@ class AdversarialErasing(keras.callbacks.Callback):
     goes on with the epoch. A run that had ended returns after one step.
 
     **Several replicas and workers.** Build the model in the scope of the
-    strategy and hand it to `engine.distribution_safe`. Workers share
+    strategy and hand it to `distribution.distribution_safe`. Workers share
     `directory`, and each mines its part of the images.
 
     Args:
@@ -98,7 +98,7 @@ class AdversarialErasing(keras.callbacks.Callback):
             epoch begins, the random states of layers. Defaults to `0`.
 
     Attributes:
-        store: `segmentation.RegionStore`, the regions by image, class and
+        store: `regions.RegionStore`, the regions by image, class and
             round, from 1.
         held_out_store: The same for the images of `validation_data`, or
             `None`.
@@ -251,7 +251,7 @@ class AdversarialErasing(keras.callbacks.Callback):
                 f"epochs_per_round = {self.num_epochs}. Received: epochs="
                 f"{self.params['epochs']}."
             )
-        self._workers = engine.Workers(self.model.distribute_strategy)
+        self._workers = distribution.Workers(self.model.distribute_strategy)
         self._rounds.open(self._workers)
         self._restart = Restart(self.model, self.reset, self.seed)
         self._restart.keep(self._rounds.start_values(self._restart.values()))

@@ -3,7 +3,8 @@ import tempfile
 
 import keras
 
-from keras_xmap import engine
+from keras_xmap import _files
+from keras_xmap import distribution
 
 _PREFIX, _SUFFIX = "epoch-", ".weights.h5"
 
@@ -54,7 +55,7 @@ class ChiefBackup(keras.callbacks.Callback):
                 f"Received: keras {keras.__version__}."
             )
         strategy = self.model.distribute_strategy
-        self._workers = engine.Workers(strategy)
+        self._workers = distribution.Workers(strategy)
         names = self._names()
         if names:
             with strategy.scope():
@@ -69,13 +70,13 @@ class ChiefBackup(keras.callbacks.Callback):
         if not self._workers.is_chief:
             return
         older = self._names()
-        engine.make_directory(self.directory)
+        _files.make_directory(self.directory)
         name = f"{_PREFIX}{epoch + 1:08d}{_SUFFIX}"
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, name)
             self.model.save_weights(path)
-            engine.write_atomically(
-                os.path.join(self.directory, name), engine.read_file(path)
+            _files.write_atomically(
+                os.path.join(self.directory, name), _files.read_file(path)
             )
         self._delete(set(older) - {name})
 
@@ -86,15 +87,15 @@ class ChiefBackup(keras.callbacks.Callback):
             self._delete(self._names())
 
     def _names(self):
-        return engine.list_files(self.directory, _PREFIX, _SUFFIX)
+        return _files.list_files(self.directory, _PREFIX, _SUFFIX)
 
     def _load(self, name):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, name)
-            content = engine.read_file(os.path.join(self.directory, name))
-            engine.write_atomically(path, content)
+            content = _files.read_file(os.path.join(self.directory, name))
+            _files.write_atomically(path, content)
             self.model.load_weights(path)
 
     def _delete(self, names):
         for name in names:
-            engine.delete_file(os.path.join(self.directory, name))
+            _files.delete_file(os.path.join(self.directory, name))

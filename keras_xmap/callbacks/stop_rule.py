@@ -1,5 +1,5 @@
-from keras_xmap._validation import check_non_negative
-from keras_xmap._validation import check_one_of
+from keras_xmap._checks import check_non_negative
+from keras_xmap._checks import check_one_of
 from keras_xmap._warnings import warn_user
 
 _LESS_IS_BETTER = ("loss", "error", "entropy", "divergence")

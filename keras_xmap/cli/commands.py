@@ -95,20 +95,20 @@ def _add_explain(commands):
 
 
 def _explain(arguments):
-    from keras_xmap.cli import explain
+    from keras_xmap.cli import _explain as explain
 
     explain.run(arguments)
 
 
 def _methods(arguments):
-    from keras_xmap.cli import explain
+    from keras_xmap.cli import _explain as explain
 
     for name, kind in explain.methods().items():
         print(f"{name:<20} {kind.__doc__.splitlines()[0]}")
 
 
 def _demo(arguments):
-    from keras_xmap.cli import demo
+    from keras_xmap.cli import _demo as demo
 
     demo.main(
         arguments.output, num_scenes=arguments.scenes, epochs=arguments.epochs

@@ -1,5 +1,6 @@
 """Data with known pixel masks: generated, or read from your own folders."""
 
+from keras_xmap.datasets.channel_statistics import channel_statistics
 from keras_xmap.datasets.coco_instances import COCOInstances
 from keras_xmap.datasets.ellipses import Ellipses
 from keras_xmap.datasets.ellipses import ellipses
@@ -8,7 +9,6 @@ from keras_xmap.datasets.handwritten_scenes import handwritten_scenes
 from keras_xmap.datasets.paired_augmentation import PairedAugmentation
 from keras_xmap.datasets.region_batches import region_batches
 from keras_xmap.datasets.region_folders import RegionFolders
-from keras_xmap.engine.erasing_data import channel_statistics
 
 __all__ = [
     "COCOInstances",

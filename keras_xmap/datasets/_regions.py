@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 from PIL import Image
 
-from keras_xmap.engine import read_file
+from keras_xmap._files import read_file
 
 
 class Regions(abc.ABC):

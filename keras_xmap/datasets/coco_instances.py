@@ -4,10 +4,10 @@ import os
 import numpy as np
 from skimage import draw
 
-from keras_xmap._validation import check_non_negative
+from keras_xmap._checks import check_non_negative
+from keras_xmap._files import read_file
 from keras_xmap.datasets._regions import Regions
-from keras_xmap.engine import decode_run_lengths
-from keras_xmap.engine import read_file
+from keras_xmap.regions import decode_run_lengths
 
 
 class COCOInstances(Regions):

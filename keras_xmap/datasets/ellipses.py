@@ -4,8 +4,8 @@ import typing
 
 import numpy as np
 
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive_integer
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive_integer
 from keras_xmap.datasets._ellipse_clutter import draw_circles
 from keras_xmap.datasets._ellipse_clutter import draw_objects
 from keras_xmap.datasets._ellipse_clutter import draw_points

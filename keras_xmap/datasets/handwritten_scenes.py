@@ -6,8 +6,8 @@ import numpy as np
 from skimage import data
 from skimage.transform import resize
 
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive_integer
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive_integer
 
 # The 1,797 digits are 14 forms filled in by 13 people, one after the other;
 # the eleventh starts here. No form gives digits to both splits. Whether the

@@ -1,4 +1,4 @@
-from keras_xmap.engine.data import where_any
+from keras_xmap.datasets._loading import where_any
 
 
 class PairedAugmentation:

@@ -3,8 +3,8 @@ import numbers
 import numpy as np
 from PIL import Image
 
-from keras_xmap._validation import check_positive_integer
-from keras_xmap.engine.data import loaded_batches
+from keras_xmap._checks import check_positive_integer
+from keras_xmap.datasets._loading import loaded_batches
 
 
 def region_batches(

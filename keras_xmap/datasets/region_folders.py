@@ -3,10 +3,10 @@ import os
 import numpy as np
 from skimage import measure
 
-from keras_xmap._validation import check_positive_integer
+from keras_xmap._checks import check_positive_integer
+from keras_xmap._files import list_files
 from keras_xmap.datasets._regions import Regions
 from keras_xmap.datasets._regions import read_image
-from keras_xmap.engine import list_files
 
 
 class RegionFolders(Regions):

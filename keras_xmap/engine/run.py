@@ -13,14 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_xmap._warnings import warn_user
-from keras_xmap.engine.batches import Source
-from keras_xmap.engine.batches import as_tensors
-from keras_xmap.engine.batches import check_batch
-from keras_xmap.engine.batches import num_images
-from keras_xmap.engine.batches import value_checks
-from keras_xmap.engine.checks import as_value_error
-from keras_xmap.engine.placement import OnHost
-from keras_xmap.engine.placement import placement
+from keras_xmap.engine._batches import Source
+from keras_xmap.engine._batches import as_tensors
+from keras_xmap.engine._batches import check_batch
+from keras_xmap.engine._batches import num_images
+from keras_xmap.engine._batches import value_checks
+from keras_xmap.engine.tensorflow._placement import OnHost
+from keras_xmap.engine.tensorflow._placement import placement
+from keras_xmap.engine.tensorflow.checks import as_value_error
 
 _MAX_STEPS = 16  # compiled steps that one runner keeps
 

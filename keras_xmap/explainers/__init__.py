@@ -5,7 +5,6 @@ a Keras model: `explainer(images, target)` as `model(images)`, and
 `explainer.explain(data, target)` as `model.predict(data)`.
 """
 
-import keras_xmap.engine  # noqa: F401  (first: it says what is missing)
 from keras_xmap.explainers.cam import CAM
 from keras_xmap.explainers.class_model import ClassModel
 from keras_xmap.explainers.deconv_net import DeconvNet

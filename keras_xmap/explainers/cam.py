@@ -1,11 +1,11 @@
 from keras import ops
 
 from keras_xmap import engine
-from keras_xmap.explainers.activation import ActivationExplainer
-from keras_xmap.explainers.activation import spatial_axes
+from keras_xmap.explainers.cam_explainer import CAMExplainer
+from keras_xmap.explainers.cam_explainer import spatial_axes
 
 
-class CAM(ActivationExplainer):
+class CAM(CAMExplainer):
     """The class map of a network that ends in global average pooling.
 
     Where the score is `S = sum_k w_k * mean_xy(A_k) + b`, the same weights

@@ -5,11 +5,11 @@ from keras import ops
 
 from keras_xmap import engine
 from keras_xmap import targets
-from keras_xmap._validation import check_non_negative
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive
-from keras_xmap._validation import check_positive_integer
-from keras_xmap.explainers.perturbation import InputLayout
+from keras_xmap._checks import check_non_negative
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive
+from keras_xmap._checks import check_positive_integer
+from keras_xmap.explainers.perturbation_explainer import InputLayout
 
 
 class ClassModel:

@@ -1,4 +1,4 @@
-from keras_xmap.explainers.gradient import GradientExplainer
+from keras_xmap.explainers.gradient_explainer import GradientExplainer
 
 
 class DeconvNet(GradientExplainer):

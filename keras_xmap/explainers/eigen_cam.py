@@ -1,9 +1,9 @@
 from keras import ops
 
-from keras_xmap.explainers.activation import ActivationExplainer
+from keras_xmap.explainers.cam_explainer import CAMExplainer
 
 
-class EigenCAM(ActivationExplainer):
+class EigenCAM(CAMExplainer):
     """What a layer shows most of, whatever the class.
 
     With the activations of one image as a matrix `A` of positions and

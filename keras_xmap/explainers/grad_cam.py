@@ -1,10 +1,10 @@
 from keras import ops
 
-from keras_xmap.explainers.activation import ActivationExplainer
-from keras_xmap.explainers.activation import spatial_axes
+from keras_xmap.explainers.cam_explainer import CAMExplainer
+from keras_xmap.explainers.cam_explainer import spatial_axes
 
 
-class GradCAM(ActivationExplainer):
+class GradCAM(CAMExplainer):
     """Where a layer sees what the score grows with.
 
     Each channel of the layer is weighed by the mean of its derivatives:

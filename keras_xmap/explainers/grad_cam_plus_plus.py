@@ -1,10 +1,10 @@
 from keras import ops
 
-from keras_xmap.explainers.activation import ActivationExplainer
-from keras_xmap.explainers.activation import spatial_axes
+from keras_xmap.explainers.cam_explainer import CAMExplainer
+from keras_xmap.explainers.cam_explainer import spatial_axes
 
 
-class GradCAMPlusPlus(ActivationExplainer):
+class GradCAMPlusPlus(CAMExplainer):
     """Grad-CAM in which every position has a weight of its own.
 
     For `Y = exp(S)` and a network of piecewise linear layers, with `g` the

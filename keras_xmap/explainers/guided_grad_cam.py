@@ -1,10 +1,10 @@
 from keras import ops
 
-from keras_xmap.explainers.base import class_scores
+from keras_xmap.explainers._spatial_layer import SpatialLayer
+from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.grad_cam import GradCAM
-from keras_xmap.explainers.gradient import GradientExplainer
-from keras_xmap.explainers.gradient import Gradients
-from keras_xmap.explainers.spatial_layer import SpatialLayer
+from keras_xmap.explainers.gradient_explainer import GradientExplainer
+from keras_xmap.explainers.gradient_explainer import Gradients
 from keras_xmap.ops import resize
 
 

@@ -1,9 +1,9 @@
 from keras import ops
 
-from keras_xmap.explainers.activation import ActivationExplainer
+from keras_xmap.explainers.cam_explainer import CAMExplainer
 
 
-class HiResCAM(ActivationExplainer):
+class HiResCAM(CAMExplainer):
     """What each position of a layer adds to the score.
 
     Activations are weighed position by position, without averaging:

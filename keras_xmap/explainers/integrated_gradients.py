@@ -6,13 +6,13 @@ from keras import ops
 
 from keras_xmap import engine
 from keras_xmap import targets
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive_integer
-from keras_xmap.explainers.base import class_scores
-from keras_xmap.explainers.base import join_classes
-from keras_xmap.explainers.gradient import GradientExplainer
-from keras_xmap.explainers.gradient import floating
-from keras_xmap.explainers.gradient import with_floating
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive_integer
+from keras_xmap.explainers.explainer import class_scores
+from keras_xmap.explainers.explainer import join_classes
+from keras_xmap.explainers.gradient_explainer import GradientExplainer
+from keras_xmap.explainers.gradient_explainer import floating
+from keras_xmap.explainers.gradient_explainer import with_floating
 
 _NAMED_BASELINES = ("zero", "mean", "blur")
 _BLUR = 0.1  # standard deviation, as a share of the size along an axis

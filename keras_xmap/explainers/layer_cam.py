@@ -1,13 +1,13 @@
 from keras import ops
 
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive
-from keras_xmap.explainers.activation import ActivationExplainer
-from keras_xmap.explainers.activation import spatial_axes
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive
+from keras_xmap.explainers.cam_explainer import CAMExplainer
+from keras_xmap.explainers.cam_explainer import spatial_axes
 from keras_xmap.ops import normalize
 
 
-class LayerCAM(ActivationExplainer):
+class LayerCAM(CAMExplainer):
     """Where a layer sees something that raises the score, at every depth.
 
     Every position is weighed by its own derivative, where that is positive:

@@ -3,8 +3,8 @@ import numbers
 from keras import ops
 
 from keras_xmap import engine
-from keras_xmap._validation import check_positive_integer
-from keras_xmap.explainers.perturbation import PerturbationExplainer
+from keras_xmap._checks import check_positive_integer
+from keras_xmap.explainers.perturbation_explainer import PerturbationExplainer
 
 
 class Occlusion(PerturbationExplainer):

@@ -2,10 +2,10 @@ import keras
 from keras import ops
 
 from keras_xmap import engine
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive_integer
-from keras_xmap.explainers.activation import ActivationExplainer
-from keras_xmap.explainers.activation import spatial_axes
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive_integer
+from keras_xmap.explainers.cam_explainer import CAMExplainer
+from keras_xmap.explainers.cam_explainer import spatial_axes
 from keras_xmap.ops import normalize
 from keras_xmap.ops import resize
 
@@ -13,7 +13,7 @@ from keras_xmap.ops import resize
 _FLAT = 1e-6
 
 
-class ScoreCAM(ActivationExplainer):
+class ScoreCAM(CAMExplainer):
     """Channels weighed by the score of the image that only they let through.
 
     Each channel of the layer becomes a mask from 0 to 1 on the input `X`,

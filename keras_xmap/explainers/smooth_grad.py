@@ -2,12 +2,12 @@ import keras
 from keras import ops
 
 from keras_xmap import engine
-from keras_xmap._validation import check_non_negative
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive_integer
-from keras_xmap._validation import check_seed
-from keras_xmap.explainers.gradient import GradientExplainer
-from keras_xmap.explainers.gradient import Gradients
+from keras_xmap._checks import check_non_negative
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import check_seed
+from keras_xmap.explainers.gradient_explainer import GradientExplainer
+from keras_xmap.explainers.gradient_explainer import Gradients
 
 
 class SmoothGrad(GradientExplainer):

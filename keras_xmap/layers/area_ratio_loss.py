@@ -1,10 +1,10 @@
 import keras
 from keras import ops
 
-from keras_xmap._validation import check_fraction
-from keras_xmap._validation import check_non_negative
+from keras_xmap._checks import check_fraction
+from keras_xmap._checks import check_non_negative
+from keras_xmap._checks import check_single_map
 from keras_xmap.losses.area_ratio import area_ratio
-from keras_xmap.losses.area_ratio import check_single_map
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")

@@ -1,9 +1,9 @@
 import keras
 from keras import ops
 
-from keras_xmap._validation import check_fraction
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive_integer
+from keras_xmap._checks import check_fraction
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive_integer
 from keras_xmap.ops import normalize
 
 

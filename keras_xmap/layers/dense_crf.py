@@ -1,8 +1,8 @@
 import keras
 from keras import ops
 
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive_integer
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive_integer
 from keras_xmap.ops.mean_field import check_image_and_scores
 from keras_xmap.ops.mean_field import crf_parameters
 from keras_xmap.ops.mean_field import mean_field

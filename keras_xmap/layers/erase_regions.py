@@ -3,8 +3,8 @@ import math
 import keras
 from keras import ops
 
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive
 from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
 from keras_xmap.layers._fill import as_color
@@ -31,7 +31,7 @@ class EraseRegions(SavedDraws, keras.layers.Layer):
     is made at inference. `"blur"` lets the coarse colours of what it covers
     through; a number, `"mean"` and `"zero"` erase the same twice as once.
     With `dtype="float32"` the layer can stand in a pipeline of `tf.data`,
-    see `segmentation.erased`.
+    see `erasing.erased`.
 
     Args:
         fill: What is put in place: `"mean"`, the colour `mean`; `"zero"`;

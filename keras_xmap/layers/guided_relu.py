@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_xmap._validation import check_positive
+from keras_xmap._checks import check_positive
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")

@@ -3,7 +3,7 @@ import numbers
 import keras
 from keras import ops
 
-from keras_xmap._validation import check_one_of
+from keras_xmap._checks import check_one_of
 from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
 from keras_xmap.layers._fill import as_color

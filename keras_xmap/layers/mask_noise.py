@@ -3,8 +3,8 @@ import math
 import keras
 from keras import ops
 
-from keras_xmap._validation import check_non_negative
-from keras_xmap._validation import check_one_of
+from keras_xmap._checks import check_non_negative
+from keras_xmap._checks import check_one_of
 from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
 from keras_xmap.layers._mask import check_pair

@@ -1,8 +1,8 @@
 import keras
 from keras import ops
 
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive_integer
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive_integer
 from keras_xmap.layers._mask import check_pair
 from keras_xmap.layers._mask import spatial
 from keras_xmap.layers._mask import with_channel

@@ -1,7 +1,8 @@
 import keras
 from keras import ops
 
-from keras_xmap._validation import check_fraction
+from keras_xmap._checks import check_fraction
+from keras_xmap._checks import check_single_map
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")
@@ -101,20 +102,6 @@ class AreaRatio(keras.losses.Loss):
 
     def get_config(self):
         return {**super().get_config(), "area_ratio": self.area_ratio}
-
-
-def check_single_map(name, shape):
-    """Checks that `shape` is that of one map an image."""
-    shape = tuple(shape)
-    single = len(shape) == 3 or (
-        len(shape) == 4 and any(shape[axis] in (1, None) for axis in (1, 3))
-    )
-    if not single:
-        raise ValueError(
-            f"`{name}` must hold one map an image: (batch, height, width), "
-            "or with one channel (batch, height, width, 1). Received: "
-            f"{name}.shape={shape}. Use one loss for each channel."
-        )
 
 
 def _area(maps):

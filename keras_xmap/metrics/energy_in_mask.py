@@ -1,8 +1,8 @@
 import keras
 from keras import ops
 
-from keras_xmap.metrics.base import LocalizationMetric
-from keras_xmap.metrics.base import check_values
+from keras_xmap.metrics._localization_metric import LocalizationMetric
+from keras_xmap.metrics._localization_metric import check_values
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")

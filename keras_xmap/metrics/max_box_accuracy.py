@@ -3,9 +3,9 @@ import numpy as np
 from keras import ops
 
 from keras_xmap._boxes import region_boxes
-from keras_xmap._validation import check_fraction
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive_integer
+from keras_xmap._checks import check_fraction
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive_integer
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")

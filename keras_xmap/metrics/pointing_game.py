@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_xmap._validation import check_non_negative
-from keras_xmap.metrics.base import LocalizationMetric
+from keras_xmap._checks import check_non_negative
+from keras_xmap.metrics._localization_metric import LocalizationMetric
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")

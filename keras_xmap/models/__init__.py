@@ -1,27 +1,19 @@
 """Builders of ordinary Keras models that carry their own evidence."""
 
 from keras_xmap.models.attention_network import attention_network
-from keras_xmap.models.collusion import Collusion
-from keras_xmap.models.collusion import collusion
 from keras_xmap.models.complementary import complementary
-from keras_xmap.models.complementary_maps import complementary_maps
+from keras_xmap.models.complementary import complementary_maps
 from keras_xmap.models.fully_convolutional import fully_convolutional
 from keras_xmap.models.multi_label_classifier import multi_label_classifier
 from keras_xmap.models.pixel_attention import pixel_attention
-from keras_xmap.models.relevance import grayscale_attention
-from keras_xmap.models.relevance import relevance
 from keras_xmap.models.roi_classifier import roi_classifier
 
 __all__ = [
-    "Collusion",
     "attention_network",
-    "collusion",
     "complementary",
     "complementary_maps",
     "fully_convolutional",
-    "grayscale_attention",
     "multi_label_classifier",
     "pixel_attention",
-    "relevance",
     "roi_classifier",
 ]

@@ -3,9 +3,9 @@ import math
 import keras
 from keras import layers
 
-from keras_xmap._validation import check_fraction
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive_integer
+from keras_xmap._checks import check_fraction
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive_integer
 
 
 def attention_network(

@@ -1,6 +1,6 @@
 import keras
 
-from keras_xmap._validation import check_one_of
+from keras_xmap._checks import check_one_of
 from keras_xmap.models._calls import Recording
 from keras_xmap.models._calls import tensors_in
 from keras_xmap.models._convolutional_head import Map

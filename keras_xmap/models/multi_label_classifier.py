@@ -1,7 +1,7 @@
 import keras
 
-from keras_xmap._validation import check_positive
-from keras_xmap._validation import check_positive_integer
+from keras_xmap._checks import check_positive
+from keras_xmap._checks import check_positive_integer
 
 
 @keras.saving.register_keras_serializable(

@@ -1,8 +1,8 @@
 import keras
 
-from keras_xmap._validation import check_fraction
-from keras_xmap._validation import check_non_negative
-from keras_xmap._validation import check_positive
+from keras_xmap._checks import check_fraction
+from keras_xmap._checks import check_non_negative
+from keras_xmap._checks import check_positive
 from keras_xmap._warnings import warn_user
 from keras_xmap.layers.area_ratio_loss import AreaRatioLoss
 from keras_xmap.layers.mask_noise import MaskNoise

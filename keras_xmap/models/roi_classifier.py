@@ -1,7 +1,7 @@
 import keras
 
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive_integer
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive_integer
 from keras_xmap.layers import ROIAttention
 from keras_xmap.models._region_copy import RegionCopy
 from keras_xmap.models._region_copy import is_graph

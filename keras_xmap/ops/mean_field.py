@@ -1,10 +1,10 @@
 import keras
 from keras import ops
 
-from keras_xmap._validation import check_non_negative
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive
-from keras_xmap._validation import check_positive_integer
+from keras_xmap._checks import check_non_negative
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive
+from keras_xmap._checks import check_positive_integer
 
 # Weights and standard deviations as published; positions in pixels, colours
 # in units of 0 to 255.

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_xmap._validation import check_one_of
+from keras_xmap._checks import check_one_of
 
 # Scaled by an exact power of two, the span of any two float32 numbers and its
 # reciprocal are normal numbers, or the map is flat: compilers multiply by

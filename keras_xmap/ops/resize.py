@@ -3,7 +3,7 @@ import numbers
 import keras
 from keras import ops
 
-from keras_xmap._validation import check_one_of
+from keras_xmap._checks import check_one_of
 
 
 def resize(x, size, interpolation="bilinear", data_format="channels_last"):

@@ -1,18 +1,14 @@
 """From maps to masks, boxes and pseudo labels."""
 
-from keras_xmap.engine.erasing_data import erased
 from keras_xmap.segmentation.boxes import boxes
 from keras_xmap.segmentation.crop import crop
 from keras_xmap.segmentation.grabcut import grabcut
 from keras_xmap.segmentation.refine_with_crf import refine_with_crf
-from keras_xmap.segmentation.region_store import RegionStore
 from keras_xmap.segmentation.to_probabilities import to_probabilities
 
 __all__ = [
-    "RegionStore",
     "boxes",
     "crop",
-    "erased",
     "grabcut",
     "refine_with_crf",
     "to_probabilities",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_xmap._validation import check_one_of
+from keras_xmap._checks import check_one_of
 
 
 def check_maps(maps):

@@ -1,7 +1,7 @@
 import numpy as np
 
 from keras_xmap._boxes import region_boxes
-from keras_xmap._validation import check_one_of
+from keras_xmap._checks import check_one_of
 from keras_xmap.segmentation._photos import check_map
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from keras_xmap._validation import check_non_negative
+from keras_xmap._checks import check_non_negative
 from keras_xmap.segmentation._photos import for_each
 from keras_xmap.segmentation.boxes import boxes
 from keras_xmap.segmentation.boxes import check_threshold

@@ -3,8 +3,8 @@ from skimage import filters
 from skimage import measure
 from skimage import segmentation
 
-from keras_xmap._validation import check_one_of
-from keras_xmap._validation import check_positive_integer
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive_integer
 from keras_xmap.segmentation._photos import check_image
 from keras_xmap.segmentation._photos import check_map
 from keras_xmap.segmentation._photos import fit_map

@@ -2,15 +2,15 @@ import functools
 
 import numpy as np
 
-from keras_xmap._validation import check_positive_integer
+from keras_xmap._checks import check_positive_integer
 from keras_xmap.ops.mean_field import crf_parameters
 from keras_xmap.segmentation._maps_of_classes import check_maps
 from keras_xmap.segmentation._maps_of_classes import classes_first
+from keras_xmap.segmentation._permutohedral_lattice import PermutohedralLattice
 from keras_xmap.segmentation._photos import check_image
 from keras_xmap.segmentation._photos import fit_map
 from keras_xmap.segmentation._photos import for_each
 from keras_xmap.segmentation._photos import is_batch
-from keras_xmap.segmentation.permutohedral_lattice import PermutohedralLattice
 
 # Keeps the logarithm of a probability finite, as the usual CRF codes do.
 _SMALLEST_PROBABILITY = 1e-5

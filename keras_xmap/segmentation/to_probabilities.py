@@ -1,6 +1,6 @@
 import numpy as np
 
-from keras_xmap._validation import check_fraction
+from keras_xmap._checks import check_fraction
 from keras_xmap.segmentation._maps_of_classes import check_maps
 from keras_xmap.segmentation._maps_of_classes import classes_first
 

@@ -16,14 +16,13 @@ Wherever an explainer takes `target`, it may be
   output: their sum is explained.
 """
 
-import keras_xmap.engine  # noqa: F401  (first: it says what is missing)
-from keras_xmap.targets.base import Target
 from keras_xmap.targets.box_score import BoxScore
 from keras_xmap.targets.class_target import Class
 from keras_xmap.targets.component import Component
 from keras_xmap.targets.conversion import get
 from keras_xmap.targets.difference import Difference
 from keras_xmap.targets.masked_mean import MaskedMean
+from keras_xmap.targets.target import Target
 
 __all__ = [
     "BoxScore",

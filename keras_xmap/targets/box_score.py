@@ -1,12 +1,12 @@
 import numpy as np
 from keras import ops
 
-from keras_xmap._validation import check_fraction
-from keras_xmap._validation import check_one_of
-from keras_xmap.targets.base import Target
-from keras_xmap.targets.base import named_output
+from keras_xmap._checks import check_fraction
+from keras_xmap._checks import check_one_of
 from keras_xmap.targets.class_target import checked_index
 from keras_xmap.targets.class_target import class_indices
+from keras_xmap.targets.target import Target
+from keras_xmap.targets.target import named_output
 
 _BOX_FORMATS = ("xyxy", "yxyx", "xywh", "center_xywh")
 

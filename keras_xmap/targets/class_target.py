@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_xmap import engine
-from keras_xmap.targets.base import Target
+from keras_xmap.targets.target import Target
 
 
 class Class(Target):

@@ -1,8 +1,8 @@
 from keras import ops
 
-from keras_xmap._validation import check_one_of
-from keras_xmap.targets.base import Target
+from keras_xmap._checks import check_one_of
 from keras_xmap.targets.class_target import class_indices
+from keras_xmap.targets.target import Target
 
 
 class Component(Target):

@@ -5,9 +5,9 @@ import copy
 import numpy as np
 from keras import ops
 
-from keras_xmap.targets.base import Target
+from keras_xmap.targets._combination import Sum
 from keras_xmap.targets.class_target import Class
-from keras_xmap.targets.combination import Sum
+from keras_xmap.targets.target import Target
 
 
 def get(target):

@@ -1,4 +1,4 @@
-from keras_xmap.targets.combination import Combination
+from keras_xmap.targets._combination import Combination
 from keras_xmap.targets.conversion import for_output
 
 

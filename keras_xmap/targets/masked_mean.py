@@ -1,8 +1,8 @@
 import numpy as np
 from keras import ops
 
-from keras_xmap.targets.base import Target
 from keras_xmap.targets.class_target import class_indices
+from keras_xmap.targets.target import Target
 
 
 class MaskedMean(Target):

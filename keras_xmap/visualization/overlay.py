@@ -1,6 +1,6 @@
 import numpy as np
 
-from keras_xmap._validation import check_one_of
+from keras_xmap._checks import check_one_of
 from keras_xmap.visualization._arrays import check_finite
 from keras_xmap.visualization._arrays import check_numbers
 from keras_xmap.visualization._arrays import quantize

@@ -1,6 +1,6 @@
 import numpy as np
 
-from keras_xmap._validation import check_one_of
+from keras_xmap._checks import check_one_of
 from keras_xmap.visualization._arrays import resized
 from keras_xmap.visualization.to_uint8 import to_uint8
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from callbacks import blobs
 
-from keras_xmap import engine
+from keras_xmap import distribution
 from keras_xmap import explainers
 from keras_xmap.callbacks import AdversarialErasing
 from keras_xmap.callbacks import StopRule
@@ -358,7 +358,7 @@ def test_noise_in_place_of_regions_hangs_on_round_and_epoch_alone():
         erasing = erasing_of(images, labels, fill="noise")
         data = erasing.training_data(4)
         rounds = erasing._rounds
-        rounds.open(engine.Workers(tf.distribute.get_strategy()))
+        rounds.open(distribution.Workers(tf.distribute.get_strategy()))
         erasing.store.add(range(16), labels, 1, masks[:, 0])
         rounds.round = round
         for _ in range(before + 1):

@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 from callbacks import blobs
-from engine.test_distribution import start_workers
+from distribution.test_distribution import start_workers
 
-from keras_xmap import engine
+from keras_xmap import distribution
 from keras_xmap.callbacks import AdversarialErasing
 from keras_xmap.callbacks import StopRule
 
@@ -22,7 +22,7 @@ WORKER = pathlib.Path(__file__).with_name("worker.py")
 
 
 def found_by(model, images, labels, **kwargs):
-    engine.distribution_safe(model)
+    distribution.distribution_safe(model)
     erasing = AdversarialErasing(
         blobs.make_dataset(images, labels), **{"epochs_per_round": 2, **kwargs}
     )

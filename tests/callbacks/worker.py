@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 from callbacks import blobs
 
-from keras_xmap import engine
+from keras_xmap import distribution
 from keras_xmap import explainers
 from keras_xmap.callbacks import AdversarialErasing
 from keras_xmap.callbacks import ChiefBackup
@@ -72,7 +72,7 @@ def main():
     images, labels, _ = blobs.make_images(32, noise=0.2)
     with strategy.scope():
         model = blobs.trained(keras.optimizers.Adam(0.02), seed=1, dropout=0.0)
-    engine.distribution_safe(model)
+    distribution.distribution_safe(model)
     erasing = AdversarialErasing(
         blobs.make_dataset(images, labels),
         epochs_per_round=2,

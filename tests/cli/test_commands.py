@@ -9,7 +9,7 @@ from PIL import Image
 from keras_xmap import cli
 from keras_xmap import explainers
 from keras_xmap import visualization
-from keras_xmap.cli import explain
+from keras_xmap.cli import _explain as explain
 
 pytestmark = pytest.mark.tensorflow
 

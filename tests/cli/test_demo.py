@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from keras_xmap import cli
-from keras_xmap.cli import demo
-from keras_xmap.cli import explain
+from keras_xmap.cli import _demo as demo
+from keras_xmap.cli import _explain as explain
 
 pytestmark = pytest.mark.tensorflow
 

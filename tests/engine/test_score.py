@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_xmap import engine
 from keras_xmap import explainers
-from keras_xmap.engine.score import find_logits
+from keras_xmap.engine.tensorflow._score import find_logits
 
 pytestmark = pytest.mark.tensorflow
 

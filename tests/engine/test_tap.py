@@ -7,7 +7,7 @@ import tensorflow as tf
 from engine.graph_cases import traced
 from keras import layers
 
-from keras_xmap.engine.tap import record_calls
+from keras_xmap.engine.tensorflow._tap import record_calls
 
 pytestmark = pytest.mark.tensorflow
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from reference.dense_crf import gaussian
 
-from keras_xmap.segmentation.permutohedral_lattice import PermutohedralLattice
-from keras_xmap.segmentation.permutohedral_lattice import _build
+from keras_xmap.segmentation._permutohedral_lattice import PermutohedralLattice
+from keras_xmap.segmentation._permutohedral_lattice import _build
 
 RNG = np.random.default_rng(0)
 

@@ -1,0 +1,154 @@
+"""Files that are either whole or not there, local or remote.
+
+Local paths are Python's own business. Paths with a scheme (`gs://`, `s3://`)
+go through `tf.io.gfile`, which needs TensorFlow. Local filesystems rename in
+one step. Object stores do not: there a rename is a copy and a deletion, and
+what makes `write_atomically` safe is that they show an object only once it is
+whole; a run that is killed between the two leaves a `.tmp` file beside it.
+Whoever reads should still hold the content against a checksum, as `checksum`
+computes it.
+"""
+
+import contextlib
+import io
+import os
+import uuid
+import zlib
+
+
+def file_exists(path):
+    """Returns whether a file or folder stands at `path`."""
+    path = os.fspath(path)
+    if _is_remote(path):
+        return _gfile().exists(path)
+    return os.path.exists(path)
+
+
+def make_directory(path):
+    """Makes the folder `path` and those above it, where they are missing."""
+    path = os.fspath(path)
+    if _is_remote(path):
+        _gfile().makedirs(path)
+    else:
+        os.makedirs(path, exist_ok=True)
+
+
+def list_files(directory, prefix="", suffix=""):
+    """Returns the sorted names in a folder; none if there is no folder."""
+    directory = os.fspath(directory)
+    if not file_exists(directory):
+        return []
+    listed = _gfile().listdir if _is_remote(directory) else os.listdir
+    return sorted(
+        name
+        for name in listed(directory)
+        if name.startswith(prefix) and name.endswith(suffix)
+    )
+
+
+def delete_file(path):
+    """Deletes the file at `path`; nothing happens where there is none."""
+    path = os.fspath(path)
+    if not _is_remote(path):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+        return
+    import tensorflow as tf
+
+    with contextlib.suppress(tf.errors.NotFoundError):
+        tf.io.gfile.remove(path)
+
+
+def open_file(path):
+    """Opens the file at `path` for reading bytes, from any position.
+
+    It answers as Python's own files do, whom libraries expect: past its end
+    there is nothing to read, and no error of TensorFlow.
+    """
+    path = os.fspath(path)
+    return _RemoteFile(path) if _is_remote(path) else open(path, "rb")
+
+
+def read_file(path):
+    """Returns the bytes of the file at `path`."""
+    with open_file(path) as file:
+        return file.read()
+
+
+def checksum(content):
+    """Returns the CRC-32 of bytes as an integer: damage shows in it."""
+    return zlib.crc32(content)
+
+
+def write_atomically(path, content):
+    """Writes the bytes `content` to `path`: all of them, or none.
+
+    They go to a new name beside `path`, which is then renamed: a reader, or
+    a run that is killed, never leaves half a file under the real name.
+    """
+    path = os.fspath(path)
+    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+    try:
+        if _is_remote(path):
+            with _gfile().GFile(temporary, "wb") as file:
+                file.write(content)
+            _gfile().rename(temporary, path, overwrite=True)
+        else:
+            with open(temporary, "wb") as file:
+                file.write(content)
+            os.replace(temporary, path)
+    finally:
+        if file_exists(temporary):
+            delete_file(temporary)
+
+
+def _is_remote(path):
+    return "://" in path
+
+
+def _gfile():
+    import tensorflow as tf
+
+    return tf.io.gfile
+
+
+class _RemoteFile(io.RawIOBase):
+    def __init__(self, path):
+        super().__init__()
+        self._file = _gfile().GFile(path, "rb")
+        self._size = self._file.size()
+        self._position = 0
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def tell(self):
+        return self._position
+
+    def seek(self, offset, whence=os.SEEK_SET):
+        start = {os.SEEK_CUR: self._position, os.SEEK_END: self._size}
+        position = start.get(whence, 0) + offset
+        if position < 0:
+            raise ValueError(
+                f"`offset` must not lead before the file. Received: {offset=}."
+            )
+        self._position = position
+        return position
+
+    def readinto(self, buffer):
+        count = min(len(buffer), max(self._size - self._position, 0))
+        if count:
+            self._file.seek(self._position)
+            content = self._file.read(count)
+            buffer[: len(content)] = content
+            self._position += len(content)
+            return len(content)
+        return 0
+
+    def close(self):
+        if not self.closed:
+            self._file.close()
+        super().close()

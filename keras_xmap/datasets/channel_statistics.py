@@ -1,0 +1,55 @@
+import keras
+import numpy as np
+
+
+def channel_statistics(dataset, input_name=None, data_format=None):
+    """Returns the mean and standard deviation of each channel of a dataset.
+
+    One pass, in float64; every pixel counts the same.
+
+    Args:
+        dataset: Finite `tf.data.Dataset` of pairs `(ids, element)`, see
+            `erasing.erased`.
+        input_name: Key or index of the images among the inputs, if there
+            are several. Defaults to `None`.
+        data_format: `"channels_last"`, `"channels_first"` or `None` for
+            `keras.config.image_data_format()`. Defaults to `None`.
+
+    Returns:
+        Two lists of floats, one entry a channel.
+    """
+    _check_dataset(dataset)
+    last = data_format or keras.config.image_data_format()
+    count, total, squares = 0, 0.0, 0.0
+    for _, element in dataset:
+        inputs = element[0] if isinstance(element, tuple) else element
+        images = inputs if input_name is None else inputs[input_name]
+        images = np.asarray(images, "float64")
+        if last == "channels_first":
+            images = np.moveaxis(images, -3, -1)
+        pixels = images.reshape((-1, images.shape[-1]))
+        count += len(pixels)
+        total = total + pixels.sum(axis=0)
+        squares = squares + np.square(pixels).sum(axis=0)
+    if not count:
+        raise ValueError(
+            "`dataset` must have at least one image. Received: none."
+        )
+    mean = total / count
+    variance = np.maximum(squares / count - mean**2, 0.0)
+    return mean.tolist(), np.sqrt(variance).tolist()
+
+
+def _check_dataset(dataset):
+    # -1 is tf.data.INFINITE_CARDINALITY.
+    if dataset.cardinality() == -1:
+        raise ValueError(
+            "`dataset` must end. Received: a tf.data.Dataset of infinite "
+            "cardinality. Remove `repeat()`."
+        )
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) != 2:
+        raise ValueError(
+            "`dataset` must hold pairs (ids, element). Received: elements "
+            f"{spec}. `dataset.enumerate()` numbers them."
+        )

@@ -1,0 +1,128 @@
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def erased(dataset, regions, erase, input_name=None, data_format=None):
+    """Returns a dataset whose images lack what was mined from them.
+
+    The originals stay as they are: regions are looked up, and erased, when a
+    batch is made. What is added to the store therefore shows from the next
+    pass over the dataset on. Three rules keep it so: the dataset ends
+    (Keras starts a new pass every epoch then; one that repeats would hold
+    batches made before the change); `cache()` stands before this function,
+    never behind; shuffle, batch and map as you like before, but erase before
+    you crop or flip.
+
+    Give it pairs `(ids, element)`, as `enumerate` makes them:
+
+    ```python
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels))
+    dataset = dataset.enumerate().cache().shuffle(1000).batch(32)
+    erase = keras_xmap.layers.EraseRegions("mean", mean=mean, dtype="float32")
+    training = keras_xmap.erasing.erased(dataset, store, erase).prefetch(2)
+    ```
+
+    Args:
+        dataset: Finite `tf.data.Dataset` of pairs `(ids, element)`, an
+            element being what `model.fit` takes: inputs, or a tuple of
+            inputs, labels and weights. Batched, or single images that may
+            differ in size; ids are integers or text.
+        regions: `regions.RegionStore`, or a callable that takes a NumPy
+            array of ids and a size `(height, width)`, and returns boolean
+            masks `(batch, height, width)`: for example one that looks at
+            certain rounds only.
+        erase: Called with a list `[images, mask]`, returns images: an
+            `EraseRegions` layer with `dtype="float32"`.
+        input_name: Key or index of the images among the inputs, if there are
+            several. Defaults to `None`.
+        data_format: `"channels_last"`, `"channels_first"` or `None` for that
+            of `erase`, or else `keras.config.image_data_format()`. Defaults
+            to `None`.
+
+    Returns:
+        `tf.data.Dataset` of the elements, without ids; images are float32,
+        or what dtype they had if that was a float.
+
+    Raises:
+        ValueError: If the dataset does not end, does not hold pairs, or if
+            `erase` computes in lower precision than the images have.
+    """
+    _check_dataset(dataset)
+    look_up = getattr(regions, "mask", regions)
+    data_format = data_format or getattr(
+        erase, "data_format", keras.config.image_data_format()
+    )
+
+    def without_regions(ids, element):
+        inputs = element[0] if isinstance(element, tuple) else element
+        images = inputs if input_name is None else inputs[input_name]
+        images = _erase(images, ids, look_up, erase, data_format)
+        if input_name is not None:
+            images = _replaced(inputs, input_name, images)
+        if isinstance(element, tuple):
+            return (images, *element[1:])
+        return images
+
+    # What draws must do so in the order of the batches, to be repeatable.
+    draws = bool(getattr(erase, "variables", ()))
+    return dataset.map(
+        without_regions,
+        num_parallel_calls=None if draws else tf.data.AUTOTUNE,
+    )
+
+
+def _check_dataset(dataset):
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "`dataset` must end, or batches made before an erasure would be "
+            "trained on after it. Received: a tf.data.Dataset of infinite "
+            "cardinality. Remove `repeat()` and `steps_per_epoch`."
+        )
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) != 2:
+        raise ValueError(
+            "`dataset` must hold pairs (ids, element). Received: elements "
+            f"{spec}. `dataset.enumerate()` numbers them."
+        )
+
+
+def _erase(images, ids, look_up, erase, data_format):
+    if images.shape.rank not in (3, 4) or ids.shape.rank != (
+        images.shape.rank - 3
+    ):
+        raise ValueError(
+            "Images must have the axes (batch, height, width, channels) and "
+            "ids the axis (batch,), or both lack the batch. Received: "
+            f"images.shape={images.shape}, ids.shape={ids.shape}."
+        )
+    single = images.shape.rank == 3
+    batch, ids = (images[None], ids[None]) if single else (images, ids)
+    first = 1 if data_format == "channels_last" else 2
+    size = tf.shape(batch)[first : first + 2]
+    mask = tf.numpy_function(
+        lambda ids, size: np.asarray(look_up(ids, tuple(size)), "bool"),
+        [ids, size],
+        tf.bool,
+    )
+    mask = tf.ensure_shape(
+        mask, [batch.shape[0], *batch.shape[first : first + 2]]
+    )
+    result = erase([batch, mask])
+    expected = images.dtype if images.dtype.is_floating else tf.float32
+    if result.dtype.size < expected.size:
+        raise ValueError(
+            "`erase` must not compute in lower precision than the images "
+            f"have. Received: {result.dtype.name} for {expected.name}. Give "
+            'the layer `dtype="float32"`.'
+        )
+    result = tf.ensure_shape(tf.cast(result, expected), batch.shape)
+    return result[0] if single else result
+
+
+def _replaced(inputs, name, images):
+    if isinstance(inputs, dict):
+        return {**inputs, name: images}
+    inputs = list(inputs)
+    inputs[name] = images
+    return tuple(inputs)

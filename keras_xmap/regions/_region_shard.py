@@ -1,0 +1,128 @@
+"""Mined regions as records, many to a file.
+
+A shard holds regions of one round. It is an uncompressed `.npz` archive that
+`numpy.load` reads: one row a region in each of
+
+- `image_ids` (int64, or text in UTF-8), `class_ids`, `sizes` (height, width)
+  and `checksums` (CRC-32 of the record);
+- `offsets`, one row more: region `i` is `bits[offsets[i]:offsets[i + 1]]`,
+  which is `zlib.compress(numpy.packbits(mask))`, and nothing for no pixels;
+
+beside the scalar `round`. Records are compressed one by one, so that one can
+be read without the others; a blob of a map of 320 x 320 takes some 400 bytes
+instead of 12800.
+"""
+
+import io
+import struct
+import zipfile
+
+import numpy as np
+
+from keras_xmap._files import checksum
+from keras_xmap._files import open_file
+
+_COLUMNS = ("image_ids", "class_ids", "sizes", "checksums", "offsets")
+# What zipfile and NumPy raise for an archive with wrong bytes.
+_DAMAGE = (
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    zipfile.BadZipFile,
+)
+_LOCAL_HEADER = struct.Struct("<26xHH")  # of a member of a zip archive
+
+
+class ShardError(ValueError):
+    """Shards do not hold what was written to them; `damaged` says where."""
+
+    def __init__(self, damaged):
+        super().__init__(
+            "Regions must be as they were written. Received damaged files: "
+            + "; ".join(damaged)
+            + ". Delete these files and mine their images again."
+        )
+        self.damaged = damaged
+
+
+class Shard:
+    """The regions in one file, which never changes once it is there.
+
+    The columns are read at once, records when they are asked for.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        try:
+            with open_file(path) as file, zipfile.ZipFile(file) as archive:
+                self.round = int(_read_array(archive, "round"))
+                for name in _COLUMNS:
+                    setattr(self, name, _read_array(archive, name))
+                self._start = self._find_bits(file, archive)
+            if self.image_ids.dtype.kind == "S":
+                self.image_ids = np.char.decode(self.image_ids, "utf-8")
+        except _DAMAGE as error:
+            raise ShardError([f"{path} ({error})"]) from error
+
+    def __len__(self):
+        return len(self.class_ids)
+
+    def record(self, row, file):
+        """Returns one record, read from `file` as `open_file` gave it."""
+        first, last = (int(x) for x in self.offsets[row : row + 2])
+        if first == last:
+            return b""
+        file.seek(self._start + first)
+        record = file.read(last - first)
+        if checksum(record) != int(self.checksums[row]):
+            raise ShardError(
+                [
+                    f"{self.path} (wrong checksum of image "
+                    f"{self.image_ids[row]}, class {self.class_ids[row]})"
+                ]
+            )
+        return record
+
+    def _find_bits(self, file, archive):
+        member = archive.getinfo("bits.npy")
+        file.seek(member.header_offset)
+        lengths = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+        # The records end the member, after a header that NumPy wrote.
+        end = member.header_offset + _LOCAL_HEADER.size + sum(lengths)
+        end += member.file_size
+        return end - int(self.offsets[-1])
+
+
+def encode(round, rows):
+    """Returns the bytes of a shard.
+
+    Args:
+        round: Integer, the round of all regions.
+        rows: List of `(image_id, size, class_id, record)`.
+    """
+    image_ids, sizes, class_ids, records = zip(*rows, strict=True)
+    image_ids = np.asarray(image_ids)
+    if image_ids.dtype.kind == "U":
+        image_ids = np.char.encode(image_ids, "utf-8")
+    lengths = [len(record) for record in records]
+    arrays = {
+        "round": np.asarray(round, "int32"),
+        "image_ids": image_ids,
+        "class_ids": np.asarray(class_ids, "int32"),
+        "sizes": np.asarray(sizes, "int32"),
+        "checksums": np.asarray([checksum(r) for r in records], "uint32"),
+        "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype("int64"),
+        "bits": np.frombuffer(b"".join(records), "uint8"),
+    }
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def _read_array(archive, name):
+    with archive.open(f"{name}.npy") as member:
+        return np.lib.format.read_array(member)

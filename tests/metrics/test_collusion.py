@@ -1,0 +1,154 @@
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from keras import ops
+
+from keras_xmap.layers import MaskNoise
+from keras_xmap.metrics import collusion
+from keras_xmap.models import pixel_attention
+
+NOISE = 0.5
+# Mean of the absolute value of a standard normal number.
+MEAN_SIZE = np.sqrt(2 / np.pi)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Read(layers.Layer):
+    """The answer of an image of 8 x 8: the mean of its first row."""
+
+    def call(self, images):
+        return ops.mean(images[:, 0], axis=1)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class ReadNoise(layers.Layer):
+    """The size of the noise below the first row, where images are black."""
+
+    def call(self, images):
+        size = ops.mean(ops.abs(images[:, 1:]), axis=(1, 2))
+        return size / (NOISE * MEAN_SIZE)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Protect(layers.Layer):
+    """Noise everywhere but on the first row."""
+
+    def call(self, images):
+        rows = ops.reshape(ops.cast(ops.arange(8) > 0, "float32"), (8, 1, 1))
+        return ops.zeros_like(images) + rows
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Tell(layers.Layer):
+    """As much noise below the first row as the answer is large."""
+
+    def call(self, images):
+        answer = ops.mean(images[:, 0], axis=(1, 2))
+        return Protect()(images) * ops.reshape(answer, (-1, 1, 1, 1))
+
+
+def pair(predictor, *attention, noise=NOISE):
+    shape = (8, 8, 1)
+    return pixel_attention(
+        keras.Sequential([keras.Input(shape), predictor], name="predictor"),
+        keras.Sequential([keras.Input(shape), *attention], name="attention"),
+        noise=noise,
+    )
+
+
+@pytest.fixture
+def data():
+    targets = np.random.default_rng(0).uniform(size=(400, 1))
+    images = np.zeros((400, 8, 8, 1))
+    images[:, 0] = targets[:, None]
+    return images.astype("float32"), targets.astype("float32")
+
+
+def test_an_honest_pair_explains_nothing_by_its_pattern(data):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = collusion(pair(Read(), Protect()), *data)
+    # The mean image answers the mean; a donor's answer has nothing to do
+    # with an image's own, so the squared error is twice the variance.
+    assert found.clean == pytest.approx(1, abs=1e-5)
+    assert found.noisy == pytest.approx(1, abs=1e-5)
+    assert found.own == pytest.approx(1, abs=1e-5)
+    assert found.pattern == pytest.approx(0, abs=1e-5)
+    assert found.donor == pytest.approx(-1, abs=0.2)
+
+
+def test_a_pair_with_a_code_is_found_and_warned_about(data):
+    with pytest.warns(UserWarning, match="reads its answer from where") as seen:
+        found = collusion(pair(ReadNoise(), Tell()), *data)
+    assert seen[0].filename == __file__
+    # 56 draws leave 10 % of the size of the noise open.
+    assert found.noisy > 0.9 and found.donor > 0.9
+    assert found.own == pytest.approx(-1, abs=0.3)
+    # Without noise the answer is 0: 1 - mean(P^2) / var(P) of uniform P.
+    assert found.clean == pytest.approx(1 - (1 / 3) / (1 / 12), abs=0.3)
+
+
+def test_the_pattern_is_laid_on_the_mean_image(data):
+    with pytest.warns(UserWarning):
+        found = collusion(pair(ReadNoise(), Tell()), *data)
+    # Below the first row the mean image is black as every image is.
+    assert found.pattern == pytest.approx(found.noisy, abs=1e-6)
+
+
+def test_the_noise_is_that_of_the_model(data):
+    # Twice the noise is read as twice the answer.
+    with pytest.warns(UserWarning):
+        once, twice = (
+            collusion(pair(ReadNoise(), Tell(), noise=noise), *data)
+            for noise in (NOISE, MaskNoise(2 * NOISE))
+        )
+    assert once.noisy > 0.9
+    # The error is the answer itself, and twice the 10 % left open.
+    targets = data[1]
+    expected = 1 - 1.04 * (targets**2).mean() / targets.var()
+    assert twice.noisy == pytest.approx(expected, abs=0.3)
+
+
+def test_a_model_read_from_a_file_gives_the_same(data, tmp_path):
+    model = pair(Read(), Protect())
+    model.save(tmp_path / "model.keras")
+    read = keras.models.load_model(tmp_path / "model.keras")
+    assert collusion(read, *data) == collusion(model, *data)
+
+
+def test_the_model_keeps_its_own_noise(data):
+    noise = MaskNoise(NOISE, seed=3)
+    model = pair(Read(), Protect(), noise=noise)
+    before = np.asarray(noise.seed_generator.state)
+    collusion(model, *data)
+    np.testing.assert_array_equal(noise.seed_generator.state, before)
+
+
+def test_maps_without_a_channel_give_the_same(data):
+    flat = pair(Read(), Protect(), layers.Reshape((8, 8)))
+    assert collusion(flat, *data) == collusion(pair(Read(), Protect()), *data)
+
+
+def test_a_seed_chooses_noise_and_donors(data):
+    model = pair(Read(), Protect())
+
+    def donor(seed):
+        return collusion(model, *data, seed).donor
+
+    assert donor(1) == donor(1) != donor(2)
+
+
+def test_wrong_arguments_are_named(data):
+    images, targets = data
+    model = pair(Read(), Protect())
+    with pytest.raises(TypeError, match="Received: model=<Sequential"):
+        collusion(keras.Sequential([keras.Input((8, 8, 1)), Read()]), *data)
+    with pytest.raises(ValueError, match=r"len\(images\)=3, len\(targets\)=4"):
+        collusion(model, images[:3], targets[:4])
+    with pytest.raises(ValueError, match=r"len\(images\)=1"):
+        collusion(model, images[:1], targets[:1])
+    with pytest.raises(ValueError, match="for all 9 images"):
+        collusion(model, images[:9], np.ones((9, 1)))
