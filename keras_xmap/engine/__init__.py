@@ -1,31 +1,36 @@
 """Any Keras model in, evidence out: scores, activations and gradients.
 
-What is here is written for every backend; what a backend answers stands in
-`contract`, and the answers of TensorFlow in `engine.tensorflow`, the only
-folder of the explainers that imports it. It is loaded when first asked for.
+What is here is written for every backend. What a backend has to answer
+stands in `contract`; the answers of TensorFlow in `engine.tensorflow`, which
+is loaded when the first model is explained.
 """
 
-import importlib
+from keras_xmap.engine._backend import backend
+from keras_xmap.engine._backend import evaluate
+from keras_xmap.engine._backend import mean_of_samples
+from keras_xmap.engine._backend import normal_noise
+from keras_xmap.engine._backend import require
+from keras_xmap.engine._backend import stack_of_samples
+from keras_xmap.engine._backend import uniform_noise
+from keras_xmap.engine.contract import RELU_RULES
+from keras_xmap.engine.contract import Backend
+from keras_xmap.engine.contract import Evaluation
+from keras_xmap.engine.contract import Placement
+from keras_xmap.engine.contract import RuleError
+from keras_xmap.engine.run import Runner
 
-from keras_xmap.engine._requirements import check_backend
-
-# Answered by the backend.
-_OF_BACKEND = (
+__all__ = [
+    "RELU_RULES",
+    "Backend",
     "Evaluation",
+    "Placement",
+    "RuleError",
     "Runner",
+    "backend",
     "evaluate",
     "mean_of_samples",
     "normal_noise",
     "require",
     "stack_of_samples",
     "uniform_noise",
-)
-
-__all__ = [*_OF_BACKEND, "check_backend"]
-
-
-def __getattr__(name):
-    if name in _OF_BACKEND:
-        check_backend()
-        return getattr(importlib.import_module(f"{__name__}.tensorflow"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+]

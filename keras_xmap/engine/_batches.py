@@ -1,63 +1,156 @@
 """Batches of inputs: where they come from, and what is checked of them."""
 
+import os
+
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from keras_xmap._checks import check_positive_integer
-from keras_xmap.engine.tensorflow.checks import require
+
+_KINDS = (
+    "`data` must be what `model.predict` takes: an array, a tensor, a "
+    "structure of them, a tf.data.Dataset or keras.utils.PyDataset of "
+    "batches, or a generator of batches."
+)
 
 
 class Source:
-    """Batches of inputs, out of arrays or of a dataset, once and in order."""
+    """Batches of inputs and labels, once and in order.
+
+    Iterating gives pairs: the inputs of a batch, in the structure that the
+    model takes, and its labels, `None` where the data has none.
+
+    Args:
+        data: See `Explainer.explain`.
+        batch_size: Integer, for arrays.
+
+    Attributes:
+        size: Integer: how many images there are, `None` if not known.
+        num_batches: Integer, `None` if not known.
+    """
 
     def __init__(self, data, batch_size):
         self._data = data
-        if isinstance(data, tf.data.Dataset):
+        self.size = self.num_batches = None
+        _check_kind(data)
+        if _is_dataset(data):
+            self._batches = self._of_dataset
             count = int(data.cardinality())
-            if count == tf.data.INFINITE_CARDINALITY:
+            # -1 is infinite, -2 unknown.
+            if count == -1:
                 raise ValueError(
                     "`data` must end. Received: a tf.data.Dataset of infinite "
                     "cardinality. Remove `repeat()` or add `take(count)`."
                 )
             self.num_batches = count if count >= 0 else None
-            self.size = None
-            return
-        if hasattr(data, "__next__") or callable(data):
-            raise TypeError(
-                "`data` must be an array, a tensor, a structure of them, or a "
-                f"tf.data.Dataset. Received: {type(data).__name__}."
-            )
-        self._data = keras.tree.map_structure(_as_array, data)
-        self.size = num_images(self._data)
-        self._batch_size = check_positive_integer("batch_size", batch_size)
-        self.num_batches = -(-self.size // batch_size)
+        elif isinstance(data, keras.utils.PyDataset):
+            self._batches = self._of_py_dataset
+            self.num_batches = data.num_batches
+            if self.num_batches is None:
+                raise ValueError(
+                    "`data` must end. Received: a keras.utils.PyDataset "
+                    "without a number of batches. Define its `__len__`."
+                )
+        elif hasattr(data, "__next__"):
+            self._batches = self._of_dataset
+        else:
+            self._batches = self._of_arrays
+            self._data = keras.tree.map_structure(_as_array, data)
+            self.size = num_images(self._data)
+            self._batch_size = check_positive_integer("batch_size", batch_size)
+            self.num_batches = -(-self.size // batch_size)
 
     def __iter__(self):
-        if isinstance(self._data, tf.data.Dataset):
-            for element in self._data:
-                if isinstance(element, tuple):
-                    element, _, _ = keras.utils.unpack_x_y_sample_weight(
-                        element
-                    )
-                yield element
-            return
+        return self._batches()
+
+    def _of_dataset(self):
+        for element in self._data:
+            yield _inputs_and_labels(element)
+
+    def _of_py_dataset(self):
+        for number in range(self.num_batches):
+            yield _inputs_and_labels(self._data[number])
+
+    def _of_arrays(self):
         for start in range(0, self.size, self._batch_size):
             stop = start + self._batch_size
-            yield keras.tree.map_structure(
-                lambda x, start=start, stop=stop: x[start:stop], self._data
+            yield (
+                keras.tree.map_structure(
+                    lambda x, start=start, stop=stop: x[start:stop], self._data
+                ),
+                None,
             )
+
+
+def _check_kind(data):
+    for part in keras.tree.flatten(data):
+        if isinstance(part, (str, bytes, os.PathLike)):
+            raise TypeError(
+                f"{_KINDS} Received: the text or path {part!r}. Read the image "
+                "first: `np.asarray(PIL.Image.open(path))[np.newaxis]`, then "
+                "prepare it as in training."
+            )
+        if type(part).__module__.partition(".")[0] == "PIL":
+            raise TypeError(
+                f"{_KINDS} Received: a PIL image of size {part.size}. Pass "
+                "`np.asarray(image)[np.newaxis]`, prepared as in training."
+            )
+        if callable(part) and not hasattr(part, "shape"):
+            raise TypeError(
+                f"{_KINDS} Received: {type(part).__name__}. Call it, and pass "
+                "what it returns."
+            )
+
+
+def _is_dataset(data):
+    """Whether this is a `tf.data.Dataset`, without importing TensorFlow."""
+    return hasattr(data, "element_spec") and hasattr(data, "cardinality")
+
+
+def _inputs_and_labels(element):
+    if isinstance(element, tuple):
+        inputs, labels, _ = keras.utils.unpack_x_y_sample_weight(element)
+        return inputs, labels
+    return element, None
 
 
 def _as_array(x):
-    if isinstance(x, (np.ndarray, tf.Tensor)):
-        return x
-    return np.asarray(x)
+    return x if hasattr(x, "shape") else np.asarray(x)
 
 
 def as_tensors(inputs):
     """Returns the structure `inputs` with tensors in it."""
-    return keras.tree.map_structure(tf.convert_to_tensor, inputs)
+    return keras.tree.map_structure(ops.convert_to_tensor, inputs)
+
+
+def as_inputs(model, inputs):
+    """Returns the structure `inputs` as tensors of the dtypes a model takes.
+
+    As in `model.predict`, integers and booleans become floats where the model
+    declares floats. One that declares nothing gets images, which have four
+    axes or more, as floats.
+    """
+    tensors = as_tensors(inputs)
+    flat = keras.tree.flatten(tensors)
+    declared = getattr(model, "inputs", None) or ()
+    if len(declared) == len(flat):
+        dtypes = [x.dtype for x in declared]
+    else:
+        image = getattr(model, "compute_dtype", None) or "float32"
+        dtypes = [image if len(x.shape) > 3 else None for x in flat]
+    cast = [
+        ops.cast(x, dtype)
+        if dtype and _is_integral(x.dtype) and "float" in dtype
+        else x
+        for x, dtype in zip(flat, dtypes, strict=True)
+    ]
+    return keras.tree.pack_sequence_as(tensors, cast)
+
+
+def _is_integral(dtype):
+    dtype = keras.backend.standardize_dtype(dtype)
+    return dtype == "bool" or "int" in dtype
 
 
 def num_images(inputs):
@@ -74,11 +167,11 @@ def num_images(inputs):
     return sizes.pop()
 
 
-def check_batch(model, inputs, parts):
+def check_batch(inputs, parts):
     """Checks what is known of a batch before the model sees it."""
     flat = keras.tree.flatten(inputs)
     shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
-    if not flat or any(x.shape.rank == 0 for x in flat):
+    if not flat or any(len(x.shape) == 0 for x in flat):
         raise ValueError(
             "Inputs must be arrays with the batch as first axis. Received: "
             f"shapes {shapes}."
@@ -88,47 +181,11 @@ def check_batch(model, inputs, parts):
             "There is nothing to explain. Expected: at least one image. "
             f"Received: shapes {shapes}."
         )
-    if not _takes_integers(model, flat) and (
-        not any(x.dtype.is_floating for x in flat)
-        or any(
-            x.dtype.is_integer and x.shape.rank >= 4 and x.shape[-1] != 1
-            for x in flat
-        )
-    ):
-        dtypes = keras.tree.map_structure(lambda x: x.dtype.name, inputs)
-        raise TypeError(
-            "Images must be floating-point, with the scaling the model was "
-            f"trained on. Received: dtype {dtypes}, shapes {shapes}. Convert "
-            'them by `images.astype("float32")`, and scale them as in '
-            "training."
-        )
     for part in keras.tree.flatten(parts):
-        if part.shape.rank and part.shape[0] != flat[0].shape[0]:
+        if len(part.shape) and part.shape[0] != flat[0].shape[0]:
             if None in (part.shape[0], flat[0].shape[0]):
                 continue
             raise ValueError(
                 "`target` must have one entry per image. Received: a target "
                 f"of shape {tuple(part.shape)} for {flat[0].shape[0]} images."
             )
-
-
-def _takes_integers(model, flat):
-    """Whether the model says itself that its inputs are these integers."""
-    declared = getattr(model, "inputs", None) or ()
-    return len(declared) == len(flat) and all(
-        x.dtype.is_floating or "int" in x_declared.dtype
-        for x, x_declared in zip(flat, declared, strict=True)
-    )
-
-
-def value_checks(inputs):
-    """Returns operations that stop a step on values that are not finite."""
-    return [
-        require(
-            tf.reduce_all(tf.math.is_finite(x)),
-            "Images must be finite. Received: an input with NaN or infinite "
-            "values. Find them by `numpy.isfinite`.",
-        )
-        for x in keras.tree.flatten(inputs)
-        if x.dtype.is_floating
-    ]

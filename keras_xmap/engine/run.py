@@ -1,8 +1,8 @@
 """How much is computed at a time: steps, compiled once and run on batches.
 
-With `batches` (what comes in) and `placement` (where it runs) the one place
-that compiles, batches, reads `tf.data`, spreads work over replicas, shows
-progress and copies results to the host.
+With `_batches` (what comes in) and the backend's `Placement` (where it runs)
+the one place that compiles, batches, reads data sets, spreads work over
+replicas, shows progress and copies results to the host.
 """
 
 import collections
@@ -10,17 +10,14 @@ import threading
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_xmap._warnings import warn_user
+from keras_xmap.engine._backend import backend
 from keras_xmap.engine._batches import Source
+from keras_xmap.engine._batches import as_inputs
 from keras_xmap.engine._batches import as_tensors
 from keras_xmap.engine._batches import check_batch
 from keras_xmap.engine._batches import num_images
-from keras_xmap.engine._batches import value_checks
-from keras_xmap.engine.tensorflow._placement import OnHost
-from keras_xmap.engine.tensorflow._placement import placement
-from keras_xmap.engine.tensorflow.checks import as_value_error
 
 _MAX_STEPS = 16  # compiled steps that one runner keeps
 
@@ -35,38 +32,39 @@ class Runner:
     Args:
         model: The model that is explained.
         compute: Takes `(inputs, target, parts)`, structures of tensors around
-            the `Target`, and returns a structure of tensors whose first axis
-            is the batch. Called while tracing.
+            the `Target`; returns a structure of tensors whose first axis is
+            the batch, and notes: a dict of Python values that tell what was
+            computed. Called while tracing.
+        note: Function of the notes of the step that runs. Defaults to one
+            that forgets them.
+
+    Raises:
+        ImportError: If models of this backend cannot be explained.
     """
 
-    def __init__(self, model, compute):
+    def __init__(self, model, compute, note=lambda notes: None):
         self.model = model
         self.num_traces = 0
+        self._backend = backend()
         self._compute = compute
+        self._note = note
         self._steps = collections.OrderedDict()
         self._lock = threading.RLock()
         self._warned = False
 
-    @tf.autograph.experimental.do_not_convert
     def call(self, inputs, target):
         """Computes one batch of tensors where the caller stands.
 
-        Inside a `tf.function` the computation becomes part of it.
+        Inside a function that the caller compiles, the computation becomes
+        part of it.
         """
-        inputs = as_tensors(inputs)
-        parts = as_tensors(target.parts)
-        check_batch(self.model, inputs, parts)
-        self._build_model(inputs)
-        if tf.inside_function():
-            return self._traced(target, inputs, parts)
-        return self._run(OnHost(), inputs, target, parts)
+        return self._backend.plain(self._call)(inputs, target)
 
     def batches(self, data, target, batch_size, verbose):
         """Yields NumPy results, batch by batch, in the order of `data`.
 
         Args:
-            data: Array, tensor or structure of them; or a batched
-                `tf.data.Dataset` as for `model.predict`.
+            data: See `Explainer.explain`.
             target: `Target`.
             batch_size: Integer: images per forward pass of arrays. A dataset
                 comes in batches of its own.
@@ -75,19 +73,23 @@ class Runner:
         source = Source(data, batch_size)
         if source.size is not None:
             target.check_length(source.size)
-        where = placement(self.model)
+        where = self._backend.placement(self.model)
         bar = _progress_bar(source.num_batches, verbose)
-        offset, waiting = 0, None
-        for number, inputs in enumerate(source, start=1):
-            inputs = as_tensors(inputs)
+        offset, number, waiting = 0, 0, None
+        for number, (inputs, labels) in enumerate(source, start=1):
+            inputs = as_inputs(self.model, inputs)
             size = num_images(inputs)
-            parts = as_tensors(target.slice(offset, offset + size))
+            of_batch = target.for_labels(labels)
+            if of_batch is target:
+                parts = as_tensors(target.slice(offset, offset + size))
+            else:
+                parts = as_tensors(of_batch.parts)
             offset += size
-            check_batch(self.model, inputs, parts)
+            check_batch(inputs, parts)
             if not self.model.built:
                 with where.scope():
                     self._build_model(inputs)
-            result = self._run(where, inputs, target, parts)
+            result = self._run(where, inputs, of_batch, parts)
             if waiting is not None:
                 # One batch behind: the device works while the host copies.
                 yield where.to_numpy(*waiting)
@@ -114,23 +116,36 @@ class Runner:
             *collected,
         )
 
+    def _call(self, inputs, target):
+        inputs = as_inputs(self.model, inputs)
+        target = target.for_labels(None)
+        parts = as_tensors(target.parts)
+        check_batch(inputs, parts)
+        self._build_model(inputs)
+        if self._backend.is_tracing():
+            result, notes = self._traced(target, inputs, parts)
+            self._note(notes)
+            return result
+        return self._run(self._backend.placement_here(), inputs, target, parts)
+
     def _run(self, where, inputs, target, parts):
         args = (inputs, parts)
         flat = where.place(keras.tree.flatten(args))
         key = (where.key(flat), _signature(args), target.key)
         step = self._step(key, where, args, flat, target)
-        try:
-            return step(*flat)
-        except tf.errors.InvalidArgumentError as error:
-            raise as_value_error(error) or error from None
+        result = step(*flat)
+        self._note(step.notes)
+        return result
 
     def _step(self, key, where, args, flat, target):
         with self._lock:
             step = self._steps.get(key)
             if step is None:
+                # Without the tensors, which a step is not to keep.
+                structure = keras.tree.map_structure(lambda x: 0, args)
 
                 def flat_compute(*flat):
-                    inputs, parts = keras.tree.pack_sequence_as(args, flat)
+                    inputs, parts = keras.tree.pack_sequence_as(structure, flat)
                     return self._traced(target, inputs, parts)
 
                 step = where.compile(flat_compute, flat)
@@ -144,9 +159,7 @@ class Runner:
 
     def _traced(self, target, inputs, parts):
         self.num_traces += 1
-        with tf.control_dependencies(value_checks(inputs)):
-            inputs = keras.tree.map_structure(tf.identity, inputs)
-        return self._compute(inputs, target, parts)
+        return self._compute(self._backend.finite(inputs), target, parts)
 
     def _build_model(self, inputs):
         """Creates the variables of a model that was never called."""
@@ -159,13 +172,7 @@ class Runner:
                 f"inputs have unknown sizes. Received: shapes {shapes}. Call "
                 "the model once on a batch before explaining it."
             )
-        with tf.init_scope():
-            self.model(
-                keras.tree.map_structure(
-                    lambda x: tf.zeros((1, *x.shape[1:]), x.dtype), inputs
-                ),
-                training=False,
-            )
+        self._backend.build(self.model, inputs)
 
     def _warn_of_retracing(self):
         if not self._warned:
@@ -179,7 +186,7 @@ class Runner:
 
 def _signature(args):
     leaves = [
-        (tuple(x.shape[1:]) if x.shape.rank else None, x.dtype)
+        (tuple(x.shape[1:]) if len(x.shape) else None, str(x.dtype))
         for x in keras.tree.flatten(args)
     ]
     return str(keras.tree.map_structure(lambda x: None, args)), str(leaves)

@@ -6,12 +6,16 @@ a Keras model: `explainer(images, target)` as `model(images)`, and
 """
 
 from keras_xmap.explainers.cam import CAM
+from keras_xmap.explainers.cam_explainer import CAMExplainer
 from keras_xmap.explainers.class_model import ClassModel
 from keras_xmap.explainers.deconv_net import DeconvNet
 from keras_xmap.explainers.distinct_class_saliency import DistinctClassSaliency
 from keras_xmap.explainers.eigen_cam import EigenCAM
+from keras_xmap.explainers.explainer import Explainer
 from keras_xmap.explainers.grad_cam import GradCAM
 from keras_xmap.explainers.grad_cam_plus_plus import GradCAMPlusPlus
+from keras_xmap.explainers.gradient_explainer import GradientExplainer
+from keras_xmap.explainers.gradient_explainer import Gradients
 from keras_xmap.explainers.gradient_input import GradientInput
 from keras_xmap.explainers.guided_backprop import GuidedBackprop
 from keras_xmap.explainers.guided_grad_cam import GuidedGradCAM
@@ -19,6 +23,8 @@ from keras_xmap.explainers.hires_cam import HiResCAM
 from keras_xmap.explainers.integrated_gradients import IntegratedGradients
 from keras_xmap.explainers.layer_cam import LayerCAM
 from keras_xmap.explainers.occlusion import Occlusion
+from keras_xmap.explainers.perturbation_explainer import InputLayout
+from keras_xmap.explainers.perturbation_explainer import PerturbationExplainer
 from keras_xmap.explainers.rise import RISE
 from keras_xmap.explainers.saliency import Saliency
 from keras_xmap.explainers.score_cam import ScoreCAM
@@ -27,19 +33,25 @@ from keras_xmap.explainers.smooth_grad import SmoothGrad
 __all__ = [
     "CAM",
     "RISE",
+    "CAMExplainer",
     "ClassModel",
     "DeconvNet",
     "DistinctClassSaliency",
     "EigenCAM",
+    "Explainer",
     "GradCAM",
     "GradCAMPlusPlus",
+    "GradientExplainer",
     "GradientInput",
+    "Gradients",
     "GuidedBackprop",
     "GuidedGradCAM",
     "HiResCAM",
+    "InputLayout",
     "IntegratedGradients",
     "LayerCAM",
     "Occlusion",
+    "PerturbationExplainer",
     "Saliency",
     "ScoreCAM",
     "SmoothGrad",

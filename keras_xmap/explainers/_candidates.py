@@ -1,4 +1,4 @@
-"""Candidate classes: those whose maps are held against each other."""
+"""Which classes of an image are explained, and which may be in it besides."""
 
 import numbers
 
@@ -92,6 +92,12 @@ class CandidateClasses(targets.Class):
         )
         return ops.clip(index, lowest, ops.shape(ranking)[-1] - 1)
 
+    def expects_maps(self):
+        # Where there is no class, nobody misses a map.
+        if self.is_single(self.parts):
+            return None
+        return ops.convert_to_numpy(self.parts["index"]) >= 0
+
 
 class FoundCandidates(CandidateClasses):
     """Stands for the question which classes of an image are candidates."""
@@ -107,59 +113,6 @@ def as_candidates(target):
     return target
 
 
-class Slots:
-    """The classes one backward pass each is made for, in their order.
-
-    First those of the target, then those of the rule that the target does not
-    name, the highest first.
-
-    Attributes:
-        index: Int32 tensor `(batch, slots)`: classes, 0 where there is none.
-        valid: Boolean tensor `(batch, slots)`: whether there is one.
-        counts: Boolean tensor `(batch, slots)`: whether it is one that no
-            slot before it holds: it may be subtracted.
-        num_targets: Integer: how many slots are those of the target.
-        may_be_empty: Boolean: whether slots of the target may hold no class.
-    """
-
-    def __init__(self, index, rule, outputs, ranking, may_be_empty):
-        self.num_targets = index.shape[-1]
-        self.may_be_empty = may_be_empty
-        valid = index >= 0
-        counts = valid & ~_is_repeated(index)
-        if rule not in (None, "target") and ranking.shape[-1] > 1:
-            given = _membership(index, ranking.shape[-1])
-            member = candidate_members(rule, outputs, ranking) & ~given
-            masked = ops.where(member, ranking, -float("inf"))
-            values, others = ops.top_k(masked, _num_slots(rule, masked))
-            is_one = values > -float("inf")
-            others = ops.where(is_one, ops.cast(others, "int32"), -1)
-            index = ops.concatenate([index, others], axis=-1)
-            valid = ops.concatenate([valid, is_one], axis=-1)
-            counts = ops.concatenate([counts, is_one], axis=-1)
-        self.index = ops.maximum(index, 0)
-        self.valid = valid
-        self.counts = counts
-
-    def __len__(self):
-        return self.index.shape[-1]
-
-    def scores(self, table):
-        """Returns a list of one tensor `(batch,)` per slot."""
-        chosen = ops.take_along_axis(table, self.index, axis=-1)
-        return [chosen[:, slot] for slot in range(len(self))]
-
-    def needed(self, slot):
-        """Returns whether any image has this slot; `None` if all have it."""
-        if slot < self.num_targets and not self.may_be_empty:
-            return None
-        return ops.any(self.valid[:, slot])
-
-    def rivals(self, slot):
-        """Returns which slots are subtracted from this one, boolean."""
-        return self.counts & (self.index != self.index[:, slot : slot + 1])
-
-
 def candidate_members(rule, outputs, ranking):
     """Returns which classes a rule names, boolean `(batch, classes)`.
 
@@ -173,14 +126,14 @@ def candidate_members(rule, outputs, ranking):
         return outputs > rule
     num_classes = ranking.shape[-1]
     if isinstance(rule, int):
-        _, best = ops.top_k(ranking, _num_slots(rule, ranking))
-        return _membership(best, num_classes)
+        _, best = ops.top_k(ranking, num_slots(rule, ranking))
+        return membership(best, num_classes)
     if max(rule) >= num_classes:
         raise ValueError(
             "`candidates` must be classes of the model, which has "
             f"{num_classes}. Received: candidates={rule}."
         )
-    named = _membership(ops.convert_to_tensor([rule], "int32"), num_classes)
+    named = membership(ops.convert_to_tensor([rule], "int32"), num_classes)
     return ops.broadcast_to(named, ops.shape(ranking))
 
 
@@ -228,7 +181,8 @@ def in_columns(member, ranking):
     return ops.convert_to_numpy(index)
 
 
-def _num_slots(rule, ranking):
+def num_slots(rule, ranking):
+    """Returns how many classes a rule can add to those of a target."""
     if isinstance(rule, float):
         most = MOST_ABOVE_THRESHOLD
     else:
@@ -236,20 +190,10 @@ def _num_slots(rule, ranking):
     return min(most, ranking.shape[-1])
 
 
-def _membership(index, num_classes):
+def membership(index, num_classes):
     """Returns which classes occur in a row of `index`, without the -1."""
     classes = ops.arange(num_classes, dtype="int32")
     return ops.any(index[..., None] == classes, axis=-2)
-
-
-def _is_repeated(index):
-    """Returns where a class stands that stood before in its row."""
-    before = [
-        ops.any(index[:, :slot] == index[:, slot : slot + 1], axis=-1)
-        for slot in range(1, index.shape[-1])
-    ]
-    first = ops.zeros_like(index[:, 0], dtype="bool")
-    return ops.stack([first, *before], axis=-1)
 
 
 def _may_be_filled(array):

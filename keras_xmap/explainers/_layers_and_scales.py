@@ -1,11 +1,13 @@
 """Several layers of a model, and several sizes of its images."""
 
 import math
-import numbers
 
 import keras
 from keras import ops
 
+from keras_xmap._axes import spatial_axes
+from keras_xmap._axes import spatial_shape
+from keras_xmap._checks import is_number
 from keras_xmap.ops import resize
 
 _CONVOLUTIONS = (
@@ -19,41 +21,61 @@ _CONVOLUTIONS = (
 )
 
 
-def check_layers(layers, none="the upper convolutions"):
-    """Returns `layers` as a list of layers and names, or `None`.
+def check_layers(target_layer, none="the upper convolutions"):
+    """Returns `target_layer` as a list of layers and names, or `None`.
 
     Args:
-        layers: What was given.
+        target_layer: What was given: one of them or a list.
         none: String: what `None` stands for.
     """
-    if layers is None:
+    if target_layer is None:
         return None
-    if not isinstance(layers, (list, tuple)) or not all(
-        isinstance(layer, (str, keras.layers.Layer)) for layer in layers
-    ):
+    layers = target_layer
+    if not isinstance(target_layer, (list, tuple)):
+        layers = [target_layer]
+    if not all(isinstance(x, (str, keras.layers.Layer)) for x in layers):
         raise TypeError(
-            "`layers` must be a list of keras.layers.Layer, names or paths, "
-            f"or None for {none}. Received: layers={layers!r}."
+            "`target_layer` must be a keras.layers.Layer, a name or path, a "
+            f"list of these, or None for {none}. Received: target_layer="
+            f"{target_layer!r}."
         )
     if not layers:
         raise ValueError(
-            "`layers` must name at least one layer. Received: layers="
-            f"{layers!r}. Pass None for {none}."
+            "`target_layer` must name at least one layer. Received: "
+            f"target_layer={target_layer!r}. Pass None for {none}."
         )
     return list(layers)
 
 
+def check_part(evaluation, call, score):
+    """Raises if a layer's derivatives would mean nothing."""
+    if not keras.backend.is_float_dtype(call.outputs.dtype):
+        raise ValueError(
+            "`target_layer` must have a floating-point output. Received: "
+            f"layer {call.path!r} with dtype "
+            f"{keras.backend.standardize_dtype(call.outputs.dtype)}."
+        )
+    if not evaluation.is_made_from(score, call.outputs):
+        raise ValueError(
+            "`target_layer` must have a part in the target. Received: layer "
+            f"{call.path!r}, from whose output the score is not computed. It "
+            "may stand beside the way to this output, or behind the score: "
+            'the softmax or sigmoid that ends a model, which score="output" '
+            "includes."
+        )
+
+
 def check_scales(scales):
-    """Returns `scales` as a tuple of positive numbers."""
-    valid = isinstance(scales, (list, tuple)) and len(scales)
-    if not valid or not all(
-        isinstance(scale, numbers.Real)
-        and not isinstance(scale, bool)
-        and 0 < scale < float("inf")
-        for scale in scales
+    """Returns `scales` as a tuple of positive numbers, or `None`."""
+    if scales is None:
+        return None
+    if (
+        not isinstance(scales, (list, tuple))
+        or not scales
+        or not all(is_number(scale) and scale > 0 for scale in scales)
     ):
         raise ValueError(
-            "`scales` must be a list of numbers > 0. Received: "
+            "`scales` must be a list of numbers > 0, or None. Received: "
             f"scales={scales!r}. One size is `scales=(1,)`."
         )
     return tuple(scales)
@@ -68,16 +90,17 @@ def scaled_inputs(evaluation, scale):
             pixels.
     """
     data_format = evaluation.input_data_format
-    first = 1 if data_format == "channels_last" else 2
 
     def scaled(x):
         is_float = keras.backend.is_float_dtype(x.dtype)
         # Integers of lower rank are tokens or categories, not images.
         if len(x.shape) < (3 if is_float else 4):
             return x
-        size = ops.shape(x)[first : first + len(x.shape) - 2]
-        size = tuple(_times(length, scale) for length in size)
-        resized = resize(x, size, data_format=data_format)
+        size = [
+            _times(ops.shape(x)[axis], scale)
+            for axis in spatial_axes(len(x.shape), data_format)
+        ]
+        resized = resize(x, tuple(size), data_format=data_format)
         return resized if is_float else ops.cast(ops.round(resized), x.dtype)
 
     return keras.tree.map_structure(scaled, evaluation.inputs)
@@ -90,53 +113,47 @@ def _times(length, scale):
     return ops.maximum(ops.cast(scaled, "int32"), 1)
 
 
-def chosen_layers(evaluation, layers, score):
+def chosen_layers(evaluation, target_layer, score):
     """Returns the numbers of the calls to explain, in `evaluation.calls`.
 
     Args:
         evaluation: `engine.Evaluation`.
-        layers: List of layers, names or paths; `None` for the upper two
-            thirds of the convolutions.
+        target_layer: Layer, name or path, a list of them, or `None` for the
+            upper two thirds of the convolutions.
         score: Tensor that they must have a part in.
     """
+    layers = check_layers(target_layer)
     if layers is None:
         return _upper_convolutions(evaluation, score)
     calls = [evaluation.layer_call(layer, score) for layer in layers]
     for call in calls:
-        if not keras.backend.is_float_dtype(
-            call.outputs.dtype
-        ) or not evaluation.is_made_from(score, call.outputs):
-            raise ValueError(
-                "`layers` must be layers with floating-point outputs that the "
-                f"target is computed from. Received: layer {call.path!r}."
-            )
+        check_part(evaluation, call, score)
     return [evaluation.calls.index(call) for call in calls]
 
 
 def _upper_convolutions(evaluation, score):
     ends = keras.tree.flatten((evaluation.outputs, evaluation.scores))
+    upstream = evaluation.ancestors(score)
     found = [
         number
         for number, call in enumerate(evaluation.calls)
         if isinstance(call.layer, _CONVOLUTIONS)
         and max(call.layer.kernel_size) > 1
-        and _num_positions(call) != 1
+        and _has_positions(call)
         and not any(call.outputs is end for end in ends)
-        and evaluation.is_made_from(score, call.outputs)
+        and call.outputs in upstream
     ]
     if not found:
         raise ValueError(
             "The model has no spatial layer to explain by itself: no "
             "convolution with a kernel larger than one pixel has a part in "
-            "the target. Received: layers=None. Name the `layers`."
+            "the target. Received: target_layer=None. Name the "
+            "`target_layer`."
         )
     return found[-math.ceil(2 * len(found) / 3) :]
 
 
-def _num_positions(call):
-    shape = tuple(call.outputs.shape)
-    if call.data_format == "channels_last":
-        positions = shape[1:-1]
-    else:
-        positions = shape[2:]
-    return None if None in positions else math.prod(positions)
+def _has_positions(call):
+    """Whether a call puts out more than one position, as far as is known."""
+    sizes = spatial_shape(call.outputs.shape, call.data_format)
+    return None in sizes or math.prod(sizes) != 1

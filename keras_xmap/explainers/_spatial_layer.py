@@ -1,11 +1,14 @@
 """A layer's output, seen as a map of positions of the model's input."""
 
+import math
+
 import keras
 from keras import ops
 
 from keras_xmap import engine
-from keras_xmap.explainers._tokens import to_grid
-from keras_xmap.explainers._tokens import token_grid
+from keras_xmap._axes import spatial_shape
+
+MAX_PREFIX_TOKENS = 16
 
 
 class SpatialLayer:
@@ -15,7 +18,7 @@ class SpatialLayer:
         evaluation: `engine.Evaluation` of the batch.
         call: `LayerCall` of the layer.
         tokens: See `GradCAM`.
-        which: See `GradCAM`.
+        input_name: See `GradCAM`.
 
     Attributes:
         outputs: Tensor the layer put out.
@@ -23,7 +26,7 @@ class SpatialLayer:
         path: String: where in the model the layer stands.
     """
 
-    def __init__(self, evaluation, call, tokens="auto", which=None):
+    def __init__(self, evaluation, call, tokens="auto", input_name=None):
         self.outputs = call.outputs
         self.path = call.path
         self._data_format = call.data_format
@@ -39,7 +42,7 @@ class SpatialLayer:
             )
         made_from = [
             x
-            for x in _chosen_inputs(evaluation.inputs, which)
+            for x in chosen_inputs(evaluation.inputs, input_name)
             if evaluation.is_made_from(call.outputs, x)
         ]
         self.inputs = [x for x in made_from if len(x.shape) == rank]
@@ -54,9 +57,7 @@ class SpatialLayer:
     def size(self):
         """Tuple: the size of the input that the positions stand for."""
         sizes = [
-            ops.shape(x)[1:-1]
-            if self._input_data_format == "channels_last"
-            else ops.shape(x)[2:]
+            spatial_shape(ops.shape(x), self._input_data_format)
             for x in self.inputs
         ]
         if not sizes or any(_differ(size, sizes[0]) for size in sizes):
@@ -64,7 +65,7 @@ class SpatialLayer:
                 "It is not clear to which size the map should be brought. "
                 "Expected: inputs of one size that layer "
                 f"{self.path!r} is computed from. Received: sizes {sizes}. "
-                "Name the input by `which`, or pass `resize=False`."
+                "Name the input by `input_name`, or pass `resize=False`."
             )
         return sizes[0]
 
@@ -111,15 +112,83 @@ def _differ(one, other):
     )
 
 
-def _chosen_inputs(inputs, which):
-    if which is None:
+def chosen_inputs(inputs, input_name):
+    """Returns the inputs that `input_name` means: a list, all for `None`."""
+    if input_name is None:
         return keras.tree.flatten(inputs)
     try:
-        return [inputs[which]]
+        if ops.is_tensor(inputs):
+            # Indexed, the only input would be cut along its batch.
+            inputs = [inputs]
+        return [inputs[input_name]]
     except (KeyError, IndexError, TypeError):
         names = list(inputs) if isinstance(inputs, dict) else None
         known = names or f"0 to {len(keras.tree.flatten(inputs)) - 1}"
         raise ValueError(
-            "`which` must be the name or the number of an input of the model. "
-            f"Received: which={which!r}. Inputs: {known}."
+            "`input_name` must be the name or the number of an input of the "
+            f"model. Received: input_name={input_name!r}. Inputs: {known}."
         ) from None
+
+
+def check_tokens(tokens):
+    """Returns `tokens`: `"auto"`, or a pair of positive integers."""
+    if tokens == "auto":
+        return tokens
+    pair = isinstance(tokens, (list, tuple)) and len(tokens) == 2
+    if not pair or any(not isinstance(n, int) or n < 1 for n in tokens):
+        raise ValueError(
+            "`tokens` must be 'auto' or a grid (rows, columns). Received: "
+            f"tokens={tokens!r}."
+        )
+    return tuple(tokens)
+
+
+def token_grid(num_tokens, size, tokens="auto"):
+    """Returns `(num_prefix_tokens, rows, columns)`.
+
+    Args:
+        num_tokens: Integer: tokens of a layer's output.
+        size: Tuple of two integers: height and width of the input.
+        tokens: `"auto"`: the fewest prefix tokens (class, distillation,
+            registers) behind which as many tokens remain as square patches
+            tile the input; or the grid itself, a tuple `(rows, columns)`.
+
+    Raises:
+        ValueError: If the tokens make no grid.
+    """
+    if tokens != "auto":
+        rows, columns = tokens
+        if rows * columns > num_tokens:
+            raise ValueError(
+                "`tokens` must be a grid (rows, columns) of no more cells "
+                f"than there are tokens. Received: tokens={tokens} for "
+                f"{num_tokens} tokens."
+            )
+        return num_tokens - rows * columns, rows, columns
+    height, width = size
+    for prefix in range(min(MAX_PREFIX_TOKENS, num_tokens - 1) + 1):
+        # Patches of side p: (height / p) * (width / p) of them.
+        patch = math.isqrt(height * width // (num_tokens - prefix))
+        if (
+            patch > 0
+            and height % patch == 0
+            and width % patch == 0
+            and height * width // patch**2 == num_tokens - prefix
+        ):
+            return prefix, height // patch, width // patch
+    raise ValueError(
+        f"The {num_tokens} tokens of the layer make no grid of square patches "
+        f"on an input of size {tuple(size)}. Pass the grid as `tokens=(rows, "
+        "columns)`, or a `target_layer` before the tokens."
+    )
+
+
+def to_grid(x, grid):
+    """Returns tokens `(batch, tokens, channels)` as a map, without prefix.
+
+    Args:
+        x: Tensor `(batch, tokens, channels)`.
+        grid: `(num_prefix_tokens, rows, columns)`, as of `token_grid`.
+    """
+    prefix, rows, columns = grid
+    return ops.reshape(x[:, prefix:], (-1, rows, columns, x.shape[-1]))

@@ -1,6 +1,8 @@
 from keras import ops
 
 from keras_xmap import engine
+from keras_xmap._typing import Tensor
+from keras_xmap.explainers._spatial_layer import SpatialLayer
 from keras_xmap.explainers.cam_explainer import CAMExplainer
 from keras_xmap.explainers.cam_explainer import spatial_axes
 
@@ -22,10 +24,10 @@ class CAM(CAMExplainer):
             global average pooling and linear layers only.
         target_layer: See `GradCAM`.
         resize: See `GradCAM`.
-        score: See `GradCAM`.
         fusion: See `GradCAM`.
         tokens: See `GradCAM`.
-        which: See `GradCAM`.
+        input_name: See `GradCAM`.
+        score: See `GradCAM`.
 
     Raises:
         ValueError: On explaining, if the model has no such head.
@@ -34,7 +36,9 @@ class CAM(CAMExplainer):
         - [Zhou et al., 2015](https://arxiv.org/abs/1512.04150)
     """
 
-    def check_model(self, evaluation, layer, score):
+    def check_model(
+        self, evaluation: engine.Evaluation, layer: SpatialLayer, score: Tensor
+    ) -> None:
         obstacles = evaluation.nonlinear_operations(layer.outputs, score)
         if obstacles:
             raise ValueError(
@@ -45,7 +49,7 @@ class CAM(CAMExplainer):
                 "before the pooling as `target_layer`."
             )
 
-    def map(self, activations, gradients):
+    def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
         axes = spatial_axes(gradients)
         mean = ops.mean(gradients, axes, keepdims=True)
         engine.require(

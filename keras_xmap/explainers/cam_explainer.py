@@ -2,12 +2,19 @@
 
 import abc
 
+import keras
 from keras import ops
 
+from keras_xmap import engine
+from keras_xmap import targets
+from keras_xmap._axes import spatial_axes as axes_of_rank
+from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._typing import Structure
+from keras_xmap._typing import Tensor
 from keras_xmap.explainers._spatial_layer import SpatialLayer
-from keras_xmap.explainers._tokens import check_tokens
+from keras_xmap.explainers._spatial_layer import check_tokens
 from keras_xmap.explainers.explainer import Explainer
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
@@ -18,18 +25,35 @@ from keras_xmap.ops import resize
 class CAMExplainer(Explainer):
     """Base of explainers that weigh the activations of a layer: CAMs.
 
+    A subclass is its formula, `map`: of activations and gradients of one
+    layer, for one class, in `keras.ops`. This class finds the layer, takes
+    the gradients, lays tokens out as a grid, resizes and fuses.
+
     Args:
-        model: See `Explainer`.
+        model: See `GradCAM`.
         target_layer: See `GradCAM`.
         resize: See `GradCAM`.
-        score: See `Explainer`.
         fusion: See `GradCAM`.
         tokens: See `GradCAM`.
-        which: See `GradCAM`.
+        input_name: See `GradCAM`.
+        score: See `GradCAM`.
 
     Attributes:
         layers_used: List of paths of the layers that were explained; `None`
             before the first explanation.
+        score_used: See `Explainer`.
+
+    Example:
+
+    >>> class Strongest(keras_xmap.explainers.CAMExplainer):
+    ...     def map(self, activations, gradients):
+    ...         return keras.ops.max(activations * gradients, axis=-1)
+    ...
+    >>> model = keras.Sequential([keras.Input((32, 32, 3)),
+    ...     keras.layers.Conv2D(4, 3, activation="relu"),
+    ...     keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)])
+    >>> Strongest(model).explain(np.ones((2, 32, 32, 3)), target=7).shape
+    (2, 32, 32)
     """
 
     cause_of_zeros = (
@@ -39,74 +63,114 @@ class CAMExplainer(Explainer):
 
     def __init__(
         self,
-        model,
-        target_layer=None,
-        resize=True,
-        score="logits",
-        fusion="mean",
-        tokens="auto",
-        which=None,
+        model: keras.layers.Layer,
+        target_layer: object = None,
+        resize: bool = True,
+        fusion: str = "mean",
+        tokens: str | tuple[int, int] = "auto",
+        input_name: str | int | None = None,
+        score: str = "logits",
     ):
         super().__init__(model, score)
-        self._is_fused = isinstance(target_layer, (list, tuple, int))
+        self.resize = check_boolean("resize", resize)
+        self.target_layer = target_layer
         if self._is_fused:
             _check_several(target_layer, resize)
-        self.target_layer = target_layer
-        self.resize = resize
         self.fusion = check_one_of("fusion", fusion, ("mean", "max"))
         self.tokens = check_tokens(tokens)
-        self.which = which
+        self.input_name = input_name
         self.layers_used = None
 
     @abc.abstractmethod
-    def map(self, activations, gradients):
+    def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """Returns the map of one class, of shape `(batch, *spatial)`.
 
         Args:
             activations: Float32 `(batch, *spatial, channels)`.
-            gradients: Derivatives of the scores by `activations`.
+            gradients: What weighs them: derivatives of the class score by
+                `activations`, of their shape, or what `weights` has put in
+                their place.
         """
 
-    def maps(self, evaluation, layer, scores, target, parts):
-        """Returns a list of one map per class, at the size of the layer.
+    def weights(
+        self,
+        evaluation: engine.Evaluation,
+        layer: SpatialLayer,
+        scores: list[Tensor],
+        target: targets.Target,
+        parts: Structure,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Returns the activations, and for each class what weighs them.
 
         Methods that need no gradients override this, so that no backward
         pass is made.
 
         Args:
             evaluation: `engine.Evaluation` of the batch.
-            layer: The `SpatialLayer` to look at.
+            layer: The layer to look at: `layer.outputs` are its activations,
+                `layer.arrange` brings them to `(batch, *spatial, channels)`.
             scores: List of one tensor `(batch,)` per class.
             target: The `Target` that chose them, with
             parts: its parts.
+
+        Returns:
+            Float32 tensor `(batch, *spatial, channels)`, and a list with the
+            second argument of `map` for each class.
         """
-        activations = layer.arrange(layer.outputs)
-        maps = []
+        found = []
         for score in scores:
             (gradients,) = evaluation.gradients(score, [layer.outputs])
             layer.check_reached(gradients)
-            maps.append(self.map(activations, layer.arrange(gradients)))
-        return maps
+            found.append(layer.arrange(gradients))
+        return layer.arrange(layer.outputs), found
 
-    def check_model(self, evaluation, layer, score):
+    def check_model(
+        self, evaluation: engine.Evaluation, layer: SpatialLayer, score: Tensor
+    ) -> None:
         """Raises if the method is not defined for this model."""
 
-    def _compute(self, inputs, target, parts):
-        evaluation = self._evaluate(inputs)
+    def maps_of_layer(
+        self,
+        evaluation: engine.Evaluation,
+        layer: SpatialLayer,
+        scores: list[Tensor],
+        target: targets.Target,
+        parts: Structure,
+    ) -> list[Tensor]:
+        """Returns one map per class, at the size of the layer.
+
+        Arguments as for `weights`.
+        """
+        self.check_model(evaluation, layer, scores[0])
+        activations, weights = self.weights(
+            evaluation, layer, scores, target, parts
+        )
+        return [self.map(activations, of_class) for of_class in weights]
+
+    def compute(
+        self, inputs: Structure, target: targets.Target, parts: Structure
+    ) -> tuple[Structure, dict]:
+        evaluation = self.evaluate(inputs)
         scores = class_scores(evaluation, target, parts)
         calls = self._layer_calls(evaluation, scores[0])
-        self.layers_used = [call.path for call in calls]
         of_layers = []
         for call in calls:
-            layer = SpatialLayer(evaluation, call, self.tokens, self.which)
-            self.check_model(evaluation, layer, scores[0])
-            maps = self.maps(evaluation, layer, scores, target, parts)
+            layer = SpatialLayer(evaluation, call, self.tokens, self.input_name)
+            maps = self.maps_of_layer(evaluation, layer, scores, target, parts)
             if self.resize:
                 maps = [resize(x[..., None], layer.size)[..., 0] for x in maps]
             of_layers.append(maps)
+        maps = of_layers[0]
         if self._is_fused:
             maps = [self._fuse(x) for x in zip(*of_layers, strict=True)]
-        return join_classes(maps, target.is_single(parts))
+        return join_classes(maps, target.is_single(parts)), {
+            "layers_used": [call.path for call in calls],
+            "score_used": evaluation.score_used,
+        }
+
+    @property
+    def _is_fused(self):
+        return isinstance(self.target_layer, (list, tuple, int))
 
     def _layer_calls(self, evaluation, score):
         if isinstance(self.target_layer, int):
@@ -122,7 +186,7 @@ class CAMExplainer(Explainer):
 
 def spatial_axes(x):
     """Returns the axes of `x` between the batch and the channels."""
-    return tuple(range(1, len(x.shape) - 1))
+    return axes_of_rank(len(x.shape))
 
 
 def _check_several(target_layer, resize):

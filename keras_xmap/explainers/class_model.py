@@ -5,14 +5,17 @@ from keras import ops
 
 from keras_xmap import engine
 from keras_xmap import targets
+from keras_xmap._axes import spatial_axes
 from keras_xmap._checks import check_non_negative
-from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_non_negative_integer
 from keras_xmap._checks import check_positive
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._typing import Structure
+from keras_xmap.explainers._model_reader import ModelReader
 from keras_xmap.explainers.perturbation_explainer import InputLayout
 
 
-class ClassModel:
+class ClassModel(ModelReader):
     """The image that a model takes for the best example of a class.
 
     `I* = argmax_I S(I) - weight_decay * |I|^2`
@@ -83,39 +86,34 @@ class ClassModel:
 
     def __init__(
         self,
-        model,
-        num_steps=200,
-        learning_rate=1.0,
-        weight_decay=0.001,
-        total_variation=0.0,
-        jitter=0,
-        blur=0.0,
-        target_layer=None,
-        score="logits",
+        model: keras.layers.Layer,
+        num_steps: int = 200,
+        learning_rate: float = 1.0,
+        weight_decay: float = 0.001,
+        total_variation: float = 0.0,
+        jitter: int = 0,
+        blur: float = 0.0,
+        target_layer: object = None,
+        score: str = "logits",
     ):
-        if not isinstance(model, keras.layers.Layer):
-            raise TypeError(
-                "`model` must be a keras.Model or a Keras layer. Received: "
-                f"model={model!r} (of type {type(model).__name__})."
-            )
-        self.model = model
+        super().__init__(model, score)
         self.num_steps = check_positive_integer("num_steps", num_steps)
         self.learning_rate = check_positive("learning_rate", learning_rate)
         self.weight_decay = check_non_negative("weight_decay", weight_decay)
         self.total_variation = check_non_negative(
             "total_variation", total_variation
         )
-        self.jitter = 0
-        if jitter != 0:
-            self.jitter = check_positive_integer("jitter", jitter)
+        self.jitter = check_non_negative_integer("jitter", jitter)
         self.blur = check_non_negative("blur", blur)
         self.target_layer = target_layer
-        self.score = check_one_of("score", score, ("logits", "output"))
-        self.score_used = None
         self._check_step(num_axes=0)
-        self._runner = engine.Runner(model, self._compute)
 
-    def __call__(self, target, shape=None, start=None):
+    def __call__(
+        self,
+        target: object,
+        shape: tuple[int, ...] | None = None,
+        start: Structure = None,
+    ) -> Structure:
         """Makes one image per entry of `target`.
 
         Args:
@@ -150,12 +148,16 @@ class ClassModel:
             )
         return self._runner.call(start, target)
 
-    def _compute(self, inputs, target, parts):
+    def _compute_float32(self, inputs, target, parts):
         clean = engine.evaluate(self.model, inputs, self.score)
         outputs, score_used = self._outputs(clean)
         parts = target.resolve(outputs, parts)
         flat = keras.tree.flatten(inputs)
-        floating = [i for i, x in enumerate(flat) if "float" in x.dtype.name]
+        floating = [
+            i
+            for i, x in enumerate(flat)
+            if keras.backend.is_float_dtype(x.dtype)
+        ]
         # The axes of features are not positions: they have no neighbours.
         axes = [
             InputLayout(x, i, clean.input_data_format).axes
@@ -189,11 +191,11 @@ class ClassModel:
 
         images = [ops.cast(flat[i], "float32") for i in floating]
         images = iter(ops.fori_loop(0, self.num_steps, step, images))
-        self.score_used = score_used  # and not of a call in the loop
-        return keras.tree.pack_sequence_as(
+        images = keras.tree.pack_sequence_as(
             inputs,
             [next(images) if i in floating else x for i, x in enumerate(flat)],
         )
+        return images, {"score_used": score_used}
 
     def _moved(self, x, gradient, axes):
         """Returns the image after one step of ascent."""
@@ -220,18 +222,15 @@ class ClassModel:
         if self.target_layer is None:
             return evaluation.scores, evaluation.score_used
         call = evaluation.layer_call(self.target_layer, None)
-        rank = len(call.outputs.shape)
-        if rank < 3:
-            axes = ()
-        elif call.data_format == "channels_last":
-            axes = tuple(range(1, rank - 1))
-        else:
-            axes = tuple(range(2, rank))
-        means = ops.mean(ops.cast(call.outputs, "float32"), axis=axes)
+        axes = spatial_axes(len(call.outputs.shape), call.data_format)
+        means = evaluation.derive(
+            lambda x: ops.mean(ops.cast(x, "float32"), axis=axes), call.outputs
+        )
         return means, f"mean activations of layer {call.path!r}"
 
     def _one_score(self, evaluation, target, parts):
-        score = target.scores(self._outputs(evaluation)[0], parts)
+        outputs, _ = self._outputs(evaluation)
+        score = evaluation.derive(lambda x: target.scores(x, parts), outputs)
         if len(score.shape) != 1:
             raise ValueError(
                 "ClassModel makes one image per class. Expected: a target "

@@ -1,4 +1,7 @@
+from keras_xmap import targets
+from keras_xmap._typing import Structure
 from keras_xmap.explainers.gradient_explainer import GradientExplainer
+from keras_xmap.explainers.gradient_explainer import Gradients
 
 
 class DeconvNet(GradientExplainer):
@@ -19,7 +22,8 @@ class DeconvNet(GradientExplainer):
             `Saliency`.
         channel_reduction: See `Saliency`; `None` gives the signed picture of
             the paper, in the shape of the input. Defaults to `"max"`.
-        layers: See `Saliency`; a ReLU has to lie behind them.
+        target_layer: See `Saliency`; a ReLU has to lie behind it.
+        input_name: See `Saliency`.
         score: See `Saliency`.
 
     Raises:
@@ -40,6 +44,8 @@ class DeconvNet(GradientExplainer):
     array([[1., 1., 0., 4.]], dtype=float32)
     """
 
-    def attributions(self, inputs, target, parts):
-        evaluation = self._evaluate(inputs)
-        return self._gradients(evaluation, target, parts, rule="deconvnet")
+    def attributions(
+        self, inputs: Structure, target: targets.Target, parts: Structure
+    ) -> Gradients:
+        evaluation = self.evaluate(inputs)
+        return self.gradients(evaluation, target, parts, rule="deconvnet")

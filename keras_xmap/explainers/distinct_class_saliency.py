@@ -1,25 +1,34 @@
+import keras
+import numpy as np
 from keras import ops
 
+from keras_xmap import engine
+from keras_xmap import targets
+from keras_xmap._axes import channel_axis
+from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive
+from keras_xmap._typing import Structure
 from keras_xmap.explainers._candidates import CandidateClasses
 from keras_xmap.explainers._candidates import FoundCandidates
-from keras_xmap.explainers._candidates import Slots
 from keras_xmap.explainers._candidates import as_candidates
 from keras_xmap.explainers._candidates import candidate_members
 from keras_xmap.explainers._candidates import check_candidates
 from keras_xmap.explainers._candidates import in_columns
-from keras_xmap.explainers._distinct_maps import beside
-from keras_xmap.explainers._distinct_maps import distinct
 from keras_xmap.explainers._layers_and_scales import check_layers
 from keras_xmap.explainers._layers_and_scales import check_scales
 from keras_xmap.explainers._layers_and_scales import chosen_layers
 from keras_xmap.explainers._layers_and_scales import scaled_inputs
+from keras_xmap.explainers._slots import Slots
+from keras_xmap.explainers._slots import beside
+from keras_xmap.explainers._slots import distinct
 from keras_xmap.explainers._spatial_layer import SpatialLayer
 from keras_xmap.explainers.explainer import Explainer
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
 from keras_xmap.ops import resize
+
+PAPER_SCALES = (1, 1.2, 1.4, 1.6)
 
 
 class DistinctClassSaliency(Explainer):
@@ -49,14 +58,17 @@ class DistinctClassSaliency(Explainer):
     is zero everywhere where another candidate is stronger in every pixel.
 
     Args:
-        model: See `GradCAM`. For scales other than 1 it must take images of
-            other sizes, see `keras_xmap.models.fully_convolutional`.
-        layers: List of layers, names or paths, see `GradCAM`. Defaults to
-            `None`: of the convolutions with kernels larger than one pixel,
-            in the order they are called, the upper two thirds, which in
-            VGG-16 are conv3_1 to conv5_3.
-        scales: List of floats > 0: sizes of the image relative to its own.
-            Defaults to `(1, 1.2, 1.4, 1.6)`.
+        model: See `GradCAM`. To be explained at several scales it must take
+            images of other sizes, see
+            `keras_xmap.models.fully_convolutional`.
+        target_layer: Layer, name or path, see `GradCAM`, or a list of them.
+            Defaults to `None`: of the convolutions with kernels larger than
+            one pixel, in the order they are called, the upper two thirds,
+            which in VGG-16 are conv3_1 to conv5_3.
+        scales: List of floats > 0: sizes of the image relative to its own,
+            all of which the model must take. Defaults to `None`: of 1, 1.2,
+            1.4 and 1.6, those of the paper, the ones that the model takes,
+            which for a model of one image size is 1 alone.
         candidates: The candidates of an image, besides the classes of its
             target. Float: the classes whose output, at the image's own size,
             exceeds it, of score maps at any position, and of them at most the
@@ -64,7 +76,8 @@ class DistinctClassSaliency(Explainer):
             `"target"`: no others. `None`: none at all, nothing is subtracted.
             Defaults to `0.5`.
         relu_rule: `"guided"`, `"standard"` or `"deconvnet"`: how derivatives
-            pass a ReLU on their way back, see `GuidedBackprop`. Defaults to
+            pass a ReLU on their way back, see `GuidedBackprop`. A model
+            without any ReLU has the standard rule only. Defaults to
             `"guided"`.
         alpha: Float > 0. The larger, the less the strongest pixels of a map
             stand out. Defaults to `3.0`.
@@ -81,11 +94,14 @@ class DistinctClassSaliency(Explainer):
     Attributes:
         layers_used: List of paths of the layers that were explained; `None`
             before the first explanation.
+        scales_used: Tuple of the sizes at which images were explained; `None`
+            before the first explanation.
+        score_used: See `GradCAM`.
 
     Raises:
         ValueError: If an argument is out of its range; on explaining, if the
             model does not take images of these scales, or has no such layers.
-        TypeError: If `layers` are neither layers nor names.
+        TypeError: If `target_layer` is neither layers nor names.
 
     References:
         - [Shimoda & Yanai, 2016](https://doi.org/10.1007/978-3-319-46493-0_14)
@@ -115,68 +131,44 @@ class DistinctClassSaliency(Explainer):
 
     def __init__(
         self,
-        model,
-        layers=None,
-        scales=(1, 1.2, 1.4, 1.6),
-        candidates=0.5,
-        relu_rule="guided",
-        alpha=3.0,
-        normalization="after",
-        signed=False,
-        score="logits",
+        model: keras.layers.Layer,
+        target_layer: object = None,
+        scales: tuple[float, ...] | None = None,
+        candidates: float | int | list[int] | str | None = 0.5,
+        relu_rule: str = "guided",
+        alpha: float = 3.0,
+        normalization: str | None = "after",
+        signed: bool = False,
+        score: str = "logits",
     ):
         super().__init__(model, score)
-        self.layers = check_layers(layers)
+        check_layers(target_layer)
+        self.target_layer = target_layer
         self.scales = check_scales(scales)
         self.candidates = check_candidates(candidates)
-        self.relu_rule = check_one_of(
-            "relu_rule", relu_rule, ("guided", "standard", "deconvnet")
-        )
+        self.relu_rule = check_one_of("relu_rule", relu_rule, engine.RELU_RULES)
         self.alpha = check_positive("alpha", alpha)
         self.normalization = check_one_of(
             "normalization", normalization, ("after", "before", None)
         )
-        self.signed = bool(check_one_of("signed", signed, (True, False)))
-        self.layers_used = None
+        self.signed = check_boolean("signed", signed)
+        self.layers_used = self.scales_used = None
 
-    def __call__(self, inputs, target=None):
-        """Explains one batch of tensors, see `explain` and `GradCAM`."""
-        return super().__call__(inputs, as_candidates(target))
+    def convert_target(self, target: object) -> targets.Target:
+        """Returns the `Target` for what a user gives.
 
-    def explain(self, data, target=None, batch_size=32, verbose="auto"):
-        """Explains any amount of data, see `GradCAM.explain`.
-
-        Args:
-            data: See `GradCAM.explain`.
-            target: See `GradCAM.explain`. In an array of shape `(n, classes)`
-                -1 stands for no class: images may have different numbers of
-                classes. Its map is zero.
-            batch_size: See `GradCAM.explain`.
-            verbose: See `GradCAM.explain`.
-
-        Returns:
-            Float32 array `(n, height, width)`, or `(n, classes, height,
-            width)` for a target of shape `(n, classes)`; values from 0 to
-            below 1, at the size of the images.
+        In an array of classes `(n, classes)` -1 stands for none: images may
+        have different numbers of classes, and the map of none is zero.
         """
-        target = as_candidates(target)
-        maps = self._runner.collect(data, target, batch_size, verbose)
-        if isinstance(target, CandidateClasses) and not target.is_single(
-            target.parts
-        ):
-            # Where there is no class, nobody misses a map.
-            valid = ops.convert_to_numpy(target.parts["index"]) >= 0
-            self._warn_of_zeros(maps[valid], is_single=True)
-        else:
-            self._warn_of_zeros(maps, target.is_single(target.parts))
-        return maps
+        return as_candidates(target)
 
-    def explain_batches(self, data, target=None, batch_size=32, verbose=0):
-        """Yields the results of `explain`, one batch at a time."""
-        target = as_candidates(target)
-        return super().explain_batches(data, target, batch_size, verbose)
-
-    def find_candidates(self, data, output=None, batch_size=32, verbose="auto"):
+    def find_candidates(
+        self,
+        data: Structure,
+        output: str | int | None = None,
+        batch_size: int = 32,
+        verbose: str | int = "auto",
+    ) -> np.ndarray:
         """Finds the classes that `candidates` names, of each image.
 
         They are what `explain` takes as `target` for the maps of all classes
@@ -207,24 +199,23 @@ class DistinctClassSaliency(Explainer):
         )
         return in_columns(found["member"] > 0, found["ranking"])
 
-    def _compute(self, inputs, target, parts):
-        own = self._evaluate(inputs)
+    def compute(
+        self, inputs: Structure, target: targets.Target, parts: Structure
+    ) -> tuple[Structure, dict]:
+        own = self.evaluate(inputs)
         if isinstance(target, FoundCandidates):
-            return self._members(own, target)
+            return self._members(own, target), {}
         if isinstance(target, CandidateClasses):
             slots = self._slots(own, target, parts)
         else:
             parts = target.resolve(own.scores, parts)
             slots = _unnamed_slots(class_scores(own, target, parts))
         score = _scores(own, target, parts, slots)[0]
-        numbers = chosen_layers(own, self.layers, score)
-        self.layers_used = [own.calls[number].path for number in numbers]
+        numbers = chosen_layers(own, self.target_layer, score)
         size = SpatialLayer(own, own.calls[numbers[0]]).size
+        evaluations = self._evaluations(own)
         total = 0.0
-        for scale in self.scales:
-            evaluation = own
-            if scale != 1:
-                evaluation = self._evaluate_scaled(own, scale)
+        for evaluation in evaluations.values():
             scores = _scores(evaluation, target, parts, slots)
             for maps in self._class_maps(evaluation, numbers, scores, slots):
                 total = total + distinct(
@@ -234,11 +225,15 @@ class DistinctClassSaliency(Explainer):
                     self.normalization,
                     self.alpha,
                 )
-        maps = total / (len(self.scales) * len(numbers))
+        maps = total / (len(evaluations) * len(numbers))
         valid = slots.valid[:, : slots.num_targets]
         maps = ops.where(beside(valid, maps), maps, 0.0)
         maps = [maps[..., slot] for slot in range(slots.num_targets)]
-        return join_classes(maps, target.is_single(parts))
+        return join_classes(maps, target.is_single(parts)), {
+            "layers_used": [own.calls[number].path for number in numbers],
+            "scales_used": tuple(evaluations),
+            "score_used": own.score_used,
+        }
 
     def _members(self, own, target):
         ranking = target.table(own.scores, _class_axis(own), ops.max)
@@ -256,17 +251,28 @@ class DistinctClassSaliency(Explainer):
             may_be_empty=not target.is_single(parts),
         )
 
-    def _evaluate_scaled(self, own, scale):
-        inputs = scaled_inputs(own, scale)
-        try:
-            return self._evaluate(inputs)
-        except ValueError as error:
-            raise ValueError(
-                f"The model {self.model.name!r} does not take images of other "
-                f"sizes than its own. Received: scales={self.scales}. Pass it "
-                "through `keras_xmap.models.fully_convolutional` first, or "
-                f"explain it at `scales=(1,)`. {error}"
-            ) from error
+    def _evaluations(self, own):
+        """Returns a dict of evaluations by the scale of the image."""
+        evaluations = {}
+        for scale in self.scales or PAPER_SCALES:
+            try:
+                evaluations[scale] = (
+                    own
+                    if scale == 1
+                    else self.evaluate(scaled_inputs(own, scale))
+                )
+            except ValueError as error:
+                if self.scales is not None:
+                    raise self._refused(error) from error
+        return evaluations
+
+    def _refused(self, error):
+        return ValueError(
+            f"The model {self.model.name!r} does not take images of other "
+            f"sizes than its own. Received: scales={self.scales}. Pass it "
+            "through `keras_xmap.models.fully_convolutional` first, or "
+            f"explain it at `scales=(1,)`. {error}"
+        )
 
     def _class_maps(self, evaluation, numbers, scores, slots):
         """Returns a list of one tensor `(batch, *positions, slots)` a layer."""
@@ -274,29 +280,29 @@ class DistinctClassSaliency(Explainer):
         layers = [SpatialLayer(evaluation, call) for call in calls]
         values = [call.outputs for call in calls]
 
-        def of_score(score):
-            gradients = evaluation.gradients(score, values, self.relu_rule)
+        def of_slot(slot, score):
+            gradients = self._gradients(
+                evaluation, score, values, slots.needed(slot)
+            )
             return [
                 self._strongest(layer.arrange(gradient))
                 for layer, gradient in zip(layers, gradients, strict=True)
             ]
 
-        def nothing():
-            arranged = map(SpatialLayer.arrange, layers, values)
-            return [ops.zeros_like(value[..., 0]) for value in arranged]
-
-        per_slot = []
-        for slot, score in enumerate(scores):
-            needed = slots.needed(slot)
-            if needed is None:
-                per_slot.append(of_score(score))
-            else:
-                per_slot.append(
-                    ops.cond(needed, lambda s=score: of_score(s), nothing)
-                )
+        per_slot = [of_slot(slot, score) for slot, score in enumerate(scores)]
         return [
             ops.stack(maps, axis=-1) for maps in zip(*per_slot, strict=True)
         ]
+
+    def _gradients(self, evaluation, score, values, where):
+        try:
+            return evaluation.gradients(score, values, self.relu_rule, where)
+        except engine.RuleError as error:
+            raise ValueError(
+                f"{error} To explain this model by distinct class saliency, "
+                'pass relu_rule="standard", the ordinary derivatives. '
+                f"Received: relu_rule={self.relu_rule!r}."
+            ) from error
 
     def _strongest(self, gradients):
         if self.signed:
@@ -308,9 +314,14 @@ def _scores(evaluation, target, parts, slots):
     """Returns a list of one score `(batch,)` per slot."""
     if not isinstance(target, CandidateClasses):
         return class_scores(evaluation, target, parts)
-    table = target.table(evaluation.scores, _class_axis(evaluation), ops.sum)
+
+    def of_slots(outputs):
+        table = target.table(outputs, _class_axis(evaluation), ops.sum)
+        return table, slots.scores(table)
+
+    table, scores = evaluation.derive(of_slots, evaluation.scores)
     evaluation.check_depends(table)
-    return slots.scores(table)
+    return scores
 
 
 def _unnamed_slots(scores):
@@ -321,5 +332,4 @@ def _unnamed_slots(scores):
 
 
 def _class_axis(evaluation):
-    last = evaluation.calls[-1].data_format
-    return -1 if last == "channels_last" else 1
+    return channel_axis(evaluation.calls[-1].data_format)

@@ -1,5 +1,12 @@
+import keras
 from keras import ops
 
+from keras_xmap import engine
+from keras_xmap import targets
+from keras_xmap._checks import check_boolean
+from keras_xmap._typing import Structure
+from keras_xmap._typing import Tensor
+from keras_xmap.explainers._spatial_layer import SpatialLayer
 from keras_xmap.explainers.cam_explainer import CAMExplainer
 
 
@@ -26,8 +33,11 @@ class EigenCAM(CAMExplainer):
         center: Boolean: whether the mean of each channel is subtracted
             first, which makes `M` the first principal component, of mean 0,
             as in pytorch-grad-cam. The paper does not. Defaults to `False`.
-        **options: `resize`, `fusion`, `tokens` and `which`, see `GradCAM`.
-            `score` has no effect on the map.
+        resize: See `GradCAM`.
+        fusion: See `GradCAM`.
+        tokens: See `GradCAM`.
+        input_name: See `GradCAM`.
+        score: See `GradCAM`; it has no effect on the map.
 
     References:
         - [Muhammad & Yeasin, 2020](https://arxiv.org/abs/2008.00299)
@@ -44,19 +54,33 @@ class EigenCAM(CAMExplainer):
 
     def __init__(
         self,
-        model,
-        target_layer=None,
-        center=False,
-        **options,
+        model: keras.layers.Layer,
+        target_layer: object = None,
+        center: bool = False,
+        resize: bool = True,
+        fusion: str = "mean",
+        tokens: str | tuple[int, int] = "auto",
+        input_name: str | int | None = None,
+        score: str = "logits",
     ):
-        super().__init__(model, target_layer, **options)
-        self.center = center
+        super().__init__(
+            model, target_layer, resize, fusion, tokens, input_name, score
+        )
+        self.center = check_boolean("center", center)
 
-    def maps(self, evaluation, layer, scores, target, parts):
+    def maps_of_layer(
+        self,
+        evaluation: engine.Evaluation,
+        layer: SpatialLayer,
+        scores: list[Tensor],
+        target: targets.Target,
+        parts: Structure,
+    ) -> list[Tensor]:
+        # The same for all classes, and without a gradient.
         activations = layer.arrange(layer.outputs)
-        return [self.map(activations)] * len(scores)
+        return [self.map(activations, None)] * len(scores)
 
-    def map(self, activations, gradients=None):
+    def map(self, activations: Tensor, gradients: Tensor | None) -> Tensor:
         _, *spatial, channels = ops.shape(activations)
         positions = 1
         for length in spatial:

@@ -1,18 +1,30 @@
 """What all explainers share: the contract, and how targets become scores."""
 
 import abc
+from collections.abc import Iterator
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_xmap import engine
 from keras_xmap import targets
-from keras_xmap._checks import check_one_of
+from keras_xmap._typing import Structure
+from keras_xmap._typing import Tensor
 from keras_xmap._warnings import warn_user
+from keras_xmap.explainers._model_reader import ModelReader
 
 
-class Explainer(abc.ABC):
+class Explainer(ModelReader, abc.ABC):
     """Base of all explainers.
+
+    A method of your own is a subclass of one of three bases, which do
+    everything but the formula: `CAMExplainer`, `GradientExplainer` or
+    `PerturbationExplainer`. What fits none of them derives from this class
+    and overrides `compute`.
+
+    Explainers can be copied, deep-copied and pickled like the model they
+    hold; compiled steps are not copied but made anew.
 
     Args:
         model: `keras.Model`, or any Keras layer, that runs on TensorFlow:
@@ -27,31 +39,29 @@ class Explainer(abc.ABC):
     Attributes:
         score_used: String: where the explained score was found in the model;
             `None` before the first explanation.
+
+    Raises:
+        TypeError: If `model` is no Keras layer.
+        ValueError: If `score` is none of the two.
+        ImportError: If models of this Keras backend cannot be explained.
     """
 
     # Why a map may be zero everywhere; kinds of explainers say more.
     cause_of_zeros = "the score does not change with the image"
 
-    def __init__(self, model, score="logits"):
-        if not isinstance(model, keras.layers.Layer):
-            raise TypeError(
-                "`model` must be a keras.Model or a Keras layer. Received: "
-                f"model={model!r} (of type {type(model).__name__})."
-            )
-        self.model = model
-        self.score = check_one_of("score", score, ("logits", "output"))
-        self.score_used = None
-        self._runner = engine.Runner(model, self._compute_float32)
+    def __init__(self, model: keras.layers.Layer, score: str = "logits"):
+        super().__init__(model, score)
 
-    def __call__(self, inputs, target=None):
+    def __call__(self, inputs: Structure, target: object = None) -> Structure:
         """Explains one batch of tensors, wherever the caller stands.
 
         Inside a `tf.function` or `strategy.run` the explanation becomes part
         of the caller's graph.
 
         Args:
-            inputs: Floating-point tensor or array `(batch, ...)`, or the
-                structure of them that the model takes.
+            inputs: Tensor or array `(batch, ...)`, or the structure of them
+                that the model takes. Integers are cast to the floats that the
+                model declares.
             target: What is explained, see `keras_xmap.targets`. Defaults to
                 `None`: the class with the highest score.
 
@@ -60,23 +70,32 @@ class Explainer(abc.ABC):
 
         Raises:
             ValueError: If inputs, target and model do not fit each other.
-            TypeError: If inputs are integers.
+            TypeError: If inputs are text, pictures or functions.
         """
-        return self._runner.call(inputs, targets.get(target))
+        return self._runner.call(inputs, self.convert_target(target))
 
-    def explain(self, data, target=None, batch_size=32, verbose="auto"):
+    def explain(
+        self,
+        data: Structure,
+        target: object = None,
+        batch_size: int = 32,
+        verbose: str | int = "auto",
+    ) -> Structure:
         """Explains any amount of data, batch by batch.
 
         A model that was built in the scope of a `tf.distribute` strategy is
         explained on all replicas of this process.
 
         Args:
-            data: Floating-point array or tensor `(n, ...)`, or the structure
-                of them that the model takes; or a `tf.data.Dataset` of
-                batches, as for `model.predict`.
+            data: What `model.predict` takes: array or tensor `(n, ...)`, or
+                the structure of them that the model takes; or batches, from a
+                `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator.
+                Integers are cast to the floats that the model declares.
             target: See `__call__`; arrays have one entry per image.
-            batch_size: Integer: images in one forward pass. A dataset has
-                batches of its own. Defaults to `32`.
+                `"labels"` explains, of data that comes in batches, the class
+                of the labels beside the images.
+            batch_size: Integer: images in one forward pass of arrays. Batches
+                are taken as they come. Defaults to `32`.
             verbose: `"auto"`, 0 or 1: whether to show a progress bar.
                 `"auto"` shows it from two batches on. Defaults to `"auto"`.
 
@@ -89,80 +108,119 @@ class Explainer(abc.ABC):
             UserWarning: How many maps are zero everywhere, and why that may
                 be.
         """
-        target = targets.get(target)
+        target = self.convert_target(target)
         maps = self._runner.collect(data, target, batch_size, verbose)
-        self._warn_of_zeros(maps, target.is_single(target.parts))
+        self._warn_of_zeros(maps, target)
         return maps
 
-    def explain_batches(self, data, target=None, batch_size=32, verbose=0):
+    def explain_batches(
+        self,
+        data: Structure,
+        target: object = None,
+        batch_size: int = 32,
+        verbose: str | int = 0,
+    ) -> Iterator[Structure]:
         """Yields the results of `explain`, one batch at a time.
 
         For data whose maps do not fit in memory. Arguments as for `explain`.
         """
         return self._runner.batches(
-            data, targets.get(target), batch_size, verbose
+            data, self.convert_target(target), batch_size, verbose
         )
 
-    def __getstate__(self):
-        # Compiled steps and locks are not copied; they are made anew.
-        return {k: v for k, v in vars(self).items() if k != "_runner"}
-
-    def __setstate__(self, state):
-        vars(self).update(state)
-        self._runner = engine.Runner(self.model, self._compute_float32)
-
-    def _warn_of_zeros(self, maps, is_single):
-        maps = [x for x in keras.tree.flatten(maps) if x is not None]
-        first = 1 if is_single else 2  # the axis behind images and classes
-        found = [x.any(axis=tuple(range(first, x.ndim))) for x in maps]
-        num_zero = sum(int(x.size - x.sum()) for x in found)
-        if num_zero:
-            saturated = (
-                ", or the softmax or sigmoid that ends the model is "
-                'saturated: explain score="logits"'
-            )
-            warn_user(
-                f"{num_zero} of {sum(x.size for x in found)} maps of "
-                f"{type(self).__name__} are zero everywhere: "
-                f"{self.cause_of_zeros}"
-                f"{saturated if self.score == 'output' else ''}."
-            )
+    def convert_target(self, target: object) -> targets.Target:
+        """Returns the `Target` that a user's `target` stands for."""
+        return targets.get(target)
 
     @abc.abstractmethod
-    def _compute(self, inputs, target, parts):
-        """Returns the maps of one batch. Runs while a step is traced."""
+    def compute(
+        self, inputs: Structure, target: targets.Target, parts: Structure
+    ) -> tuple[Structure, dict]:
+        """Explains one batch. Runs while a step is traced.
+
+        Args:
+            inputs: Structure of tensors, as the model takes it.
+            target: The `Target`.
+            parts: Its parts, as tensors.
+
+        Returns:
+            The maps, and a dict of attributes that tell what was explained:
+            at least `score_used`.
+        """
+
+    def evaluate(self, inputs: Structure) -> engine.Evaluation:
+        """Returns the `engine.Evaluation` of the model on a batch."""
+        return engine.evaluate(self.model, inputs, self.score)
 
     def _compute_float32(self, inputs, target, parts):
         # Half precision would lose small gradients on their last step.
         inputs = keras.tree.map_structure(
             lambda x: ops.cast(x, "float32") if _is_half(x) else x, inputs
         )
-        return keras.tree.map_structure(
-            lambda x: None if x is None else ops.cast(x, "float32"),
-            self._compute(inputs, target, parts),
+        maps, notes = self.compute(inputs, target, parts)
+        maps = keras.tree.map_structure(
+            lambda x: None if x is None else ops.cast(x, "float32"), maps
         )
+        return maps, notes
 
-    def _evaluate(self, inputs):
-        evaluation = engine.evaluate(self.model, inputs, self.score)
-        self.score_used = evaluation.score_used
-        return evaluation
+    def _warn_of_zeros(self, maps, target):
+        maps = [x for x in keras.tree.flatten(maps) if x is not None]
+        first = 1 if target.is_single(target.parts) else 2
+        found = [x.any(axis=tuple(range(first, x.ndim))) for x in maps]
+        expected = target.expects_maps()
+        if expected is not None:
+            found = [x[expected] for x in found]
+        num_maps = sum(x.size for x in found)
+        num_zero = num_maps - sum(int(np.sum(x)) for x in found)
+        if num_zero:
+            saturated = (
+                ", or the softmax or sigmoid that ends the model is "
+                'saturated: explain score="logits"'
+            )
+            warn_user(
+                f"{num_zero} of {num_maps} maps of {type(self).__name__} are "
+                f"zero everywhere: {self.cause_of_zeros}"
+                f"{saturated if self.score == 'output' else ''}."
+            )
 
 
 def _is_half(x):
     return keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16")
 
 
-def class_scores(evaluation, target, parts):
-    """Returns a list with one score tensor of shape `(batch,)` per class."""
-    scores = target.scores(evaluation.scores, parts)
+def class_scores(
+    evaluation: engine.Evaluation, target: targets.Target, parts: Structure
+) -> list[Tensor]:
+    """Returns a list with one score tensor of shape `(batch,)` per class.
+
+    Args:
+        evaluation: `engine.Evaluation` of the batch.
+        target: The `Target`.
+        parts: Its parts.
+    """
+
+    def of_classes(scores):
+        scores = target.scores(scores, parts)
+        _check_rank(scores, target, parts)
+        if len(scores.shape) == 1:
+            return scores, [scores]
+        columns = [scores[:, k] for k in range(scores.shape[-1])]
+        return scores, columns
+
+    scores, columns = evaluation.derive(of_classes, evaluation.scores)
     evaluation.check_depends(scores)
-    _check_scores(scores, evaluation, target, parts)
-    if len(scores.shape) == 1:
-        return [scores]
-    return [scores[:, k] for k in range(scores.shape[-1])]
+    # Else the maps of the images left out would be 0 without a word.
+    num_images = ops.shape(keras.tree.flatten(evaluation.inputs)[0])[0]
+    engine.require(
+        ops.equal(ops.shape(scores)[0], num_images),
+        "A target must return one score per image. Received: (scores, images)",
+        ops.shape(scores)[0],
+        num_images,
+    )
+    return columns
 
 
-def _check_scores(scores, evaluation, target, parts):
+def _check_rank(scores, target, parts):
     shape = tuple(scores.shape)
     if len(shape) != (1 if target.is_single(parts) else 2):
         raise ValueError(
@@ -175,17 +233,9 @@ def _check_scores(scores, evaluation, target, parts):
             f"target of shape {shape} inside a tf.function. Set its shape by "
             "`target.set_shape((None, classes))`."
         )
-    # Else the maps of the images left out would be 0 without a word.
-    num_images = ops.shape(keras.tree.flatten(evaluation.inputs)[0])[0]
-    engine.require(
-        ops.equal(ops.shape(scores)[0], num_images),
-        "A target must return one score per image. Received: (scores, images)",
-        ops.shape(scores)[0],
-        num_images,
-    )
 
 
-def join_classes(maps, single):
+def join_classes(maps: list[Tensor], single: bool) -> Tensor:
     """Joins the maps of the classes, behind the batch axis.
 
     Args:

@@ -1,5 +1,6 @@
 from keras import ops
 
+from keras_xmap._typing import Tensor
 from keras_xmap.explainers.cam_explainer import CAMExplainer
 from keras_xmap.explainers.cam_explainer import spatial_axes
 
@@ -29,17 +30,18 @@ class GradCAM(CAMExplainer):
             the last attention layer looks at.
         resize: Boolean: whether maps are brought to the size of the input,
             by linear interpolation. Defaults to `True`.
-        score: `"logits"` explains the score before the softmax or sigmoid
-            that ends the model; `"output"` the output as it is. Defaults to
-            `"logits"`.
         fusion: `"mean"` or `"max"`: how the maps of several layers, each
             divided by its maximum, become one. Defaults to `"mean"`.
         tokens: How the tokens `(batch, tokens, channels)` of a layer lie in
             the image: a grid `(rows, columns)`, behind which the rest are
             prefix tokens; or `"auto"`: square patches behind as few prefix
             tokens as possible. Defaults to `"auto"`.
-        which: Name or number of the input the map is for, in a model with
-            several. Defaults to `None`: the one that the layer is made from.
+        input_name: Name or number of the input the map is for, in a model
+            with several. Defaults to `None`: the one that the layer is made
+            from.
+        score: `"logits"` explains the score before the softmax or sigmoid
+            that ends the model; `"output"` the output as it is. Defaults to
+            `"logits"`.
 
     Raises:
         ValueError: If several layers are not to be resized; on explaining,
@@ -59,6 +61,6 @@ class GradCAM(CAMExplainer):
     (2, 32, 32)
     """
 
-    def map(self, activations, gradients):
+    def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
         weights = ops.mean(gradients, spatial_axes(gradients), keepdims=True)
         return ops.relu(ops.sum(weights * activations, axis=-1))

@@ -1,5 +1,8 @@
+import keras
 from keras import ops
 
+from keras_xmap._checks import check_boolean
+from keras_xmap._typing import Tensor
 from keras_xmap.explainers.cam_explainer import CAMExplainer
 from keras_xmap.explainers.cam_explainer import spatial_axes
 
@@ -29,8 +32,11 @@ class GradCAMPlusPlus(CAMExplainer):
         normalize_alpha: Boolean: whether the `alpha_k` of a channel are
             divided by their sum over the positions with `g > 0`, as in the
             authors' code, but not in the paper. Defaults to `False`.
-        **options: `resize`, `score`, `fusion`, `tokens` and `which`, see
-            `GradCAM`.
+        resize: See `GradCAM`.
+        fusion: See `GradCAM`.
+        tokens: See `GradCAM`.
+        input_name: See `GradCAM`.
+        score: See `GradCAM`.
 
     References:
         - [Chattopadhay et al., 2017](https://arxiv.org/abs/1710.11063)
@@ -47,15 +53,21 @@ class GradCAMPlusPlus(CAMExplainer):
 
     def __init__(
         self,
-        model,
-        target_layer=None,
-        normalize_alpha=False,
-        **options,
+        model: keras.layers.Layer,
+        target_layer: object = None,
+        normalize_alpha: bool = False,
+        resize: bool = True,
+        fusion: str = "mean",
+        tokens: str | tuple[int, int] = "auto",
+        input_name: str | int | None = None,
+        score: str = "logits",
     ):
-        super().__init__(model, target_layer, **options)
-        self.normalize_alpha = normalize_alpha
+        super().__init__(
+            model, target_layer, resize, fusion, tokens, input_name, score
+        )
+        self.normalize_alpha = check_boolean("normalize_alpha", normalize_alpha)
 
-    def map(self, activations, gradients):
+    def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
         axes = spatial_axes(activations)
         total = ops.sum(activations, axes, keepdims=True)
         # The paper's fraction by g^2, which would vanish in float32. Only

@@ -1,13 +1,20 @@
 """Explainers that differentiate a score by the input, or by hidden layers."""
 
 import abc
+from collections.abc import Callable
 
 import keras
 from keras import ops
 
 from keras_xmap import engine
+from keras_xmap import targets
+from keras_xmap._axes import channel_axis
 from keras_xmap._checks import check_one_of
+from keras_xmap._typing import Structure
+from keras_xmap._typing import Tensor
 from keras_xmap.explainers._layers_and_scales import check_layers
+from keras_xmap.explainers._layers_and_scales import check_part
+from keras_xmap.explainers._spatial_layer import chosen_inputs
 from keras_xmap.explainers.explainer import Explainer
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
@@ -26,25 +33,37 @@ class Gradients:
         per_class: List with one entry per class: a list with one float32
             tensor per value, of the value's shape; `None` where a method is
             not defined for it.
+        notes: Dict of what tells how they were taken: `score_used` and
+            `layers_used`.
     """
 
-    def __init__(self, values, data_formats, per_class):
+    def __init__(self, values, data_formats, per_class, notes):
         self.values = values
         self.data_formats = data_formats
         self.per_class = per_class
+        self.notes = notes
 
-    def times(self, factors):
+    def replaced(self, per_class: list[list[Tensor]]) -> "Gradients":
+        """Returns the same with other tensors."""
+        return Gradients(self.values, self.data_formats, per_class, self.notes)
+
+    def times(self, factors: list[Tensor]) -> "Gradients":
         """Returns them multiplied by `factors`: one tensor per value."""
         factors = [ops.cast(factor, "float32") for factor in factors]
-        per_class = [
-            [x * factor for x, factor in zip(of_class, factors, strict=True)]
-            for of_class in self.per_class
-        ]
-        return Gradients(self.values, self.data_formats, per_class)
+        return self.replaced(
+            [
+                [x * f for x, f in zip(of_class, factors, strict=True)]
+                for of_class in self.per_class
+            ]
+        )
 
 
 class GradientExplainer(Explainer):
     """Base of explainers that differentiate a score by the input.
+
+    A subclass is its formula, `attributions`, made of `evaluate`,
+    `gradients` and `mean_over_copies`. This class reduces channels, and
+    serves several inputs, classes and layers.
 
     Args:
         model: See `Explainer`.
@@ -53,16 +72,34 @@ class GradientExplainer(Explainer):
             absolute values; `"sum"` of the signed values; `None` keeps the
             shape of the input. Inputs of shape `(batch, features)` have no
             channels and are only made absolute. Defaults to `"max"`.
-        layers: List of `keras.layers.Layer`, names or paths, as for
-            `GradCAM`: the score is differentiated by their outputs, all from
-            one forward and one backward pass a class, and the result is a
-            list with one map per layer, at the layer's resolution. Defaults
-            to `None`: by the inputs.
+        target_layer: `keras.layers.Layer`, its name or its path, as for
+            `GradCAM`: the score is differentiated by its output, and the map
+            has the layer's resolution. A list of them gives a list of maps,
+            all from one forward and one backward pass a class. Defaults to
+            `None`: by the inputs.
+        input_name: Name or number of the input that is explained, in a model
+            with several. Defaults to `None`: all of them, each with a map of
+            its own.
         score: See `Explainer`.
 
     Attributes:
         layers_used: List of paths of the layers that were explained; `None`
             before the first explanation and where inputs are explained.
+        score_used: See `Explainer`.
+
+    Example:
+
+    >>> class Absolute(keras_xmap.explainers.GradientExplainer):
+    ...     def attributions(self, inputs, target, parts):
+    ...         found = self.gradients(self.evaluate(inputs), target, parts)
+    ...         return found.times([keras.ops.abs(x) for x in found.values])
+    ...
+    >>> model = keras.Sequential(
+    ...     [keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+    >>> model.set_weights([np.array([[2.0], [3.0]])])
+    >>> explainer = Absolute(model, channel_reduction="sum")
+    >>> explainer.explain(np.array([[-1.0, 1.0]]), target=0)
+    array([[2., 3.]], dtype=float32)
     """
 
     cause_of_zeros = (
@@ -71,20 +108,43 @@ class GradientExplainer(Explainer):
     )
 
     def __init__(
-        self, model, channel_reduction="max", layers=None, score="logits"
+        self,
+        model: keras.layers.Layer,
+        channel_reduction: str | None = "max",
+        target_layer: object = None,
+        input_name: str | int | None = None,
+        score: str = "logits",
     ):
         super().__init__(model, score)
         self.channel_reduction = check_one_of(
             "channel_reduction", channel_reduction, CHANNEL_REDUCTIONS
         )
-        self.layers = check_layers(layers, none="the inputs")
+        self._layers = check_layers(target_layer, none="the inputs")
+        if target_layer is not None and input_name is not None:
+            raise ValueError(
+                "Either a layer is explained or an input. Received: "
+                f"target_layer={target_layer!r}, input_name={input_name!r}. "
+                "Leave one of them None."
+            )
+        self.target_layer = target_layer
+        self.input_name = input_name
         self.layers_used = None
 
     @abc.abstractmethod
-    def attributions(self, inputs, target, parts):
-        """Returns the attributions of one batch, as `Gradients`."""
+    def attributions(
+        self, inputs: Structure, target: targets.Target, parts: Structure
+    ) -> Gradients:
+        """Returns the attributions of one batch, as `Gradients`.
 
-    def _compute(self, inputs, target, parts):
+        Args:
+            inputs: Structure of tensors, as the model takes it.
+            target: The `Target`.
+            parts: Its parts, as tensors.
+        """
+
+    def compute(
+        self, inputs: Structure, target: targets.Target, parts: Structure
+    ) -> tuple[Structure, dict]:
         found = self.attributions(inputs, target, parts)
         single = target.is_single(parts)
         maps = [
@@ -99,9 +159,97 @@ class GradientExplainer(Explainer):
                 strict=True,
             )
         ]
-        if self.layers is not None:
+        return self._arranged(maps, inputs), found.notes
+
+    def gradients(
+        self,
+        evaluation: engine.Evaluation,
+        target: targets.Target,
+        parts: Structure,
+        rule: str = "standard",
+    ) -> Gradients:
+        """Returns the `Gradients` of the target's scores.
+
+        Args:
+            evaluation: `engine.Evaluation`, as `evaluate` returns it.
+            target: The `Target`.
+            parts: Its tensors.
+            rule: Backward rule of ReLUs: `"standard"`, `"guided"` or
+                `"deconvnet"`.
+        """
+        scores = class_scores(evaluation, target, parts)
+        found = self._values(evaluation, scores[0])
+        per_class = [
+            [
+                ops.cast(x, "float32")
+                for x in evaluation.gradients(score, found.values, rule)
+            ]
+            for score in scores
+        ]
+        return found.replaced(per_class)
+
+    def mean_over_copies(
+        self,
+        clean: engine.Evaluation,
+        target: targets.Target,
+        parts: Structure,
+        num_copies: int,
+        change: Callable,
+        measures: tuple[Callable, ...],
+    ) -> list[Gradients]:
+        """Averages functions of the gradients at changed copies of a batch.
+
+        One copy is in memory at a time, and all of them explain the target
+        that the unchanged batch has.
+
+        Args:
+            clean: `engine.Evaluation` of the unchanged batch.
+            target: The `Target`.
+            parts: Its tensors.
+            num_copies: Integer >= 1.
+            change: Takes the floating-point inputs, a list, and the copy's
+                number, a scalar int32 tensor; returns the list changed.
+            measures: Functions of the copy's gradients, nested lists as in
+                `Gradients.per_class`, and of its number; each returns lists
+                of the same structure.
+
+        Returns:
+            List with one `Gradients` per measure.
+        """
+        parts = target.resolve(clean.scores, parts)
+        # No pass of its own: only shapes are used, unless layers are asked.
+        scores = class_scores(clean, target, parts)
+        found = self._values(clean, scores[0])
+        unchanged = floating(clean.inputs)
+
+        def measured(number):
+            copy = with_floating(clean.inputs, change(unchanged, number))
+            of_copy = self.gradients(self.evaluate(copy), target, parts)
+            return [measure(of_copy.per_class, number) for measure in measures]
+
+        like = [[found.values] * len(scores)] * len(measures)
+        means = engine.mean_of_samples(measured, num_copies, like)
+        return [found.replaced(mean) for mean in means]
+
+    def _arranged(self, maps, inputs):
+        """Returns maps in the structure of what is explained."""
+        if self._layers is not None:
+            several = isinstance(self.target_layer, (list, tuple))
+            return maps if several else maps[0]
+        maps = with_floating(inputs, maps, otherwise=lambda x: None)
+        if self.input_name is None:
             return maps
-        return with_floating(inputs, maps, otherwise=lambda x: None)
+        chosen = chosen_inputs(inputs, self.input_name)[0]
+        for x, of_input in zip(
+            keras.tree.flatten(inputs), keras.tree.flatten(maps), strict=True
+        ):
+            if x is chosen and of_input is not None:
+                return of_input
+        raise ValueError(
+            "`input_name` must be a floating-point input. Received: "
+            f"input_name={self.input_name!r} of dtype "
+            f"{keras.backend.standardize_dtype(chosen.dtype)}."
+        )
 
     def _reduce(self, attribution, data_format):
         how = self.channel_reduction
@@ -109,7 +257,7 @@ class GradientExplainer(Explainer):
             return attribution
         if len(attribution.shape) < 3:
             return attribution if how == "sum" else ops.abs(attribution)
-        axis = -1 if data_format == "channels_last" else 1
+        axis = channel_axis(data_format)
         if how == "sum":
             return ops.sum(attribution, axis=axis)
         if how == "norm":
@@ -118,86 +266,33 @@ class GradientExplainer(Explainer):
         reduce = ops.max if how == "max" else ops.mean
         return reduce(magnitude, axis=axis)
 
-    def _gradients(self, evaluation, target, parts, rule="standard"):
-        """Returns the `Gradients` of the target's scores.
-
-        Args:
-            evaluation: `engine.Evaluation`.
-            target: `Target`.
-            parts: Its tensors.
-            rule: Backward rule of ReLUs: `"standard"`, `"guided"` or
-                `"deconvnet"`.
-        """
-        scores = class_scores(evaluation, target, parts)
-        values, data_formats = self._values(evaluation, scores[0])
-        per_class = [
-            [
-                ops.cast(x, "float32")
-                for x in evaluation.gradients(score, values, rule)
-            ]
-            for score in scores
-        ]
-        return Gradients(values, data_formats, per_class)
-
-    def _mean_over_copies(
-        self, clean, target, parts, num_copies, change, measures
-    ):
-        """Averages functions of the gradients at changed copies of a batch.
-
-        One copy is in memory at a time, and all of them explain the target
-        that the unchanged batch has.
-
-        Args:
-            clean: `engine.Evaluation` of the unchanged batch.
-            target: `Target`.
-            parts: Its tensors.
-            num_copies: Integer >= 1.
-            change: Takes the floating-point inputs, a list, and the copy's
-                number, a scalar int32 tensor; returns the list changed.
-            measures: List of functions of the copy's gradients, nested lists
-                as in `Gradients.per_class`, and of its number; each returns
-                lists of the same structure.
-
-        Returns:
-            List with one `Gradients` per measure.
-        """
-        parts = target.resolve(clean.scores, parts)
-        # No pass of its own: only shapes are used, unless layers are asked.
-        scores = class_scores(clean, target, parts)
-        values, data_formats = self._values(clean, scores[0])
-        unchanged = floating(clean.inputs)
-
-        def measured(number):
-            copy = with_floating(clean.inputs, change(unchanged, number))
-            found = self._gradients(self._evaluate(copy), target, parts)
-            return [measure(found.per_class, number) for measure in measures]
-
-        means = engine.mean_of_samples(
-            measured, num_copies, like=[[values] * len(scores)] * len(measures)
-        )
-        return [Gradients(values, data_formats, mean) for mean in means]
-
     def _values(self, evaluation, score):
-        """Returns what to differentiate by, and its data formats: lists."""
-        if self.layers is None:
+        """Returns `Gradients` of what to differentiate by, still empty."""
+        notes = {"score_used": evaluation.score_used, "layers_used": None}
+        if self._layers is None:
             values = floating(evaluation.inputs)
-            return values, [evaluation.input_data_format] * len(values)
-        calls = [evaluation.layer_call(layer, score) for layer in self.layers]
-        self.layers_used = [call.path for call in calls]
+            formats = [evaluation.input_data_format] * len(values)
+            return Gradients(values, formats, [], notes)
+        calls = [evaluation.layer_call(layer, score) for layer in self._layers]
         for call in calls:
-            _check_part(evaluation, call, score)
-        return (
+            check_part(evaluation, call, score)
+        notes["layers_used"] = [call.path for call in calls]
+        return Gradients(
             [call.outputs for call in calls],
             [call.data_format for call in calls],
+            [],
+            notes,
         )
 
 
-def floating(inputs):
+def floating(inputs: Structure) -> list[Tensor]:
     """Returns the floating-point tensors of a structure, as a list."""
     return [x for x in keras.tree.flatten(inputs) if _is_floating(x)]
 
 
-def with_floating(inputs, values, otherwise=lambda x: x):
+def with_floating(
+    inputs: Structure, values: list, otherwise: Callable = lambda x: x
+) -> Structure:
     """Returns `inputs` with `values` in place of `floating(inputs)`.
 
     Args:
@@ -215,22 +310,4 @@ def with_floating(inputs, values, otherwise=lambda x: x):
 
 
 def _is_floating(x):
-    return "float" in keras.backend.standardize_dtype(x.dtype)
-
-
-def _check_part(evaluation, call, score):
-    """Raises if a layer's derivatives would mean nothing."""
-    if not _is_floating(call.outputs):
-        raise ValueError(
-            "`layers` must be layers with floating-point outputs. Received: "
-            f"layer {call.path!r} with dtype "
-            f"{keras.backend.standardize_dtype(call.outputs.dtype)}."
-        )
-    if not evaluation.is_made_from(score, call.outputs):
-        raise ValueError(
-            "`layers` must have a part in the target. Received: layer "
-            f"{call.path!r}, from whose output the score is not computed. It "
-            "may stand beside the way to this output, or behind the score: "
-            'the softmax or sigmoid that ends a model, which score="output" '
-            "includes."
-        )
+    return keras.backend.is_float_dtype(x.dtype)

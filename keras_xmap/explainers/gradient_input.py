@@ -1,4 +1,9 @@
+import keras
+
+from keras_xmap import targets
+from keras_xmap._typing import Structure
 from keras_xmap.explainers.gradient_explainer import GradientExplainer
+from keras_xmap.explainers.gradient_explainer import Gradients
 
 
 class GradientInput(GradientExplainer):
@@ -18,8 +23,10 @@ class GradientInput(GradientExplainer):
         model: See `Saliency`.
         channel_reduction: See `Saliency`. Defaults to `"sum"`, which keeps
             the sign and the sum.
-        layers: See `Saliency`; then activation times gradient, which summed
-            over channels is the map of `HiResCAM` at the layer's resolution.
+        target_layer: See `Saliency`; then activation times gradient, which
+            summed over channels is the map of `HiResCAM` at the layer's
+            resolution.
+        input_name: See `Saliency`.
         score: See `Saliency`.
 
     References:
@@ -38,10 +45,19 @@ class GradientInput(GradientExplainer):
     """
 
     def __init__(
-        self, model, channel_reduction="sum", layers=None, score="logits"
+        self,
+        model: keras.layers.Layer,
+        channel_reduction: str | None = "sum",
+        target_layer: object = None,
+        input_name: str | int | None = None,
+        score: str = "logits",
     ):
-        super().__init__(model, channel_reduction, layers, score)
+        super().__init__(
+            model, channel_reduction, target_layer, input_name, score
+        )
 
-    def attributions(self, inputs, target, parts):
-        gradients = self._gradients(self._evaluate(inputs), target, parts)
-        return gradients.times(gradients.values)
+    def attributions(
+        self, inputs: Structure, target: targets.Target, parts: Structure
+    ) -> Gradients:
+        found = self.gradients(self.evaluate(inputs), target, parts)
+        return found.times(found.values)

@@ -1,4 +1,7 @@
+from keras_xmap import targets
+from keras_xmap._typing import Structure
 from keras_xmap.explainers.gradient_explainer import GradientExplainer
+from keras_xmap.explainers.gradient_explainer import Gradients
 
 
 class GuidedBackprop(GradientExplainer):
@@ -16,7 +19,8 @@ class GuidedBackprop(GradientExplainer):
             `Saliency`.
         channel_reduction: See `Saliency`; `None` gives the signed picture of
             the paper, in the shape of the input. Defaults to `"max"`.
-        layers: See `Saliency`.
+        target_layer: See `Saliency`.
+        input_name: See `Saliency`.
         score: See `Saliency`.
 
     Raises:
@@ -37,6 +41,8 @@ class GuidedBackprop(GradientExplainer):
     array([[0., 0., 0., 4.]], dtype=float32)
     """
 
-    def attributions(self, inputs, target, parts):
-        evaluation = self._evaluate(inputs)
-        return self._gradients(evaluation, target, parts, rule="guided")
+    def attributions(
+        self, inputs: Structure, target: targets.Target, parts: Structure
+    ) -> Gradients:
+        evaluation = self.evaluate(inputs)
+        return self.gradients(evaluation, target, parts, rule="guided")

@@ -1,5 +1,9 @@
+import keras
 from keras import ops
 
+from keras_xmap import targets
+from keras_xmap._axes import channel_axis
+from keras_xmap._typing import Structure
 from keras_xmap.explainers._spatial_layer import SpatialLayer
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.grad_cam import GradCAM
@@ -27,6 +31,7 @@ class GuidedGradCAM(GradientExplainer):
         target_layer: The layer that Grad-CAM looks at, see `GradCAM`.
         channel_reduction: See `Saliency`; `None` gives the signed picture of
             the paper, in the shape of the input. Defaults to `"max"`.
+        input_name: See `GradCAM`.
         score: See `Saliency`.
 
     Attributes:
@@ -54,37 +59,45 @@ class GuidedGradCAM(GradientExplainer):
 
     def __init__(
         self,
-        model,
-        target_layer=None,
-        channel_reduction="max",
-        score="logits",
+        model: keras.layers.Layer,
+        target_layer: object = None,
+        channel_reduction: str | None = "max",
+        input_name: str | int | None = None,
+        score: str = "logits",
     ):
-        super().__init__(model, channel_reduction, score=score)
+        super().__init__(
+            model, channel_reduction, input_name=input_name, score=score
+        )
         self.target_layer = target_layer
-        self._grad_cam = GradCAM(model, target_layer, score=score)
+        self._grad_cam = GradCAM(
+            model, target_layer, input_name=input_name, score=score
+        )
 
-    def attributions(self, inputs, target, parts):
-        evaluation = self._evaluate(inputs)
+    def attributions(
+        self, inputs: Structure, target: targets.Target, parts: Structure
+    ) -> Gradients:
+        evaluation = self.evaluate(inputs)
         scores = class_scores(evaluation, target, parts)
         call = evaluation.layer_call(self.target_layer, scores[0])
-        self.layers_used = [call.path]
-        layer = SpatialLayer(evaluation, call)
-        maps = self._grad_cam.maps(evaluation, layer, scores, target, parts)
-        guided = self._gradients(evaluation, target, parts, rule="guided")
+        layer = SpatialLayer(evaluation, call, input_name=self.input_name)
+        maps = self._grad_cam.maps_of_layer(
+            evaluation, layer, scores, target, parts
+        )
+        guided = self.gradients(evaluation, target, parts, rule="guided")
         per_class = []
-        for map, of_class in zip(maps, guided.per_class, strict=True):
-            map = resize(map[..., None], layer.size)[..., 0]
+        for coarse, of_class in zip(maps, guided.per_class, strict=True):
+            coarse = resize(coarse[..., None], layer.size)
             per_class.append(
                 [
-                    _weigh(x, map, evaluation.input_data_format)
+                    _weigh(x, coarse, evaluation.input_data_format)
                     if any(value is shown for shown in layer.inputs)
                     else None
                     for x, value in zip(of_class, guided.values, strict=True)
                 ]
             )
-        return Gradients(guided.values, guided.data_formats, per_class)
+        guided.notes["layers_used"] = [call.path]
+        return guided.replaced(per_class)
 
 
-def _weigh(gradients, map, data_format):
-    axis = -1 if data_format == "channels_last" else 1
-    return gradients * ops.expand_dims(map, axis)
+def _weigh(gradients, coarse, data_format):
+    return gradients * ops.moveaxis(coarse, -1, channel_axis(data_format))

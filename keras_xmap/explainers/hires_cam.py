@@ -1,5 +1,6 @@
 from keras import ops
 
+from keras_xmap._typing import Tensor
 from keras_xmap.explainers.cam_explainer import CAMExplainer
 
 
@@ -18,14 +19,14 @@ class HiResCAM(CAMExplainer):
         model: See `GradCAM`.
         target_layer: See `GradCAM`.
         resize: See `GradCAM`.
-        score: See `GradCAM`.
         fusion: See `GradCAM`.
         tokens: See `GradCAM`.
-        which: See `GradCAM`.
+        input_name: See `GradCAM`.
+        score: See `GradCAM`.
 
     References:
         - [Draelos & Carin, 2020](https://arxiv.org/abs/2011.08891)
     """
 
-    def map(self, activations, gradients):
+    def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
         return ops.sum(gradients * activations, axis=-1)

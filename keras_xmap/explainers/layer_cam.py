@@ -1,7 +1,9 @@
+import keras
 from keras import ops
 
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive
+from keras_xmap._typing import Tensor
 from keras_xmap.explainers.cam_explainer import CAMExplainer
 from keras_xmap.explainers.cam_explainer import spatial_axes
 from keras_xmap.ops import normalize
@@ -34,8 +36,11 @@ class LayerCAM(CAMExplainer):
             ones. Defaults to `None`: `M` as it is.
         rectify: `"gradients"`, as published, or `"products"`. Defaults to
             `"gradients"`.
-        **options: `resize`, `score`, `fusion`, `tokens` and `which`, see
-            `GradCAM`.
+        resize: See `GradCAM`.
+        fusion: See `GradCAM`.
+        tokens: See `GradCAM`.
+        input_name: See `GradCAM`.
+        score: See `GradCAM`.
 
     Raises:
         ValueError: If `gamma` is not a positive number, or `rectify` none of
@@ -57,13 +62,19 @@ class LayerCAM(CAMExplainer):
 
     def __init__(
         self,
-        model,
-        target_layer=None,
-        gamma=None,
-        rectify="gradients",
-        **options,
+        model: keras.layers.Layer,
+        target_layer: object = None,
+        gamma: float | None = None,
+        rectify: str = "gradients",
+        resize: bool = True,
+        fusion: str = "mean",
+        tokens: str | tuple[int, int] = "auto",
+        input_name: str | int | None = None,
+        score: str = "logits",
     ):
-        super().__init__(model, target_layer, **options)
+        super().__init__(
+            model, target_layer, resize, fusion, tokens, input_name, score
+        )
         if gamma is not None:
             gamma = check_positive("gamma", gamma, "None leaves maps unscaled.")
         self.gamma = gamma
@@ -71,7 +82,7 @@ class LayerCAM(CAMExplainer):
             "rectify", rectify, ("gradients", "products")
         )
 
-    def map(self, activations, gradients):
+    def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
         if self.rectify == "gradients":
             gradients = ops.relu(gradients)
             maps = ops.relu(ops.sum(gradients * activations, axis=-1))

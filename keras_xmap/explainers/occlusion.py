@@ -1,9 +1,13 @@
 import numbers
+from collections.abc import Callable
 
+import keras
 from keras import ops
 
 from keras_xmap import engine
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._typing import Tensor
+from keras_xmap.explainers.perturbation_explainer import InputLayout
 from keras_xmap.explainers.perturbation_explainer import PerturbationExplainer
 
 
@@ -34,6 +38,8 @@ class Occlusion(PerturbationExplainer):
         baseline: What covers a window: a number; `"mean"` for each channel's
             mean over the image; or an array that broadcasts to one image.
             Defaults to `0`, the grey of images with zero mean.
+        input_name: Name or number of the input that is occluded, in a model
+            with several. Defaults to `None`: each in turn.
         score: `"logits"` explains the score before the softmax or sigmoid
             that ends the model; `"output"` the output as it is, as in the
             paper's pictures. Defaults to `"logits"`.
@@ -57,9 +63,15 @@ class Occlusion(PerturbationExplainer):
     """
 
     def __init__(
-        self, model, patch_size=16, strides=None, baseline=0, score="logits"
+        self,
+        model: keras.layers.Layer,
+        patch_size: int | tuple[int, ...] = 16,
+        strides: int | tuple[int, ...] | None = None,
+        baseline: object = 0,
+        input_name: str | int | None = None,
+        score: str = "logits",
     ):
-        super().__init__(model, score)
+        super().__init__(model, input_name, score)
         self.patch_size = _check_sizes("patch_size", patch_size)
         self.strides = strides
         if strides is not None:
@@ -67,7 +79,9 @@ class Occlusion(PerturbationExplainer):
             _check_no_gaps(self.patch_size, self.strides)
         self.baseline = _check_baseline(baseline)
 
-    def maps_of_input(self, x, clean, scores, layout):
+    def maps_of_input(
+        self, x: Tensor, clean: Tensor, scores: Callable, layout: InputLayout
+    ) -> Tensor:
         rank = len(layout.axes)
         patch = _per_axis("patch_size", self.patch_size, rank, x)
         strides = self.strides or self.patch_size

@@ -2,10 +2,16 @@
 
 import abc
 import functools
+from collections.abc import Callable
 
 import keras
 from keras import ops
 
+from keras_xmap import targets
+from keras_xmap._axes import spatial_axes
+from keras_xmap._typing import Structure
+from keras_xmap._typing import Tensor
+from keras_xmap.explainers._spatial_layer import chosen_inputs
 from keras_xmap.explainers.explainer import Explainer
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
@@ -22,13 +28,43 @@ class PerturbationExplainer(Explainer):
     Positions are all axes but the batch and the channels, whose values change
     together; of an input of shape `(batch, features)` they are the features.
 
+    A subclass is its formula, `maps_of_input`.
+
     Args:
         model: See `Explainer`.
+        input_name: Name or number of the input that is changed, in a model
+            with several. Defaults to `None`: each in turn.
         score: See `Explainer`.
+
+    Example:
+
+    >>> class Brighten(keras_xmap.explainers.PerturbationExplainer):
+    ...     def maps_of_input(self, x, clean, scores, layout):
+    ...         effect = scores(x + 1.0) - clean  # (batch, classes)
+    ...         pixels = keras.ops.mean(x, axis=-1)[:, None]
+    ...         return effect[..., None, None] * pixels
+    ...
+    >>> model = keras.Sequential([keras.Input((2, 2, 1)),
+    ...     keras.layers.GlobalAveragePooling2D()])
+    >>> images = np.array([[[[1.0], [2.0]], [[3.0], [4.0]]]])
+    >>> Brighten(model).explain(images, target=0)
+    array([[[1., 2.],
+            [3., 4.]]], dtype=float32)
     """
 
+    def __init__(
+        self,
+        model: keras.layers.Layer,
+        input_name: str | int | None = None,
+        score: str = "logits",
+    ):
+        super().__init__(model, score)
+        self.input_name = input_name
+
     @abc.abstractmethod
-    def maps_of_input(self, x, clean, scores, layout):
+    def maps_of_input(
+        self, x: Tensor, clean: Tensor, scores: Callable, layout: "InputLayout"
+    ) -> Tensor:
         """Returns the maps of one input, `(batch, classes, *positions)`.
 
         Args:
@@ -39,22 +75,25 @@ class PerturbationExplainer(Explainer):
             layout: `InputLayout` of `x`.
         """
 
-    def _compute(self, inputs, target, parts):
-        clean = self._evaluate(inputs)
+    def compute(
+        self, inputs: Structure, target: targets.Target, parts: Structure
+    ) -> tuple[Structure, dict]:
+        clean = self.evaluate(inputs)
         parts = target.resolve(clean.scores, parts)
         clean_scores = _stacked_scores(clean, target, parts)
         flat = keras.tree.flatten(inputs)
 
         def scores_of(number, changed):
             copies = [*flat[:number], changed, *flat[number + 1 :]]
-            evaluation = self._evaluate(
+            evaluation = self.evaluate(
                 keras.tree.pack_sequence_as(inputs, copies)
             )
             return _stacked_scores(evaluation, target, parts)
 
-        maps = []
+        maps, chosen = [], chosen_inputs(inputs, self.input_name)
         for number, x in enumerate(flat):
-            if "float" not in x.dtype.name:
+            is_float = keras.backend.is_float_dtype(x.dtype)
+            if not is_float or not any(x is one for one in chosen):
                 maps.append(None)
                 continue
             of_classes = self.maps_of_input(
@@ -65,8 +104,21 @@ class PerturbationExplainer(Explainer):
             )
             of_classes = ops.unstack(of_classes, clean_scores.shape[1], axis=1)
             maps.append(join_classes(of_classes, target.is_single(parts)))
-        self.score_used = clean.score_used  # and not of a copy in a loop
-        return keras.tree.pack_sequence_as(inputs, maps)
+        notes = {"score_used": clean.score_used}
+        if self.input_name is not None:
+            return self._only(maps, chosen[0]), notes
+        return keras.tree.pack_sequence_as(inputs, maps), notes
+
+    def _only(self, maps, x):
+        """Returns the map of the input `x` that was asked for by name."""
+        for found in maps:
+            if found is not None:
+                return found
+        raise ValueError(
+            "`input_name` must be a floating-point input. Received: "
+            f"input_name={self.input_name!r} of dtype "
+            f"{keras.backend.standardize_dtype(x.dtype)}."
+        )
 
 
 def _stacked_scores(evaluation, target, parts):
@@ -86,12 +138,7 @@ class InputLayout:
 
     def __init__(self, x, number, data_format):
         rank = len(x.shape)
-        if rank < 3:
-            self.axes = tuple(range(1, rank))
-        elif data_format == "channels_last":
-            self.axes = tuple(range(1, rank - 1))
-        else:
-            self.axes = tuple(range(2, rank))
+        self.axes = (1,) if rank == 2 else spatial_axes(rank, data_format)
         self.number = number
         self.size = tuple(ops.shape(x)[axis] for axis in self.axes)
         self._others = [axis for axis in range(rank) if axis not in self.axes]

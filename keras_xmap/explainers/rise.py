@@ -1,9 +1,14 @@
+from collections.abc import Callable
+
+import keras
 from keras import ops
 
 from keras_xmap import engine
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
+from keras_xmap._typing import Tensor
+from keras_xmap.explainers.perturbation_explainer import InputLayout
 from keras_xmap.explainers.perturbation_explainer import PerturbationExplainer
 
 
@@ -33,6 +38,8 @@ class RISE(PerturbationExplainer):
             seen. Defaults to `0.5`.
         seed: Integer from 0 to 2**31 - 1: the masks; the same seed gives the
             same maps. Defaults to `0`.
+        input_name: Name or number of the input that is masked, in a model
+            with several. Defaults to `None`: each in turn.
         score: `"output"` explains the output as it is, a probability as in
             the paper; `"logits"` the score before the softmax or sigmoid
             that ends the model. Defaults to `"output"`.
@@ -49,21 +56,22 @@ class RISE(PerturbationExplainer):
     ...     keras.layers.Cropping2D(((0, 4), (0, 4))),  # sees one corner
     ...     keras.layers.GlobalAveragePooling2D()])
     >>> rise = keras_xmap.explainers.RISE(model, 200, grid_size=2)
-    >>> map = rise.explain(np.ones((1, 8, 8, 1), "float32"), target=0)[0]
-    >>> bool(map[:4, :4].mean() > map[4:, 4:].mean())
+    >>> heatmap = rise.explain(np.ones((1, 8, 8, 1), "float32"), target=0)[0]
+    >>> bool(heatmap[:4, :4].mean() > heatmap[4:, 4:].mean())
     True
     """
 
     def __init__(
         self,
-        model,
-        num_masks=4000,
-        grid_size=7,
-        keep_probability=0.5,
-        seed=0,
-        score="output",
+        model: keras.layers.Layer,
+        num_masks: int = 4000,
+        grid_size: int = 7,
+        keep_probability: float = 0.5,
+        seed: int = 0,
+        input_name: str | int | None = None,
+        score: str = "output",
     ):
-        super().__init__(model, score)
+        super().__init__(model, input_name, score)
         self.num_masks = check_positive_integer("num_masks", num_masks)
         self.grid_size = check_positive_integer("grid_size", grid_size)
         self.keep_probability = check_fraction(
@@ -71,7 +79,9 @@ class RISE(PerturbationExplainer):
         )
         self.seed = check_seed("seed", seed)
 
-    def maps_of_input(self, x, clean, scores, layout):
+    def maps_of_input(
+        self, x: Tensor, clean: Tensor, scores: Callable, layout: InputLayout
+    ) -> Tensor:
         def sample(index):
             mask = self._mask(layout, index)
             seen = x * ops.cast(layout.expand(mask), x.dtype)

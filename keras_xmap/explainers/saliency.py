@@ -1,4 +1,7 @@
+from keras_xmap import targets
+from keras_xmap._typing import Structure
 from keras_xmap.explainers.gradient_explainer import GradientExplainer
+from keras_xmap.explainers.gradient_explainer import Gradients
 
 
 class Saliency(GradientExplainer):
@@ -15,11 +18,14 @@ class Saliency(GradientExplainer):
             one number: `"max"` of, `"mean"` of, or Euclidean `"norm"` of the
             absolute values; `"sum"` of the signed values; `None` keeps the
             shape of the input. Defaults to `"max"`.
-        layers: List of `keras.layers.Layer`, names or paths, as for
-            `GradCAM`: the score is differentiated by their outputs, all from
-            one forward and one backward pass a class, and the result is a
-            list with one map per layer, at the layer's resolution. Defaults
-            to `None`: by the inputs.
+        target_layer: `keras.layers.Layer`, its name or its path, as for
+            `GradCAM`: the score is differentiated by its output, and the map
+            has the layer's resolution. A list of them gives a list of maps,
+            all from one forward and one backward pass a class. Defaults to
+            `None`: by the inputs.
+        input_name: Name or number of the input that is explained, in a model
+            with several. Defaults to `None`: all of them, each with a map of
+            its own.
         score: `"logits"` explains the score before the softmax or sigmoid
             that ends the model; `"output"` the output as it is. Defaults to
             `"logits"`.
@@ -38,6 +44,8 @@ class Saliency(GradientExplainer):
             [3., 0.]]], dtype=float32)
     """
 
-    def attributions(self, inputs, target, parts):
-        evaluation = self._evaluate(inputs)
-        return self._gradients(evaluation, target, parts)
+    def attributions(
+        self, inputs: Structure, target: targets.Target, parts: Structure
+    ) -> Gradients:
+        evaluation = self.evaluate(inputs)
+        return self.gradients(evaluation, target, parts)

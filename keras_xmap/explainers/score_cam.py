@@ -2,8 +2,12 @@ import keras
 from keras import ops
 
 from keras_xmap import engine
+from keras_xmap import targets
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._typing import Structure
+from keras_xmap._typing import Tensor
+from keras_xmap.explainers._spatial_layer import SpatialLayer
 from keras_xmap.explainers.cam_explainer import CAMExplainer
 from keras_xmap.explainers.cam_explainer import spatial_axes
 from keras_xmap.ops import normalize
@@ -44,12 +48,15 @@ class ScoreCAM(CAMExplainer):
             algorithm; `"increase"`: `w = C`, which may be negative;
             `"score"`: `w_k = f(X * H_k)`, as in the authors' code. Defaults
             to `"softmax"`.
+        resize: See `GradCAM`.
+        fusion: See `GradCAM`.
+        tokens: See `GradCAM`.
+        input_name: See `GradCAM`.
         score: `"output"` weighs by the output as it is, probabilities of a
             model that ends in softmax or sigmoid; `"logits"` by the score
             before that. Masked images have logits of any size, among which a
             softmax over channels leaves one channel alone. Defaults to
             `"output"`, as in the authors' code.
-        **options: `resize`, `fusion`, `tokens` and `which`, see `GradCAM`.
 
     Raises:
         ValueError: If an argument is out of range; on explaining, if no
@@ -71,14 +78,19 @@ class ScoreCAM(CAMExplainer):
 
     def __init__(
         self,
-        model,
-        target_layer=None,
-        max_channels=None,
-        weighting="softmax",
-        score="output",
-        **options,
+        model: keras.layers.Layer,
+        target_layer: object = None,
+        max_channels: int | None = None,
+        weighting: str = "softmax",
+        resize: bool = True,
+        fusion: str = "mean",
+        tokens: str | tuple[int, int] = "auto",
+        input_name: str | int | None = None,
+        score: str = "output",
     ):
-        super().__init__(model, target_layer, score=score, **options)
+        super().__init__(
+            model, target_layer, resize, fusion, tokens, input_name, score
+        )
         if max_channels is not None:
             max_channels = check_positive_integer("max_channels", max_channels)
         self.max_channels = max_channels
@@ -86,7 +98,14 @@ class ScoreCAM(CAMExplainer):
             "weighting", weighting, ("softmax", "increase", "score")
         )
 
-    def maps(self, evaluation, layer, scores, target, parts):
+    def weights(
+        self,
+        evaluation: engine.Evaluation,
+        layer: SpatialLayer,
+        scores: list[Tensor],
+        target: targets.Target,
+        parts: Structure,
+    ) -> tuple[Tensor, list[Tensor]]:
         activations = self._chosen_channels(layer.arrange(layer.outputs))
         # The masked copies are explained for the class of the image itself.
         parts = target.resolve(evaluation.scores, parts)
@@ -114,19 +133,15 @@ class ScoreCAM(CAMExplainer):
         if self.weighting == "increase":
             nothing = ops.zeros_like(activations[..., 0])
             under_masks -= ops.cast(scores_under(nothing), "float32")
-        weights = self._weights(under_masks, _is_flat(activations))
-        return [
-            self.map(activations, weights[..., number])
-            for number in range(len(scores))
-        ]
-
-    def map(self, activations, weights):
-        """Returns the map for `weights` of shape `(batch, channels)`."""
+        weights = self._channel_weights(under_masks, _is_flat(activations))
         for _ in spatial_axes(activations):
             weights = ops.expand_dims(weights, 1)
-        return ops.relu(ops.sum(weights * activations, axis=-1))
+        return activations, [weights[..., k] for k in range(len(scores))]
 
-    def _weights(self, scores, is_flat):
+    def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        return ops.relu(ops.sum(gradients * activations, axis=-1))
+
+    def _channel_weights(self, scores, is_flat):
         """Returns the weights, of shape `(batch, channels, classes)`."""
         scores = ops.transpose(scores, (1, 0, 2))
         is_flat = is_flat[..., None]
@@ -166,7 +181,7 @@ def _masked_inputs(evaluation, layer):
     """Returns the structure of the inputs, with whether each is masked."""
     masked = keras.tree.map_structure(
         lambda x: (
-            "float" in x.dtype.name
+            keras.backend.is_float_dtype(x.dtype)
             and any(x is shown for shown in layer.inputs)
         ),
         evaluation.inputs,

@@ -2,10 +2,12 @@ import keras
 from keras import ops
 
 from keras_xmap import engine
+from keras_xmap import targets
 from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
+from keras_xmap._typing import Structure
 from keras_xmap.explainers.gradient_explainer import GradientExplainer
 from keras_xmap.explainers.gradient_explainer import Gradients
 
@@ -35,7 +37,8 @@ class SmoothGrad(GradientExplainer):
         reduction: How samples become one: `"mean"`, `"variance"` or
             `"square"`. Defaults to `"mean"`.
         channel_reduction: See `Saliency`. Defaults to `"max"`.
-        layers: See `Saliency`; the noise is on the image also then.
+        target_layer: See `Saliency`; the noise is on the image also then.
+        input_name: See `Saliency`; all inputs are noisy also then.
         score: See `Saliency`.
 
     Raises:
@@ -60,16 +63,19 @@ class SmoothGrad(GradientExplainer):
 
     def __init__(
         self,
-        model,
-        num_samples=50,
-        noise_level=0.15,
-        seed=0,
-        reduction="mean",
-        channel_reduction="max",
-        layers=None,
-        score="logits",
+        model: keras.layers.Layer,
+        num_samples: int = 50,
+        noise_level: float = 0.15,
+        seed: int = 0,
+        reduction: str = "mean",
+        channel_reduction: str | None = "max",
+        target_layer: object = None,
+        input_name: str | int | None = None,
+        score: str = "logits",
     ):
-        super().__init__(model, channel_reduction, layers, score)
+        super().__init__(
+            model, channel_reduction, target_layer, input_name, score
+        )
         self.num_samples = check_positive_integer("num_samples", num_samples)
         self.noise_level = check_non_negative("noise_level", noise_level)
         self.seed = check_seed("seed", seed)
@@ -77,11 +83,13 @@ class SmoothGrad(GradientExplainer):
             "reduction", reduction, ("mean", "variance", "square")
         )
 
-    def attributions(self, inputs, target, parts):
-        clean = self._evaluate(inputs)
+    def attributions(
+        self, inputs: Structure, target: targets.Target, parts: Structure
+    ) -> Gradients:
+        clean = self.evaluate(inputs)
 
         def means(*measures):
-            return self._mean_over_copies(
+            return self.mean_over_copies(
                 clean,
                 target,
                 parts,
@@ -99,7 +107,7 @@ class SmoothGrad(GradientExplainer):
             return means(lambda gradients, number: squares(gradients))[0]
         # Of the distances to the image's own gradient, whose variance is the
         # same: where all gradients are nearly equal, nothing cancels.
-        at_image = self._gradients(clean, target, parts).per_class
+        at_image = self.gradients(clean, target, parts).per_class
 
         def distance(gradients, number):
             return _each(ops.subtract, gradients, at_image)
@@ -113,7 +121,7 @@ class SmoothGrad(GradientExplainer):
             square.per_class,
             mean.per_class,
         )
-        return Gradients(mean.values, mean.data_formats, variance)
+        return mean.replaced(variance)
 
     def _with_noise(self, images, number):
         return [

@@ -8,6 +8,7 @@ Wherever an explainer takes `target`, it may be
 - an integer array of shape `(batch,)`: one class per image;
 - an integer array of shape `(batch, classes)`: several classes per image,
   from one forward pass; maps then have an axis for them, behind the batch;
+- `"labels"`: of data in batches of inputs and labels, the class of the labels;
 - an object of this module;
 - any callable that takes the scores, in the structure of the model's
   outputs, and returns shape `(batch,)`. The `Score` objects of tf-keras-vis

@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_xmap import engine
+from keras_xmap._typing import ArrayLike
 from keras_xmap.targets.target import Target
 
 
@@ -27,7 +28,9 @@ class Class(Target):
     3
     """
 
-    def __init__(self, index=None, output=None):
+    def __init__(
+        self, index: ArrayLike = None, output: str | int | None = None
+    ):
         super().__init__(output)
         self.index = index
         self._array = None

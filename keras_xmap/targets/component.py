@@ -19,7 +19,9 @@ class Component(Target):
         ValueError: If `sign` is neither 1 nor -1.
     """
 
-    def __init__(self, index=0, sign=1, output=None):
+    def __init__(
+        self, index: int = 0, sign: int = 1, output: str | int | None = None
+    ):
         super().__init__(output)
         self.index = int(class_indices(index))
         self.sign = check_one_of("sign", sign, (1, -1))

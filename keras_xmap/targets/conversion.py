@@ -2,6 +2,7 @@
 
 import copy
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -10,7 +11,7 @@ from keras_xmap.targets.class_target import Class
 from keras_xmap.targets.target import Target
 
 
-def get(target):
+def get(target: object) -> Target:
     """Returns the `Target` that `target` stands for.
 
     Args:
@@ -22,11 +23,19 @@ def get(target):
 
     Example:
 
-    >>> keras_xmap.targets.get(3)  # doctest: +ELLIPSIS
-    <keras_xmap.targets.class_target.Class object at 0x...>
+    >>> keras_xmap.targets.get(3)
+    Class(index=3)
     """
     if isinstance(target, Target):
         return target
+    if isinstance(target, str):
+        if target != "labels":
+            raise ValueError(
+                "`target` must be a class number, an array of them, a "
+                "callable, an object of `keras_xmap.targets`, or 'labels' for "
+                f"the labels of the data. Received: target={target!r}."
+            )
+        return _Labels()
     if isinstance(target, dict):
         return Sum([for_output(t, name) for name, t in target.items()])
     if isinstance(target, (list, tuple)) and any(
@@ -56,6 +65,51 @@ def for_output(target, output):
     if not callable(target):
         return Class(target, output)
     return _Callable(target, output)
+
+
+class _Labels(Target):
+    """The class that each image of a dataset has by its label."""
+
+    def __repr__(self):
+        return "'labels'"
+
+    def for_labels(self, labels):
+        flat = keras.tree.flatten(labels)
+        if labels is None or len(flat) != 1:
+            raise ValueError(
+                "target='labels' explains data that comes in batches of "
+                "inputs and one array of labels, such as a tf.data.Dataset. "
+                f"Received: {'no labels' if labels is None else len(flat)}"
+                f"{'' if labels is None else ' arrays of labels'}. Pass the "
+                "classes as an array."
+            )
+        return Class(_classes_of(ops.convert_to_numpy(flat[0])))
+
+    def scores(self, outputs, parts):
+        raise ValueError(
+            "target='labels' has no scores without labels. Received: a call "
+            "without data. Pass it to `explain`."
+        )
+
+
+def _classes_of(labels):
+    """Returns class numbers `(batch,)` of labels as `fit` takes them."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    whole = labels.dtype.kind in "iub" or (labels == np.round(labels)).all()
+    if labels.ndim == 1 and whole:
+        return labels.astype("int64")
+    one_hot = labels.ndim == 2 and (
+        np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()
+    )
+    if one_hot:
+        return labels.argmax(axis=1)
+    raise ValueError(
+        "target='labels' needs one class an image: class numbers (batch,) or "
+        "(batch, 1), or one-hot rows (batch, classes). Received: labels of "
+        f"shape {labels.shape}, dtype {labels.dtype}. Pass the classes to "
+        "explain as an array (n, classes)."
+    )
 
 
 class _Callable(Target):

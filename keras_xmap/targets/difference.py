@@ -28,7 +28,7 @@ class Difference(Combination):
     [2.0]
     """
 
-    def __init__(self, a, b, output=None):
+    def __init__(self, a: object, b: object, output: str | int | None = None):
         super().__init__(output)
         self.a = a
         self.b = b

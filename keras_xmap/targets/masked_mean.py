@@ -1,6 +1,7 @@
 import numpy as np
 from keras import ops
 
+from keras_xmap._typing import ArrayLike
 from keras_xmap.targets.class_target import class_indices
 from keras_xmap.targets.target import Target
 
@@ -23,7 +24,13 @@ class MaskedMean(Target):
         ValueError: If the mask does not fit the output.
     """
 
-    def __init__(self, index, mask=None, output=None, axis=-1):
+    def __init__(
+        self,
+        index: int,
+        mask: ArrayLike = None,
+        output: str | int | None = None,
+        axis: int = -1,
+    ):
         super().__init__(output)
         self.index = int(class_indices(index))
         self.mask = mask

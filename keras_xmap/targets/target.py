@@ -6,6 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_xmap._repr import call_repr
+from keras_xmap._typing import Structure
+from keras_xmap._typing import Tensor
+
 
 class Target(abc.ABC):
     """Base of everything that can be explained.
@@ -15,22 +19,25 @@ class Target(abc.ABC):
             to `None`: the model's only output.
     """
 
-    def __init__(self, output=None):
+    def __init__(self, output: str | int | None = None):
         self.output = output
 
+    def __repr__(self):
+        return call_repr(self)
+
     @property
-    def parts(self):
+    def parts(self) -> dict[str, Tensor]:
         """Dict of arrays the scores depend on: `(batch, ...)` or scalars."""
         return {}
 
     @property
-    def key(self):
+    def key(self) -> tuple:
         """Hashable: two targets of one key differ in their parts only."""
         # The class itself: another one may bear its name.
         return (type(self), self.output)
 
     @abc.abstractmethod
-    def scores(self, outputs, parts):
+    def scores(self, outputs: Structure, parts: dict[str, Tensor]) -> Tensor:
         """Returns the scores, of shape `(batch,)` or `(batch, classes)`.
 
         Args:
@@ -38,7 +45,9 @@ class Target(abc.ABC):
             parts: Like `self.parts`, as tensors, for this batch.
         """
 
-    def resolve(self, outputs, parts):
+    def resolve(
+        self, outputs: Structure, parts: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
         """Returns `parts` completed by what only the outputs can tell.
 
         Methods that look at changed copies of an image explain, for all of
@@ -46,18 +55,32 @@ class Target(abc.ABC):
         """
         return parts
 
-    def is_single(self, parts):
+    def is_single(self, parts: dict[str, Tensor]) -> bool:
         """Returns whether `scores` has shape `(batch,)`: no axis of classes."""
         return True
 
-    def slice(self, start, stop):
+    def for_labels(self, labels: Structure) -> "Target":
+        """Returns the target of a batch with these labels: this one.
+
+        Only `"labels"` is another target for each batch.
+        """
+        return self
+
+    def expects_maps(self) -> np.ndarray | None:
+        """Returns which classes of which images have a map, `(n, classes)`.
+
+        `None` if all have one: then none is to be zero everywhere.
+        """
+        return None
+
+    def slice(self, start: int, stop: int) -> dict[str, Tensor]:
         """Returns `parts` for the images from `start` to before `stop`."""
         return {
             name: part[start:stop] if np.ndim(part) else part
             for name, part in self.parts.items()
         }
 
-    def check_length(self, num_images):
+    def check_length(self, num_images: int) -> None:
         """Checks that there is one entry for each of `num_images` images."""
         for name, part in self.parts.items():
             if np.ndim(part) and len(part) != num_images:

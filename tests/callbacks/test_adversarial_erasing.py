@@ -343,7 +343,7 @@ def test_images_are_found_among_several_inputs():
         threshold=0.5,
         fill=EraseRegions(0.0, dtype="float32"),
         explainer=lambda model: explainers.GradCAM(
-            model, "sequential/re_lu", which="scene"
+            model, "sequential/re_lu", input_name="scene"
         ),
         stop=StopRule("accuracy", 0.4),
     )

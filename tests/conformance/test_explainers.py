@@ -1,6 +1,9 @@
 """Properties that every explainer has on every kind of model."""
 
+import copy
 import gc
+import inspect
+import pickle
 import threading
 import weakref
 
@@ -104,10 +107,19 @@ def assert_close(actual, expected, tolerance=2e-6):
 
 # It takes no images: what it shares with the others is in its own tests.
 NO_EXPLAINERS = {"ClassModel"}
+# Bases to derive from, and what they hand to a formula.
+BASES = {
+    "CAMExplainer",
+    "Explainer",
+    "GradientExplainer",
+    "Gradients",
+    "InputLayout",
+    "PerturbationExplainer",
+}
 
 
 def test_every_public_explainer_has_a_row():
-    assert set(CASES) | NO_EXPLAINERS == set(explainers.__all__)
+    assert set(CASES) | NO_EXPLAINERS | BASES == set(explainers.__all__)
 
 
 @every_explainer
@@ -450,10 +462,10 @@ BAD_INPUTS = {
         ValueError,
         "Received: an input with NaN",
     ),
-    "integers": (
-        lambda x: (x.astype("uint8"), 2),
+    "a path": (
+        lambda x: ("cat.png", 2),
         TypeError,
-        "Received: dtype uint8",
+        "Received: the text or path 'cat.png'",
     ),
     "nothing": (
         lambda x: (x[:0], 2),
@@ -474,11 +486,6 @@ BAD_INPUTS = {
         lambda x: (x, lambda outputs: outputs),
         ValueError,
         r"Received: shape \(None, 5\)",
-    ),
-    "a generator": (
-        lambda x: (iter([x]), 2),
-        TypeError,
-        "`data` must be an array",
     ),
     "an endless dataset": (
         lambda x: (tf.data.Dataset.from_tensors(x).repeat(), 2),
@@ -519,3 +526,84 @@ def test_a_wrong_score_is_refused(name):
     kind = getattr(explainers, name)
     with pytest.raises(ValueError, match="Received: score='softmax'"):
         kind(model_kinds.functional(), score="softmax")
+
+
+ARGUMENTS = {
+    "CAM": {"target_layer": "last", "resize": False},
+    "ClassModel": {"num_steps": 3, "blur": 0.5},
+    "DeconvNet": {"channel_reduction": None},
+    "DistinctClassSaliency": {"scales": (1,), "candidates": 2},
+    "EigenCAM": {"center": True},
+    "GradCAM": {"target_layer": ["first", "last"], "fusion": "max"},
+    "GradCAMPlusPlus": {"normalize_alpha": True},
+    "GradientInput": {"target_layer": "last"},
+    "GuidedBackprop": {"channel_reduction": "norm"},
+    "GuidedGradCAM": {"target_layer": "first"},
+    "HiResCAM": {"score": "output"},
+    "IntegratedGradients": {"num_steps": 3, "baseline": "mean"},
+    "LayerCAM": {"gamma": 2.0, "rectify": "products"},
+    "Occlusion": {"patch_size": (6, 4), "strides": 4},
+    "RISE": {"num_masks": 5, "seed": 7},
+    "Saliency": {"target_layer": ["last"], "channel_reduction": "sum"},
+    "ScoreCAM": {"max_channels": 2},
+    "SmoothGrad": {"num_samples": 2, "reduction": "variance"},
+}
+with_arguments = pytest.mark.parametrize("name", ARGUMENTS)
+
+
+def test_every_explainer_has_arguments_to_print():
+    assert set(ARGUMENTS) == set(CASES) | NO_EXPLAINERS
+
+
+@with_arguments
+def test_it_prints_as_the_call_that_makes_it(name):
+    model = model_kinds.functional()
+    explainer = getattr(explainers, name)(model, **ARGUMENTS[name])
+    shown = f"<Functional {model.name!r}>"
+    text = repr(explainer)
+    assert text.startswith(f"{name}({shown}, ")
+    again = eval(text.replace(shown, "model"), {**vars(explainers)} | locals())
+    for argument, value in ARGUMENTS[name].items():
+        assert getattr(again, argument) == value
+    assert repr(again) == text
+    assert repr(getattr(explainers, name)(model)) == f"{name}({shown})"
+
+
+@with_arguments
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))],
+    ids=["copy", "deepcopy", "pickle"],
+)
+def test_a_copy_explains_the_same_and_by_itself(name, copied):
+    explainer = getattr(explainers, name)(
+        model_kinds.functional(), **ARGUMENTS[name]
+    )
+    if name == "ClassModel":
+        expected = explainer(2).numpy()
+        other = copied(explainer)
+        np.testing.assert_array_equal(other(2), expected)
+    else:
+        data = images(SIZE, SIZE, 3, count=2)
+        expected = explainer.explain(data, 2, verbose=0)
+        other = copied(explainer)
+        keras.tree.map_structure(
+            np.testing.assert_array_equal,
+            other.explain(data, 2, verbose=0),
+            expected,
+        )
+    assert other._runner is not explainer._runner
+    assert other._runner.num_traces == 1
+    assert repr(other) == repr(explainer)
+
+
+@with_arguments
+def test_arguments_follow_one_grammar(name):
+    parameters = inspect.signature(getattr(explainers, name)).parameters
+    assert list(parameters)[0] == "model"
+    assert list(parameters)[-1] == "score"
+    kinds = {parameter.kind for parameter in parameters.values()}
+    assert kinds == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    assert not {"layers", "layer", "which", "options"} & set(parameters)
+    with pytest.raises(TypeError, match=f"{name}.*unexpected.*'scoer'"):
+        getattr(explainers, name)(model_kinds.functional(), scoer="logits")

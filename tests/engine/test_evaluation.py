@@ -10,7 +10,7 @@ from engine.graph_cases import traced
 from keras import layers
 
 from keras_xmap import targets
-from keras_xmap.engine.tensorflow.evaluation import evaluate
+from keras_xmap.engine.tensorflow._evaluation import evaluate
 from keras_xmap.explainers import HiResCAM
 from keras_xmap.explainers import Saliency
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 from keras import ops
 
-from keras_xmap.engine.tensorflow.evaluation import evaluate
+from keras_xmap.engine.tensorflow._evaluation import evaluate
 from keras_xmap.explainers import GuidedBackprop
 from keras_xmap.explainers import Saliency
 

@@ -7,7 +7,8 @@ import tensorflow as tf
 from engine.graph_cases import traced
 from keras import layers
 
-from keras_xmap.engine.tensorflow._tap import record_calls
+from keras_xmap.engine._tap import record_calls
+from keras_xmap.engine.tensorflow._evaluation import _uncompiled
 
 pytestmark = pytest.mark.tensorflow
 
@@ -23,7 +24,7 @@ def small_model():
 
 def recorded(model, x):
     def step(x):
-        with record_calls() as recording:
+        with record_calls(_uncompiled) as recording:
             model(x)
         return recording
 
@@ -74,7 +75,7 @@ def test_a_layer_with_a_compiled_call_is_traced_as_python():
     model = keras.Sequential([keras.Input((4,)), layer])
 
     def step(x):
-        with record_calls() as recording:
+        with record_calls(_uncompiled) as recording:
             outputs = model(x)
         inner = next(c for c in recording.calls if c.path == "compiled/inner")
         assert inner.outputs.graph is tf.compat.v1.get_default_graph()
@@ -98,7 +99,7 @@ def test_the_tap_is_gone_afterwards_also_after_an_error():
 def test_other_threads_are_not_recorded():
     model, x = small_model(), np.ones((1, 4), "float32")
     untapped = keras.layers.Layer.__call__
-    with record_calls() as recording:
+    with record_calls(_uncompiled) as recording:
         thread = threading.Thread(target=model, args=(x,))
         thread.start()
         thread.join()

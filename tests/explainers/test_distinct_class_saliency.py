@@ -167,7 +167,7 @@ def network(size=None, classes=4, seed=0):
 def derivatives(model, x, scales, names, classes, rule):
     """As the reference takes them, of image 0, by another explainer."""
     kind = {"guided": GuidedBackprop, "standard": Saliency}[rule]
-    explainer = kind(model, None, layers=names)
+    explainer = kind(model, None, target_layer=names)
     result = []
     for scale in scales:
         size = [round(length * scale) for length in x.shape[1:3]]
@@ -327,7 +327,7 @@ def test_models_of_one_size_are_told_how_to_take_others():
     )
     x = images(12, 12, 3)
     with pytest.raises(ValueError, match="models.fully_convolutional"):
-        DistinctClassSaliency(model).explain(x, 0, verbose=0)
+        DistinctClassSaliency(model, scales=(1, 1.2)).explain(x, 0, verbose=0)
     own_size = DistinctClassSaliency(model, scales=(1,), candidates=2)
     sliding = fully_convolutional(model)
     same = DistinctClassSaliency(sliding, scales=(1,), candidates=2)
@@ -356,8 +356,12 @@ def test_models_of_one_size_are_told_how_to_take_others():
         ({"normalization": "max"}, ValueError, "normalization='max'"),
         ({"relu_rule": "grad"}, ValueError, "Received: relu_rule='grad'"),
         ({"signed": 2}, ValueError, "Received: signed=2"),
-        ({"layers": "first"}, TypeError, "Received: layers='first'"),
-        ({"layers": []}, ValueError, "Received: layers=\\[\\]"),
+        (
+            {"target_layer": "first"},
+            TypeError,
+            "Received: target_layer='first'",
+        ),
+        ({"target_layer": []}, ValueError, "Received: target_layer=\\[\\]"),
     ],
     ids=str,
 )
@@ -391,3 +395,40 @@ def test_what_cannot_be_explained_is_refused():
         # Behind the score, which is taken before the sigmoid.
         name = model.layers[-1].name
         DistinctClassSaliency(model, [name], (1,), None).explain(x, 0)
+
+
+def two_convolutions(size=None, activation="relu"):
+    model = keras.Sequential(
+        [
+            keras.Input((size, size, 3)),
+            layers.Conv2D(4, 3, activation=activation),
+            layers.Conv2D(4, 3, activation=activation),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="sigmoid"),
+        ]
+    )
+    randomize(model)
+    return model
+
+
+def test_a_model_of_one_size_is_explained_at_that_size_by_default():
+    model = two_convolutions(24)
+    explainer = DistinctClassSaliency(model, candidates=2)
+    maps = explainer.explain(images(24, 24, 3), 1)
+    assert explainer.scales_used == (1,)
+    only = DistinctClassSaliency(model, scales=(1,), candidates=2)
+    np.testing.assert_array_equal(maps, only.explain(images(24, 24, 3), 1))
+
+
+def test_a_model_of_any_size_is_explained_at_the_sizes_of_the_paper():
+    explainer = DistinctClassSaliency(two_convolutions(), candidates=2)
+    explainer.explain(images(20, 20, 3), 1)
+    assert explainer.scales_used == (1, 1.2, 1.4, 1.6)
+
+
+def test_without_a_relu_the_refusal_names_the_rule_that_works():
+    model = two_convolutions(activation="gelu")
+    with pytest.raises(ValueError, match='pass relu_rule="standard"'):
+        DistinctClassSaliency(model, candidates=2).explain(images(20, 20, 3), 1)
+    explainer = DistinctClassSaliency(model, candidates=2, relu_rule="standard")
+    assert explainer.explain(images(20, 20, 3), 1).max() > 0

@@ -54,7 +54,7 @@ def test_random_networks_have_the_maps_of_the_reference(size, center):
 @pytest.mark.parametrize("shape", [(3, 4, 30), (8, 9, 5), (4, 4, 16), (7, 1)])
 def test_more_channels_or_more_positions_are_all_the_same(shape, center):
     activations = tensor(*shape)
-    maps = EigenCAM(golden(), center=center).map(activations)
+    maps = EigenCAM(golden(), center=center).map(activations, None)
     expected = reference.eigen_cam(activations, center)
     assert_close(maps, expected)
 
@@ -80,15 +80,15 @@ def test_sizes_known_only_at_the_call_are_all_the_same(channels):
 
 def test_of_activations_that_are_not_negative_the_map_is_not():
     activations = keras.ops.abs(tensor(5, 6, 9))
-    assert np.min(EigenCAM(golden()).map(activations)) > 0
+    assert np.min(EigenCAM(golden()).map(activations, None)) > 0
 
 
 def test_the_sign_is_that_of_the_activations():
     activations = keras.ops.abs(tensor(5, 6, 9))
-    maps = EigenCAM(golden()).map(activations)
+    maps = EigenCAM(golden()).map(activations, None)
     # The singular vector, with entries of positive sum, stays.
-    assert_close(EigenCAM(golden()).map(-activations), -maps)
-    centered = EigenCAM(golden(), center=True).map(activations)
+    assert_close(EigenCAM(golden()).map(-activations, None), -maps)
+    centered = EigenCAM(golden(), center=True).map(activations, None)
     toward = np.asarray(activations).sum(axis=-1)
     toward = toward - toward.mean(axis=(1, 2), keepdims=True)
     assert (np.sum(centered * toward, axis=(1, 2)) > 0).all()
@@ -97,7 +97,7 @@ def test_the_sign_is_that_of_the_activations():
 def test_centred_it_is_the_first_principal_component_of_mean_zero():
     """As in pytorch-grad-cam, whose sign is that of NumPy's SVD."""
     activations = tensor(5, 6, 9)
-    maps = np.asarray(EigenCAM(golden(), center=True).map(activations))
+    maps = np.asarray(EigenCAM(golden(), center=True).map(activations, None))
     for image, map in zip(np.asarray(activations), maps, strict=True):
         matrix = image.reshape(-1, 9).astype("float64")
         matrix -= matrix.mean(axis=0)
@@ -133,18 +133,18 @@ def test_no_backward_pass_is_made():
 
 def test_scaling_the_activations_scales_the_map():
     activations = keras.ops.abs(tensor(5, 6, 9))
-    maps = EigenCAM(golden()).map(activations)
+    maps = EigenCAM(golden()).map(activations, None)
     for factor in (1e-30, 1e-3, 1e30):
-        scaled = EigenCAM(golden()).map(activations * factor)
+        scaled = EigenCAM(golden()).map(activations * factor, None)
         assert_close(scaled, maps * factor)
 
 
 def test_permuting_channels_changes_nothing():
     activations = tensor(5, 6, 9)
-    maps = EigenCAM(golden()).map(activations)
+    maps = EigenCAM(golden()).map(activations, None)
     order = np.random.default_rng(1).permutation(9)
     permuted = keras.ops.take(activations, order, axis=-1)
-    assert_close(EigenCAM(golden()).map(permuted), maps)
+    assert_close(EigenCAM(golden()).map(permuted, None), maps)
 
 
 @pytest.mark.parametrize("center", [False, True])

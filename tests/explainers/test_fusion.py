@@ -86,13 +86,17 @@ def test_which_names_the_input_of_another_size():
         "image": IMAGES,
         "other": np.ones((2, 24, 8, 3), "float32"),
     }
-    with pytest.raises(ValueError, match="Name the input by `which`"):
+    with pytest.raises(ValueError, match="Name the input by `input_name`"):
         HiResCAM(model).explain(data, 0)
-    maps = HiResCAM(model, which="other").explain(data, 0)
+    maps = HiResCAM(model, input_name="other").explain(data, 0)
     assert maps.shape == (2, 24, 8)
-    assert HiResCAM(model, which="image").explain(data, 0).shape == (2, 12, 12)
-    with pytest.raises(ValueError, match="Received: which='mask'"):
-        HiResCAM(model, which="mask").explain(data, 0)
+    assert HiResCAM(model, input_name="image").explain(data, 0).shape == (
+        2,
+        12,
+        12,
+    )
+    with pytest.raises(ValueError, match="Received: input_name='mask'"):
+        HiResCAM(model, input_name="mask").explain(data, 0)
 
 
 def pyramid():

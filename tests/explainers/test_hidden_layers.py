@@ -40,7 +40,7 @@ METHODS = {
 def test_gradients_are_those_of_a_tape_on_a_second_model(size, how):
     model, x = random_network(size, head="mlp"), images(*size, 3)
     classes = np.array([0, 3, 1])
-    explainer = Saliency(model, how, layers=["first", "last"])
+    explainer = Saliency(model, how, target_layer=["first", "last"])
     maps = explainer.explain(x, classes)
     assert isinstance(maps, list)
     for name, values in zip(["first", "last"], maps, strict=True):
@@ -57,7 +57,7 @@ def test_gradients_are_finite_differences_of_the_rest_of_the_model():
     hidden = model.get_layer("first").output
     start = keras.Model(model.inputs[0], hidden).predict(x, verbose=0)
     rest = keras.Model(hidden, model.outputs[0])
-    (gradients,) = Saliency(model, None, layers=["first"]).explain(x, 2)
+    (gradients,) = Saliency(model, None, target_layer=["first"]).explain(x, 2)
     generator = np.random.default_rng(0)
     for _ in range(5):
         step = generator.normal(size=start.shape).astype("float32")
@@ -79,7 +79,9 @@ def test_by_hand():
     x = np.full((1, 1, 1, 1), 2.0, "float32")
 
     def at_hidden(method, **options):
-        (values,) = method(model, layers=["hidden"], **options).explain(x, 0)
+        (values,) = method(model, target_layer=["hidden"], **options).explain(
+            x, 0
+        )
         return values.ravel().tolist()
 
     assert at_hidden(Saliency) == [3]
@@ -93,10 +95,12 @@ def test_by_hand():
 @pytest.mark.parametrize("name", METHODS)
 def test_several_layers_are_those_of_single_calls(name):
     model, x = random_network(head="mlp"), images(9, 7, 3)
-    together = METHODS[name](model, layers=["last", "first"]).explain(x, 2)
+    together = METHODS[name](model, target_layer=["last", "first"]).explain(
+        x, 2
+    )
     assert [values.shape for values in together] == [(3, 3, 2), (3, 7, 5)]
     for layer, values in zip(["last", "first"], together, strict=True):
-        alone = METHODS[name](model, layers=[layer]).explain(x, 2)
+        alone = METHODS[name](model, target_layer=[layer]).explain(x, 2)
         assert len(alone) == 1
         assert_close(values, alone[0])
 
@@ -105,7 +109,7 @@ def test_several_layers_are_those_of_single_calls(name):
 def test_several_classes_have_an_axis_behind_the_batch(name):
     model, x = random_network(head="mlp"), images(9, 7, 3)
     several = np.array([[0, 2], [3, 1], [2, 2]])
-    explainer = METHODS[name](model, layers=["first"])
+    explainer = METHODS[name](model, target_layer=["first"])
     assert explainer.explain(x, several[:, :1])[0].shape == (3, 1, 7, 5)
     (together,) = explainer.explain(x, several)
     for k in range(2):
@@ -116,7 +120,9 @@ def test_several_classes_have_an_axis_behind_the_batch(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_any_data_gives_the_same_maps_in_the_same_order(name, strategy):
     model, x = random_network(head="mlp"), images(9, 7, 3, count=5)
-    expected = METHODS[name](model, layers=["first", "last"]).explain(x, 2)
+    expected = METHODS[name](model, target_layer=["first", "last"]).explain(
+        x, 2
+    )
     with strategy.scope():
         copy = random_network(head="mlp")
     dataset = tf.data.Dataset.from_tensor_slices(x).batch(2)
@@ -125,7 +131,7 @@ def test_any_data_gives_the_same_maps_in_the_same_order(name, strategy):
         (model, dataset, 32),
         (copy, x, 4),
     ):
-        explainer = METHODS[name](of_model, layers=["first", "last"])
+        explainer = METHODS[name](of_model, target_layer=["first", "last"])
         actual = explainer.explain(data, 2, batch_size=batch_size, verbose=0)
         for a, e in zip(actual, expected, strict=True):
             assert_close(a, e, 2e-6)
@@ -134,7 +140,7 @@ def test_any_data_gives_the_same_maps_in_the_same_order(name, strategy):
 def test_activation_times_gradient_is_the_map_of_hires_cam():
     model, x = random_network(head="mlp"), images(9, 7, 3)
     for layer in ("first", "last"):
-        (values,) = GradientInput(model, layers=[layer]).explain(x, 2)
+        (values,) = GradientInput(model, target_layer=[layer]).explain(x, 2)
         cam = HiResCAM(model, layer, resize=False).explain(x, 2)
         assert_close(values, cam)
 
@@ -162,15 +168,15 @@ def test_smooth_gradients_are_means_over_noisy_images(reduction):
         seed=5,
         reduction=reduction,
         channel_reduction=None,
-        layers=["first"],
+        target_layer=["first"],
     ).explain(x, 2)
     assert_close(values, expected[reduction], 1e-5)
 
 
 def test_smooth_gradients_without_noise_are_gradients():
     model, x = random_network(head="mlp"), images(9, 7, 3)
-    expected = Saliency(model, layers=["last", "first"]).explain(x, 2)
-    smooth = SmoothGrad(model, 2, noise_level=0, layers=["last", "first"])
+    expected = Saliency(model, target_layer=["last", "first"]).explain(x, 2)
+    smooth = SmoothGrad(model, 2, noise_level=0, target_layer=["last", "first"])
     for a, e in zip(smooth.explain(x, 2), expected, strict=True):
         assert_close(a, e)
 
@@ -183,7 +189,7 @@ def test_guided_gradients_count_the_relus_behind_the_layer():
         guided_gradient(image.ravel(), [kernel], [bias], head[:, 2])
         for image in activations
     ]
-    guided = GuidedBackprop(model, None, layers=["last"])
+    guided = GuidedBackprop(model, None, target_layer=["last"])
     (values,) = guided.explain(x, 2)
     assert_close(values.reshape(3, -1), expected)
 
@@ -196,7 +202,9 @@ def test_layers_are_found_by_object_name_and_path_in_nested_models():
     pooled = layers.GlobalAveragePooling2D()(inner(inputs))
     model = keras.Model(inputs, layers.Dense(3)(pooled))
     x = images(9, 7, 3)
-    explainer = Saliency(model, layers=["conv", "base/conv", conv, "base"])
+    explainer = Saliency(
+        model, target_layer=["conv", "base/conv", conv, "base"]
+    )
     maps = explainer.explain(x, 1)
     assert explainer.layers_used == ["base/conv"] * 3 + ["base"]
     for values in maps:
@@ -209,7 +217,7 @@ def test_of_a_layer_called_twice_either_call_may_be_named():
     x = shared(layers.MaxPooling2D()(shared(inputs)))
     x = layers.GlobalAveragePooling2D()(x)
     model = keras.Model(inputs, layers.Dense(2)(x))
-    explainer = Saliency(model, layers=["shared:0", "shared:1", "shared"])
+    explainer = Saliency(model, target_layer=["shared:0", "shared:1", "shared"])
     maps = explainer.explain(images(8, 8, 3), 1)
     assert [m.shape for m in maps] == [(3, 8, 8), (3, 4, 4), (3, 4, 4)]
 
@@ -222,11 +230,11 @@ def test_each_layer_has_its_own_data_format():
     x = layers.Conv2D(2, 3, name="last")(x)
     x = layers.GlobalAveragePooling2D()(x)
     model = keras.Model(inputs, layers.Dense(2)(x))
-    first, last = Saliency(model, layers=["first", "last"]).explain(
+    first, last = Saliency(model, target_layer=["first", "last"]).explain(
         images(3, 6, 5), 1
     )
     assert (first.shape, last.shape) == ((3, 6, 5), (3, 4, 3))
-    kept, _ = Saliency(model, None, layers=["first", "last"]).explain(
+    kept, _ = Saliency(model, None, target_layer=["first", "last"]).explain(
         images(3, 6, 5), 1
     )
     assert kept.shape == (3, 4, 6, 5)
@@ -237,9 +245,9 @@ def test_layers_without_positions_are_made_absolute_or_kept_signed():
     model, x = random_network(head="mlp"), images(9, 7, 3)
     _, gradients = activations_and_gradients(model, x, 2, "hidden")
     assert gradients.min() < 0
-    (values,) = Saliency(model, layers=["hidden"]).explain(x, 2)
+    (values,) = Saliency(model, target_layer=["hidden"]).explain(x, 2)
     assert_close(values, np.abs(gradients))
-    (values,) = Saliency(model, "sum", layers=["hidden"]).explain(x, 2)
+    (values,) = Saliency(model, "sum", target_layer=["hidden"]).explain(x, 2)
     assert_close(values, gradients)
 
 
@@ -253,7 +261,7 @@ def test_a_model_with_several_inputs_has_one_list_of_layers():
     data = {"a": images(4), "b": images(4, seed=1)}
     for name in ("Saliency", "GradientInput", "SmoothGrad"):
         explainer = METHODS[name](
-            model, channel_reduction=None, layers=["product"]
+            model, channel_reduction=None, target_layer=["product"]
         )
         (values,) = explainer.explain(data, 0)
         assert values.shape == (3, 4)
@@ -268,7 +276,9 @@ def test_one_forward_pass_serves_all_layers_and_classes():
     model = keras.Model(inputs, layers.Dense(4)(x))
     counter.count = 0
     several = np.array([[0, 1, 2]] * 3)
-    Saliency(model, layers=["a", "b", "c"]).explain(images(9, 7, 3), several)
+    Saliency(model, target_layer=["a", "b", "c"]).explain(
+        images(9, 7, 3), several
+    )
     assert counter.count == 1
 
 
@@ -282,9 +292,9 @@ def test_half_precision_models_have_float32_maps(name):
         keras.config.set_dtype_policy(before)
     x = images(9, 7, 3)
     expected = METHODS[name](
-        random_network(head="mlp"), layers=["first", "last"]
+        random_network(head="mlp"), target_layer=["first", "last"]
     ).explain(x, 2)
-    actual = METHODS[name](model, layers=["first", "last"]).explain(x, 2)
+    actual = METHODS[name](model, target_layer=["first", "last"]).explain(x, 2)
     for a, e in zip(actual, expected, strict=True):
         assert a.dtype == np.float32
         assert np.corrcoef(a.ravel(), e.ravel())[0, 1] > 0.99
@@ -296,20 +306,22 @@ def test_dead_units_and_saturated_scores_have_maps_of_zeros(name):
     model = random_network(head="mlp")
     kernel, bias = model.get_layer("last").get_weights()
     model.get_layer("last").set_weights([kernel, bias - 1e6])
-    (maps,) = METHODS[name](model, layers=["first"]).explain(images(9, 7, 3), 2)
+    (maps,) = METHODS[name](model, target_layer=["first"]).explain(
+        images(9, 7, 3), 2
+    )
     np.testing.assert_array_equal(maps, np.zeros((3, 7, 5)))
     model = random_network(head="mlp")
     kernel, bias = model.get_layer("dense").get_weights()
     model.get_layer("dense").set_weights([1e6 * kernel, bias])
     saturated = keras.Sequential([model, layers.Softmax()])
     (maps,) = METHODS[name](
-        saturated, layers=["first"], score="output"
+        saturated, target_layer=["first"], score="output"
     ).explain(images(9, 7, 3), 2)
     np.testing.assert_array_equal(maps, np.zeros((3, 7, 5)))
 
 
 def test_inputs_are_explained_where_no_layers_are_named():
-    explainer = Saliency(random_network(), layers=None)
+    explainer = Saliency(random_network(), target_layer=None)
     assert explainer.explain(images(9, 7, 3), 2).shape == (3, 9, 7)
     assert explainer.layers_used is None
 
@@ -322,10 +334,9 @@ def beside_the_way():
 
 
 BAD = [
-    ("last", TypeError, "must be a list .* Received: layers='last'"),
-    ([3], TypeError, r"must be a list .* Received: layers=\[3\]"),
-    ([None], TypeError, r"Received: layers=\[None\]"),
-    ([], ValueError, r"Received: layers=\[\]"),
+    ([3], TypeError, r"Received: target_layer=\[3\]"),
+    ([None], TypeError, r"Received: target_layer=\[None\]"),
+    ([], ValueError, r"Received: target_layer=\[\]"),
 ]
 
 
@@ -335,18 +346,18 @@ def test_something_that_names_no_layer_is_refused_at_once(
     name, chosen, error, message
 ):
     with pytest.raises(error, match=message):
-        METHODS[name](random_network(), layers=chosen)
+        METHODS[name](random_network(), target_layer=chosen)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_an_unknown_layer_is_refused_with_those_that_run(name):
-    explainer = METHODS[name](random_network(), layers=["third"])
+    explainer = METHODS[name](random_network(), target_layer=["third"])
     with pytest.raises(ValueError, match="third.*Layers that run: .*first"):
         explainer.explain(images(9, 7, 3), 2)
 
 
 def test_a_layer_without_a_part_in_the_target_is_refused():
-    explainer = Saliency(beside_the_way(), layers=["a", "b"])
+    explainer = Saliency(beside_the_way(), target_layer=["a", "b"])
     with pytest.raises(ValueError, match="Received: layer 'b'"):
         explainer.explain(images(4), lambda outputs: outputs[0][:, 1])
 
@@ -356,8 +367,8 @@ def test_the_softmax_behind_the_score_is_refused_unless_it_is_explained():
         [keras.Input((4,)), layers.Dense(3, activation="softmax", name="end")]
     )
     with pytest.raises(ValueError, match='softmax .* score="output"'):
-        Saliency(model, layers=["end"]).explain(images(4), 1)
-    explainer = Saliency(model, layers=["end"], score="output")
+        Saliency(model, target_layer=["end"]).explain(images(4), 1)
+    explainer = Saliency(model, target_layer=["end"], score="output")
     np.testing.assert_array_equal(
         explainer.explain(images(4), 1)[0], [[0, 1, 0]] * 3
     )
@@ -366,4 +377,18 @@ def test_the_softmax_behind_the_score_is_refused_unless_it_is_explained():
 def test_a_backward_rule_needs_a_relu_behind_the_layer():
     model = random_network()
     with pytest.raises(ValueError, match="needs a ReLU between"):
-        GuidedBackprop(model, layers=["last"]).explain(images(9, 7, 3), 2)
+        GuidedBackprop(model, target_layer=["last"]).explain(images(9, 7, 3), 2)
+
+
+def test_one_layer_gives_a_map_and_a_list_gives_a_list():
+    model, x = random_network(head="mlp"), images(9, 7, 3)
+    (expected,) = Saliency(model, target_layer=["last"]).explain(x, 2)
+    for layer in ("last", model.get_layer("last")):
+        alone = Saliency(model, target_layer=layer)
+        np.testing.assert_array_equal(alone.explain(x, 2), expected)
+        assert alone.layers_used == ["last"]
+
+
+def test_a_layer_and_an_input_are_not_named_both():
+    with pytest.raises(ValueError, match="Received: target_layer='last', inp"):
+        Saliency(random_network(), target_layer="last", input_name=0)

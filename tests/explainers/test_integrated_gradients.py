@@ -1,3 +1,4 @@
+import copy
 import math
 
 import keras
@@ -14,13 +15,11 @@ from keras import layers
 from keras import ops
 from reference.integrated_gradients import blurred
 from reference.integrated_gradients import integrated_gradients
-from reference.integrated_gradients import legendre_value
 from reference.integrated_gradients import mean_colour
 
 from keras_xmap.explainers import GradientInput
 from keras_xmap.explainers import IntegratedGradients
 from keras_xmap.explainers import Saliency
-from keras_xmap.explainers.integrated_gradients import _gauss_legendre
 
 pytestmark = pytest.mark.tensorflow
 
@@ -272,26 +271,16 @@ def test_the_class_is_that_of_the_image_all_the_way():
     )
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
-def test_nodes_are_roots_and_weights_integrate_polynomials(count):
-    nodes, weights = _gauss_legendre(count)
-    assert math.isclose(sum(weights), 1.0, rel_tol=1e-12)
-    for node in nodes:
-        assert 0 < node < 1
-        assert abs(legendre_value(count, 2 * node - 1)) < 1e-12
-    for power in range(2 * count):
-        integral = sum(
-            w * x**power for x, w in zip(nodes, weights, strict=True)
-        )
-        assert math.isclose(integral, 1 / (power + 1), rel_tol=1e-12)
-
-
-@pytest.mark.parametrize("count", [50, 301])
-def test_many_nodes_are_those_of_numpy(count):
-    nodes, weights = _gauss_legendre(count)
-    roots, areas = np.polynomial.legendre.leggauss(count)
-    np.testing.assert_allclose(nodes, (roots + 1) / 2, atol=1e-14)
-    np.testing.assert_allclose(weights, areas / 2, atol=1e-14)
+def test_a_copy_tells_the_gap_of_its_own_model():
+    model, x = random_network(head="mlp"), images(9, 7, 3)
+    explainer = IntegratedGradients(model, 2)
+    explainer.completeness_gap(x, 1)
+    other = copy.deepcopy(explainer)
+    other.model.set_weights([3 * w for w in model.get_weights()])
+    expected = IntegratedGradients(other.model, 2).completeness_gap(x, 1)
+    gap = other.completeness_gap(x, 1)
+    np.testing.assert_array_equal(gap, expected)
+    assert not np.allclose(gap, explainer.completeness_gap(x, 1))
 
 
 def test_gaps_come_in_the_order_of_any_data(strategy):
@@ -353,9 +342,9 @@ BAD = [
     ({"baseline": math.nan}, ValueError, "Received: baseline=nan"),
     ({"channel_reduction": "std"}, ValueError, "channel_reduction='std'"),
     (
-        {"layers": ["last"]},
-        ValueError,
-        r"defined for inputs only.* Received: layers=\['last'\].*GradientInput",
+        {"target_layer": "last"},
+        TypeError,
+        r"IntegratedGradients.*unexpected keyword argument 'target_layer'",
     ),
 ]
 

@@ -6,8 +6,8 @@ from keras import layers
 from keras import ops
 
 from keras_xmap.explainers import HiResCAM
-from keras_xmap.explainers._tokens import to_grid
-from keras_xmap.explainers._tokens import token_grid
+from keras_xmap.explainers._spatial_layer import to_grid
+from keras_xmap.explainers._spatial_layer import token_grid
 
 pytestmark = pytest.mark.tensorflow
 

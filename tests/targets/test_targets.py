@@ -131,7 +131,7 @@ BAD_CLASSES = [
     (2.0, TypeError, r"Received: target=2.0"),
     ([0.0, 1.0], TypeError, r"use `labels.argmax\(-1\)`"),
     (True, TypeError, "Received: target=True"),
-    ("cat", TypeError, "Received: target='cat'"),
+    ("cat", ValueError, "Received: target='cat'"),
     ([], TypeError, r"Received: target=\[\]"),
     (np.eye(3), TypeError, "For one-hot labels"),
     (tf.constant([0.5]), TypeError, "must be given as an integer"),

@@ -1,21 +1,5 @@
-"""Explanations of models that run on TensorFlow."""
+"""Models that run on TensorFlow: the answers that `contract` asks for."""
 
-from keras_xmap.engine.run import Runner
-from keras_xmap.engine.tensorflow.checks import require
-from keras_xmap.engine.tensorflow.evaluation import Evaluation
-from keras_xmap.engine.tensorflow.evaluation import evaluate
-from keras_xmap.engine.tensorflow.sampling import mean_of_samples
-from keras_xmap.engine.tensorflow.sampling import normal_noise
-from keras_xmap.engine.tensorflow.sampling import stack_of_samples
-from keras_xmap.engine.tensorflow.sampling import uniform_noise
+from keras_xmap.engine.tensorflow.tensorflow import TensorFlow
 
-__all__ = [
-    "Evaluation",
-    "Runner",
-    "evaluate",
-    "mean_of_samples",
-    "normal_noise",
-    "require",
-    "stack_of_samples",
-    "uniform_noise",
-]
+__all__ = ["TensorFlow"]

@@ -4,6 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_xmap.engine.contract import Placement
+from keras_xmap.engine.tensorflow._checks import as_value_error
+
 
 def placement(model):
     """Returns where the steps of `model` run: `OnHost` or `OnReplicas`."""
@@ -14,7 +17,39 @@ def placement(model):
     return OnReplicas(strategy)
 
 
-class OnHost:
+class Step:
+    """A compiled function, and what was noted while it was traced.
+
+    Attributes:
+        notes: Dict of Python values.
+    """
+
+    def __init__(self, function):
+        self.notes = {}
+        self._function = function
+        self._compiled = None
+
+    def compile(self, wrapped, signature=None):
+        """Makes the `tf.function` of `wrapped`, which calls `traced`."""
+        self._compiled = tf.function(
+            wrapped, input_signature=signature, autograph=False
+        )
+        if signature is not None:
+            self._compiled = self._compiled.get_concrete_function()
+        return self
+
+    def traced(self, *flat):
+        result, self.notes = self._function(*flat)
+        return result
+
+    def __call__(self, *flat):
+        try:
+            return self._compiled(*flat)
+        except tf.errors.InvalidArgumentError as error:
+            raise as_value_error(error) or error from None
+
+
+class OnHost(Placement):
     """Runs a step where the caller is: on the host, or on one replica."""
 
     def scope(self):
@@ -35,8 +70,8 @@ class OnHost:
             tf.TensorSpec((None, *x.shape[1:]) if x.shape.rank else (), x.dtype)
             for x in flat
         ]
-        step = tf.function(function, input_signature=signature, autograph=False)
-        return step.get_concrete_function()
+        step = Step(function)
+        return step.compile(step.traced, signature)
 
     def to_numpy(self, result, size):
         return keras.tree.map_structure(
@@ -44,7 +79,7 @@ class OnHost:
         )
 
 
-class OnReplicas:
+class OnReplicas(Placement):
     """Splits every batch over the replicas of a strategy, in order.
 
     Each replica gets an equal share; the last image fills up what is missing
@@ -86,10 +121,12 @@ class OnReplicas:
         return ("replicas", id(self._strategy), self._share)
 
     def compile(self, function, flat):
-        def run(*flat):
-            return self._strategy.run(function, args=flat)
+        step = Step(function)
 
-        return tf.function(run, autograph=False)
+        def run(*flat):
+            return self._strategy.run(step.traced, args=flat)
+
+        return step.compile(run)
 
     def to_numpy(self, result, size):
         def joined(value):

@@ -15,6 +15,7 @@ import threading
 import tensorflow as tf
 
 from keras_xmap._warnings import warn_user
+from keras_xmap.engine.contract import RuleError
 from keras_xmap.engine.tensorflow import _graph as graph
 
 _local = threading.local()
@@ -29,8 +30,6 @@ _RULES = {
     ),
     "deconvnet": lambda above, output, ordinary: tf.nn.relu(above),
 }
-RELU_RULES = tuple(_RULES)
-
 _OTHER_ACTIVATIONS = (
     "Elu",
     "Erf",
@@ -75,12 +74,12 @@ def relu_rule(rule, sources, target):
     """Applies `rule` to the gradients of `target` taken in this context.
 
     Args:
-        rule: One of `RELU_RULES`.
+        rule: One of `contract.RELU_RULES`.
         sources: List of tensors the gradients are taken with respect to.
         target: Tensor the gradients are taken of.
 
     Raises:
-        ValueError: If no ReLU lies on the way, or one that cannot be reached.
+        RuleError: If no ReLU lies on the way, or one that cannot be reached.
 
     Warns:
         UserWarning: Names the activations that are no ReLU and therefore
@@ -101,7 +100,7 @@ def relu_rule(rule, sources, target):
     finally:
         _local.rule, _local.applied_to = outer
     if missed:
-        raise ValueError(
+        raise RuleError(
             f"The {rule} rule did not reach these ReLUs: {_names(missed)}. "
             "They were traced without their mark; call the explainer outside "
             "of the function that traces the model."
@@ -120,7 +119,7 @@ def _relus_between(sources, target, rule):
             _refuse_relus_inside(op, rule)
     if not relus:
         found = _names(others) or "no activation at all"
-        raise ValueError(
+        raise RuleError(
             f"The {rule} backward rule needs a ReLU between the input and the "
             f"target. Received: a model with {found} there. Use an explainer "
             "that takes ordinary gradients, such as Saliency or SmoothGrad."
@@ -136,7 +135,7 @@ def _relus_between(sources, target, rule):
 def _refuse_relus_inside(op, rule):
     inside = graph.operation_types_inside(op) & {"Relu", "Relu6"}
     if inside:
-        raise ValueError(
+        raise RuleError(
             f"The {rule} backward rule cannot reach the ReLU inside "
             f"{op.type} {op.name!r}, a compiled function or loop of the "
             "model. Remove the `tf.function` around it, or use an explainer "

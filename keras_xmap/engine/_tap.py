@@ -11,7 +11,7 @@ import functools
 import threading
 
 import keras
-import tensorflow as tf
+from keras import ops
 
 _lock = threading.Lock()
 _local = threading.local()
@@ -52,8 +52,9 @@ class Recording:
             one, else that of the Keras configuration.
     """
 
-    def __init__(self):
+    def __init__(self, uncompiled=lambda function: None):
         self.calls = []
+        self._uncompiled = uncompiled
         self._stack = []
         self._data_format = None
         self._first_data_format = None
@@ -67,7 +68,7 @@ class Recording:
         num_calls_before = len(self.calls)
         self._note_data_format(layer)
         try:
-            with _python_call(layer):
+            with _python_call(layer, self._uncompiled):
                 outputs = _untapped_call(layer, *args, **kwargs)
             # Again, because a nested model ends with its own layers' format.
             self._note_data_format(layer)
@@ -81,7 +82,7 @@ class Recording:
                 [
                     x
                     for x in keras.tree.flatten((args, kwargs))
-                    if tf.is_tensor(x)
+                    if ops.is_tensor(x)
                 ],
                 outputs,
                 self._data_format or keras.config.image_data_format(),
@@ -98,9 +99,14 @@ class Recording:
 
 
 @contextlib.contextmanager
-def record_calls():
-    """Records every layer call of this thread in a `Recording`."""
-    recording, outer = Recording(), getattr(_local, "recording", None)
+def record_calls(uncompiled=lambda function: None):
+    """Records every layer call of this thread in a `Recording`.
+
+    Args:
+        uncompiled: Takes the `call` of a layer; returns the Python function
+            that a compiled one was made of, and `None` for a plain one.
+    """
+    recording, outer = Recording(uncompiled), getattr(_local, "recording", None)
     _install()
     _local.recording = recording
     try:
@@ -137,20 +143,18 @@ def _uninstall():
 
 
 @contextlib.contextmanager
-def _python_call(layer):
-    """Runs a `call` decorated with `tf.function` as the Python it wraps.
+def _python_call(layer, uncompiled):
+    """Runs a `call` that is a compiled function as the Python it wraps.
 
     Inside a compiled function of its own, the layer's tensors would be out of
     reach and its ReLUs out of the backward rule's sight.
     """
     with _lock:
-        compiled = isinstance(
-            layer.call, tf.types.experimental.PolymorphicFunction
-        )
-        if compiled:
+        plain = uncompiled(layer.call)
+        if plain is not None:
             # Past Layer.__setattr__, which would track the attribute.
-            object.__setattr__(layer, "call", layer.call.python_function)
-        counted = compiled or id(layer) in _unwrapped
+            object.__setattr__(layer, "call", plain)
+        counted = plain is not None or id(layer) in _unwrapped
         if counted:
             _unwrapped[id(layer)] = _unwrapped.get(id(layer), 0) + 1
     try:

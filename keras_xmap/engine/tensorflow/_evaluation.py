@@ -1,21 +1,20 @@
 """Scores, activations and gradients of a model, in one traced step.
 
-Everything here runs inside a `tf.function` (see `run.Runner`): a model is
-called once, and its scores, the activations of its layers and the gradients
-of any score with respect to any of them are tensors of the same graph.
+Everything here runs inside a `tf.function`: a model is called once, and its
+scores, the activations of its layers and the gradients of any score with
+respect to any of them are tensors of the same graph.
 """
 
 import keras
 import tensorflow as tf
 
-from keras_xmap.engine._layer_by_order import last_calls_of_sizes
-from keras_xmap.engine._layer_by_order import last_spatial_call
-from keras_xmap.engine._layer_by_order import named_call
+from keras_xmap.engine._tap import record_calls
+from keras_xmap.engine.contract import Evaluation
 from keras_xmap.engine.tensorflow import _graph as graph
+from keras_xmap.engine.tensorflow._positions import tensors_like_inputs
 from keras_xmap.engine.tensorflow._relu_rule import marked_relus
 from keras_xmap.engine.tensorflow._relu_rule import relu_rule
 from keras_xmap.engine.tensorflow._score import find_logits
-from keras_xmap.engine.tensorflow._tap import record_calls
 
 # Far from both ends: on MobileNetV2 in mixed_float16, 1 to 4096 give the same
 # maps and 65536 overflows.
@@ -44,18 +43,8 @@ class UnclearScore:
         raise ValueError(self._message)
 
 
-class Evaluation:
-    """One call of a model, with what its layers put out.
-
-    Attributes:
-        inputs: Structure of tensors the model was called on.
-        outputs: Structure of tensors the model returned.
-        scores: Like `outputs`, in float32 (float64 for a float64 model):
-            the values a target chooses from.
-        score_used: String: where in the model the scores were found.
-        input_data_format: `"channels_last"` or `"channels_first"`.
-        calls: List of `tap.LayerCall`: the layers, in the order they ran.
-    """
+class GraphEvaluation(Evaluation):
+    """One call of a model in the graph of a `tf.function`."""
 
     def __init__(self, inputs, outputs, recording, score):
         self.inputs = inputs
@@ -64,21 +53,7 @@ class Evaluation:
         self.calls = _reachable_calls(recording.calls)
         self.scores, self.score_used = _scores(outputs, score)
 
-    def gradients(self, score, tensors, rule="standard"):
-        """Takes the gradients of one score per image.
-
-        Args:
-            score: Tensor of shape `(batch,)`, computed from `scores`.
-            tensors: List of tensors of this evaluation.
-            rule: Backward rule of ReLUs, see `relu_rule.RELU_RULES`.
-
-        Returns:
-            List like `tensors`: float32 gradients (float64 where the tensor
-            is float64), `None` for tensors that are not floating-point.
-
-        Raises:
-            ValueError: If `score` depends on none of `tensors`.
-        """
+    def gradients(self, score, tensors, rule="standard", where=None):
         floating = [tensor for tensor in tensors if tensor.dtype.is_floating]
         if not floating:
             raise TypeError(
@@ -88,72 +63,84 @@ class Evaluation:
                 "Use a class activation map, or a method that changes the "
                 "input, such as Occlusion."
             )
+        if where is None:
+            found = self._taken(score, floating, rule)
+        else:
+            # Taken inside of the branch, so that the pass is not made.
+            found = tf.cond(
+                where,
+                lambda: self._taken(score, floating, rule),
+                lambda: [_as_float(tf.zeros_like(x)) for x in floating],
+            )
+        found = iter(found)
+        return [
+            next(found) if tensor.dtype.is_floating else None
+            for tensor in tensors
+        ]
+
+    def derive(self, function, *tensors):
+        return function(*tensors)
+
+    def ancestors(self, tensor):
+        return _Ancestors(tensor)
+
+    def depends(self, score):
+        inputs = keras.tree.flatten(self.inputs)
+        return bool(graph.operations_between(inputs, [score]))
+
+    def nonlinear_operations(self, tensor, score):
+        return graph.nonlinear_operations([tensor], score)
+
+    def positions_of_input(self, rank, score):
+        return _Tensors(tensors_like_inputs(self, rank, score))
+
+    def describe(self, tensor):
+        return f"{tensor.op.type} {tensor.op.name!r}"
+
+    def is_made_from(self, tensor, source):
+        return graph.depends_on(tensor, source)
+
+    def _taken(self, score, floating, rule):
         scale = _gradient_scale(floating, score)
         with relu_rule(rule, floating, score):
             taken = tf.gradients(
                 [score], floating, grad_ys=[scale * tf.ones_like(score)]
             )
             if all(gradient is None for gradient in taken):
-                raise _disconnected(score)
-        found = iter(
-            tf.zeros_like(tensor) if gradient is None else gradient
-            for tensor, gradient in zip(floating, taken, strict=True)
-        )
+                raise self.disconnected(score)
         return [
-            _as_float(tf.convert_to_tensor(next(found))) / scale
-            if tensor.dtype.is_floating
-            else None
-            for tensor in tensors
+            _as_float(
+                tf.zeros_like(tensor)
+                if gradient is None
+                else tf.convert_to_tensor(gradient)
+            )
+            / scale
+            for tensor, gradient in zip(floating, taken, strict=True)
         ]
 
-    def check_depends(self, score):
-        """Checks that `score` is computed from the inputs."""
-        inputs = keras.tree.flatten(self.inputs)
-        if not graph.operations_between(inputs, [score]):
-            raise _disconnected(score)
 
-    def is_made_from(self, tensor, source):
-        """Returns whether `tensor` is computed from `source`."""
-        return graph.depends_on(tensor, source)
+class _Ancestors:
+    """The tensors that one is computed from, and itself."""
 
-    def nonlinear_operations(self, tensor, score):
-        """Names what keeps `score` from being linear in `tensor`."""
-        return graph.nonlinear_operations([tensor], score)
+    def __init__(self, tensor):
+        self._operations = set(graph.operations_above([tensor]))
 
-    def layer_call(self, target_layer, score):
-        """Returns the `LayerCall` that a CAM should look at.
+    def __contains__(self, tensor):
+        return tensor.op in self._operations
 
-        Args:
-            target_layer: `keras.layers.Layer`, name, path or `None`, see
-                `layer_choice`.
-            score: Tensor the layer has to have a part in.
-        """
-        if target_layer is None:
-            return last_spatial_call(self, score)
-        return named_call(self.calls, target_layer)
 
-    def last_layer_calls(self, num_sizes, score):
-        """Returns the last `LayerCall` of each of the coarsest sizes.
+class _Tensors:
+    """Tensors by what they are, not by their values."""
 
-        Args:
-            num_sizes: Integer >= 1.
-            score: See `layer_call`.
-        """
-        return last_calls_of_sizes(self, score, num_sizes)
+    def __init__(self, references):
+        self._references = references
+
+    def __contains__(self, tensor):
+        return tensor.ref() in self._references
 
 
 def evaluate(model, inputs, score="logits"):
-    """Calls `model` once in inference mode and returns the `Evaluation`.
-
-    Must run while a `tf.function` is traced. Nothing of the model is changed:
-    variables, losses and modes are as before, also after an error.
-
-    Args:
-        model: Any `keras.Model` or layer.
-        inputs: Structure of tensors, as the model takes it.
-        score: `"logits"`: scores are what softmax or sigmoid are applied to;
-            `"output"`: scores are the outputs as they are.
-    """
+    """Returns the `GraphEvaluation` of one call, see `Backend.evaluate`."""
     # Copies, so that gradients can be taken with respect to them in whatever
     # graph this is, also where the caller's tensors belong to an outer one.
     inputs = keras.tree.map_structure(tf.identity, inputs)
@@ -161,7 +148,7 @@ def evaluate(model, inputs, score="logits"):
     with (
         marked_relus(),
         keras.StatelessScope(collect_losses=True),
-        record_calls() as recording,
+        record_calls(_uncompiled) as recording,
     ):
         try:
             outputs = model(inputs, training=False)
@@ -173,7 +160,14 @@ def evaluate(model, inputs, score="logits"):
                 f"{shapes}. A single image needs a batch axis: "
                 f"`images[np.newaxis]`. Keras said: {error}"
             ) from error
-    return Evaluation(inputs, outputs, recording, score)
+    return GraphEvaluation(inputs, outputs, recording, score)
+
+
+def _uncompiled(function):
+    """Returns the Python function of a `tf.function`, else `None`."""
+    if isinstance(function, tf.types.experimental.PolymorphicFunction):
+        return function.python_function
+    return None
 
 
 def _check_ranks(model, inputs):
@@ -220,17 +214,6 @@ def _logits(output, name, is_only):
             raise
         # Another output may be meant: only who uses this one is refused.
         return UnclearScore(str(error)), "unclear"
-
-
-def _disconnected(score):
-    return ValueError(
-        "The target does not depend on what is to be explained. Expected: a "
-        "score computed from the outputs of the model, by operations that "
-        f"have a gradient. Received: {score.op.type} {score.op.name!r}. Look "
-        "for a target that returns a constant, for `argmax` or rounding in "
-        "it, for `stop_gradient` in the model, or for a layer that has no "
-        "part in this output."
-    )
 
 
 def _as_float(tensor):

@@ -1,5 +1,6 @@
 """Conditions on values that are only known while a compiled step runs."""
 
+import keras
 import tensorflow as tf
 
 MARK = "keras_xmap: "
@@ -30,3 +31,18 @@ def as_value_error(error):
     text = text[text.index(MARK) + len(MARK) :].split("\n")[0]
     message, _, values = text.partition("]")
     return ValueError(message + values)
+
+
+def finite(inputs):
+    """Returns `inputs`, behind a check that their values are finite."""
+    checks = [
+        require(
+            tf.reduce_all(tf.math.is_finite(x)),
+            "Images must be finite. Received: an input with NaN or infinite "
+            "values. Find them by `numpy.isfinite`.",
+        )
+        for x in keras.tree.flatten(inputs)
+        if x.dtype.is_floating
+    ]
+    with tf.control_dependencies(checks):
+        return keras.tree.map_structure(tf.identity, inputs)

@@ -1,0 +1,55 @@
+"""How public objects print: as the call that makes them."""
+
+import inspect
+
+import keras
+import numpy as np
+
+_MOST_CHARACTERS = 60
+
+
+def call_repr(instance, positional=()):
+    """Returns the call that makes `instance`, without what is at its default.
+
+    For classes that keep each argument of `__init__` as an attribute of the
+    same name.
+
+    Args:
+        instance: The object.
+        positional: Names of arguments that are shown without their name.
+    """
+    shown = []
+    for name, parameter in inspect.signature(type(instance)).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        value = getattr(instance, name, parameter.default)
+        if not _is_default(value, parameter.default):
+            text = _short(value)
+            shown.append(text if name in positional else f"{name}={text}")
+    return f"{type(instance).__name__}({', '.join(shown)})"
+
+
+def _is_default(value, default):
+    if value is default:
+        return True
+    try:
+        return type(value) is type(default) and bool(value == default)
+    except ValueError:  # an array
+        return False
+
+
+def _short(value):
+    if isinstance(value, keras.layers.Layer):
+        return f"<{type(value).__name__} {value.name!r}>"
+    if isinstance(value, np.ndarray) and value.size > 4:
+        return f"<array of shape {value.shape}>"
+    if isinstance(value, (list, tuple)):
+        inner = ", ".join(_short(entry) for entry in value)
+        text = f"[{inner}]" if isinstance(value, list) else f"({inner})"
+    elif callable(value) and hasattr(value, "__name__"):
+        text = value.__name__
+    else:
+        text = repr(value)
+    if len(text) > _MOST_CHARACTERS:
+        text = f"{text[:_MOST_CHARACTERS]}..."
+    return text

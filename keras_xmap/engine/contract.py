@@ -1,0 +1,234 @@
+"""What a backend answers, in one place.
+
+An explainer is a formula in `keras.ops`; what it has to know of a model (its
+scores, the activations of its layers, their gradients) differs between
+backends. A backend is a `Backend` that makes an `Evaluation` of a model and a
+`Placement` for the steps that are compiled. Everything else in
+`keras_xmap.engine`, and every explainer, is written against these three.
+"""
+
+import abc
+
+from keras_xmap.engine._layer_by_name import named_call
+from keras_xmap.engine._layer_by_order import last_calls_of_sizes
+from keras_xmap.engine._layer_by_order import last_spatial_call
+
+RELU_RULES = ("standard", "guided", "deconvnet")
+
+
+class RuleError(ValueError):
+    """A backward rule of ReLUs finds none that it could be applied to."""
+
+
+class Evaluation(abc.ABC):
+    """One call of a model, with what its layers put out.
+
+    Attributes:
+        inputs: Structure of tensors the model was called on.
+        outputs: Structure of tensors the model returned.
+        scores: Like `outputs`, in float32 (float64 for a float64 model):
+            the values a target chooses from.
+        score_used: String: where in the model the scores were found.
+        input_data_format: `"channels_last"` or `"channels_first"`.
+        calls: List of `LayerCall`: the layers, in the order they ran.
+    """
+
+    @abc.abstractmethod
+    def gradients(self, score, tensors, rule="standard", where=None):
+        """Takes the gradients of one score per image.
+
+        Args:
+            score: Tensor of shape `(batch,)`, derived from `scores`.
+            tensors: List of tensors of this evaluation.
+            rule: Backward rule of ReLUs, one of `RELU_RULES`.
+            where: Scalar boolean tensor. Where it is false while the step
+                runs, no backward pass is made and the gradients are zeros.
+                Defaults to `None`: always.
+
+        Returns:
+            List like `tensors`: float32 gradients (float64 where the tensor
+            is float64), `None` for tensors that are not floating-point.
+
+        Raises:
+            ValueError: If `score` depends on none of `tensors`.
+            RuleError: If `rule` finds no ReLU on the way.
+        """
+
+    @abc.abstractmethod
+    def derive(self, function, *tensors):
+        """Returns `function(*tensors)` as a part of this evaluation.
+
+        What is computed from recorded tensors in any other way may have no
+        gradient: on some backends a finished trace has no history.
+        """
+
+    @abc.abstractmethod
+    def ancestors(self, tensor):
+        """Returns a container of the tensors that `tensor` is computed from.
+
+        It answers `x in container`, and holds `tensor` itself.
+        """
+
+    @abc.abstractmethod
+    def depends(self, score):
+        """Returns whether `score` is computed from the inputs."""
+
+    @abc.abstractmethod
+    def nonlinear_operations(self, tensor, score):
+        """Names what keeps `score` from being affine in `tensor`: a list."""
+
+    @abc.abstractmethod
+    def positions_of_input(self, rank, score):
+        """Returns a container of the tensors laid out as the inputs are.
+
+        Args:
+            rank: Integer: the number of axes of the inputs that count.
+            score: Tensor: only what lies on the way to it is looked at.
+        """
+
+    @abc.abstractmethod
+    def describe(self, tensor):
+        """Names the operation that made `tensor`, for messages."""
+
+    def is_made_from(self, tensor, source):
+        """Returns whether `tensor` is computed from `source`."""
+        return source in self.ancestors(tensor)
+
+    def check_depends(self, score):
+        """Checks that `score` is computed from the inputs."""
+        if not self.depends(score):
+            raise self.disconnected(score)
+
+    def disconnected(self, score):
+        """Returns the error for a score without gradient."""
+        return ValueError(
+            "The target does not depend on what is to be explained. Expected: "
+            "a score computed from the outputs of the model, by operations "
+            f"that have a gradient. Received: {self.describe(score)}. Look "
+            "for a target that returns a constant, for `argmax` or rounding "
+            "in it, for `stop_gradient` in the model, or for a layer that has "
+            "no part in this output."
+        )
+
+    def layer_call(self, target_layer, score):
+        """Returns the `LayerCall` that a CAM should look at.
+
+        Args:
+            target_layer: `keras.layers.Layer`, name, path or `None`, see
+                `named_call` and `last_spatial_call`.
+            score: Tensor the layer has to have a part in.
+        """
+        if target_layer is None:
+            return last_spatial_call(self, score)
+        return named_call(self.calls, target_layer)
+
+    def last_layer_calls(self, num_sizes, score):
+        """Returns the last `LayerCall` of each of the coarsest sizes.
+
+        Args:
+            num_sizes: Integer >= 1.
+            score: See `layer_call`.
+        """
+        return last_calls_of_sizes(self, score, num_sizes)
+
+
+class Placement(abc.ABC):
+    """Where steps run: on the host, or on the replicas of a strategy."""
+
+    @abc.abstractmethod
+    def scope(self):
+        """Returns the context in which a model without weights is built."""
+
+    @abc.abstractmethod
+    def place(self, flat):
+        """Returns the tensors of a batch where the step wants them: a list."""
+
+    @abc.abstractmethod
+    def key(self, flat):
+        """Returns what a step made for `flat` depends on here, hashable."""
+
+    @abc.abstractmethod
+    def compile(self, function, flat):
+        """Compiles a step.
+
+        Args:
+            function: Takes tensors like `flat`; returns a structure of
+                tensors, and notes: a dict of Python values that are known
+                once the step is traced.
+            flat: List of tensors as `place` returned them. Their batch size
+                is no part of the step.
+
+        Returns:
+            Callable of such tensors that returns the structure; its attribute
+            `notes` is the dict. What `Backend.require` stops is a
+            `ValueError`.
+        """
+
+    @abc.abstractmethod
+    def to_numpy(self, result, size):
+        """Returns the result of a step as NumPy arrays of `size` images."""
+
+
+class Backend(abc.ABC):
+    """What explainers ask of a framework."""
+
+    @abc.abstractmethod
+    def evaluate(self, model, inputs, score):
+        """Calls `model` once in inference mode and returns the `Evaluation`.
+
+        Runs while a step is traced. Nothing of the model is changed:
+        variables, losses and modes are as before, also after an error.
+
+        Args:
+            model: Any `keras.Model` or layer.
+            inputs: Structure of tensors, as the model takes it.
+            score: `"logits"`: scores are what softmax or sigmoid are applied
+                to; `"output"`: scores are the outputs as they are.
+        """
+
+    @abc.abstractmethod
+    def placement(self, model):
+        """Returns the `Placement` of the steps of `model`."""
+
+    @abc.abstractmethod
+    def placement_here(self):
+        """Returns the `Placement` where the caller stands."""
+
+    @abc.abstractmethod
+    def is_tracing(self):
+        """Returns whether the caller is compiling a function of its own."""
+
+    @abc.abstractmethod
+    def plain(self, function):
+        """Returns `function`, shielded from rewriting by the framework."""
+
+    @abc.abstractmethod
+    def build(self, model, inputs):
+        """Creates the variables of a model that was never called."""
+
+    @abc.abstractmethod
+    def finite(self, inputs):
+        """Returns `inputs`; stops the step where a value is not finite."""
+
+    @abc.abstractmethod
+    def require(self, condition, message, *values):
+        """Stops the step with `message` unless the scalar `condition` holds.
+
+        `values` are printed behind the message.
+        """
+
+    @abc.abstractmethod
+    def normal_noise(self, shape, seed, index):
+        """Draws float32 standard normal noise number `index` of `seed`."""
+
+    @abc.abstractmethod
+    def uniform_noise(self, shape, seed, index):
+        """Draws float32 numbers from 0 to below 1: number `index` of `seed`."""
+
+    @abc.abstractmethod
+    def mean_of_samples(self, function, num_samples, like):
+        """Returns the mean of `function(0)` to `function(num_samples - 1)`."""
+
+    @abc.abstractmethod
+    def stack_of_samples(self, function, num_samples):
+        """Returns `function(0)` to `function(num_samples - 1)`, stacked."""
