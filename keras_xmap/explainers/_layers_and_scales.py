@@ -72,7 +72,9 @@ def check_scales(scales):
     if (
         not isinstance(scales, (list, tuple))
         or not scales
-        or not all(is_number(scale) and scale > 0 for scale in scales)
+        or not all(
+            is_number(scale) and 0 < scale < math.inf for scale in scales
+        )
     ):
         raise ValueError(
             "`scales` must be a list of numbers > 0, or None. Received: "

@@ -600,7 +600,7 @@ def test_a_copy_explains_the_same_and_by_itself(name, copied):
 @with_arguments
 def test_arguments_follow_one_grammar(name):
     parameters = inspect.signature(getattr(explainers, name)).parameters
-    assert list(parameters)[0] == "model"
+    assert next(iter(parameters)) == "model"
     assert list(parameters)[-1] == "score"
     kinds = {parameter.kind for parameter in parameters.values()}
     assert kinds == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
