@@ -5,6 +5,8 @@ import inspect
 import keras
 import numpy as np
 
+from keras_xmap._checks import is_number
+
 _MOST_CHARACTERS = 60
 
 
@@ -30,10 +32,12 @@ def call_repr(instance, positional=()):
 
 
 def _is_default(value, default):
-    if value is default:
-        return True
+    # 0 is kept as 0.0 where a number is asked for; True is neither.
+    alike = type(value) is type(default) or (
+        is_number(value) and is_number(default)
+    )
     try:
-        return type(value) is type(default) and bool(value == default)
+        return alike and bool(value == default)
     except ValueError:  # an array
         return False
 
@@ -45,7 +49,9 @@ def _short(value):
         return f"<array of shape {value.shape}>"
     if isinstance(value, (list, tuple)):
         inner = ", ".join(_short(entry) for entry in value)
-        text = f"[{inner}]" if isinstance(value, list) else f"({inner})"
+        comma = "," if len(value) == 1 else ""
+        is_list = isinstance(value, list)
+        text = f"[{inner}]" if is_list else f"({inner}{comma})"
     elif callable(value) and hasattr(value, "__name__"):
         text = value.__name__
     else:

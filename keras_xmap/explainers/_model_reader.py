@@ -1,5 +1,7 @@
 """What everything that is made for one model shares."""
 
+import types
+
 from keras_xmap import engine
 from keras_xmap._checks import check_layer
 from keras_xmap._checks import check_one_of
@@ -13,6 +15,12 @@ class ModelReader:
         model: See `Explainer`.
         score: See `Explainer`.
     """
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "__init__" not in vars(cls):
+            # An argument that it does not know names the class that was made.
+            cls.__init__ = _named(cls.__init__, f"{cls.__qualname__}.__init__")
 
     def __init__(self, model, score):
         self.model = check_layer("model", model)
@@ -43,3 +51,18 @@ class ModelReader:
     def note(self, notes):
         """Takes over what a step noted of itself, as attributes."""
         vars(self).update(notes)
+
+
+def _named(function, qualified_name):
+    """Returns the same function under another name."""
+    copy = types.FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__annotations__ = function.__annotations__
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__qualname__ = qualified_name
+    return copy

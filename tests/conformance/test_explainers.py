@@ -605,5 +605,7 @@ def test_arguments_follow_one_grammar(name):
     kinds = {parameter.kind for parameter in parameters.values()}
     assert kinds == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
     assert not {"layers", "layer", "which", "options"} & set(parameters)
-    with pytest.raises(TypeError, match=f"{name}.*unexpected.*'scoer'"):
+    with pytest.raises(
+        TypeError, match=f"^{name}\\.__init__.*unexpected.*'scoer'"
+    ):
         getattr(explainers, name)(model_kinds.functional(), scoer="logits")
