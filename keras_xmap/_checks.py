@@ -2,74 +2,192 @@
 
 Every message says what was expected, what was received and, where there is
 one, the remedy. Each check returns the value, so that a constructor reads
-`self.rate = check_fraction("rate", rate)`.
+`self.rate = check_share("rate", rate)`. NumPy's scalars count as numbers,
+booleans do not, and NaN is in no range.
+
+An argument that is out of its range raises `ValueError`, whatever its type;
+one that is no model, no layer or nothing to call raises `TypeError`.
 """
 
 import numbers
 
+import keras
+
+_INFINITY = float("inf")
 _MAX_SEED = 2**31 - 1
 
 
-def _is_number(value):
+def is_number(value):
+    """Returns whether `value` is a real number, and no boolean."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def _message(name, expected, value, remedy):
-    message = f"`{name}` must be {expected}. Received: {name}={value!r}."
-    return f"{message} {remedy}" if remedy else message
+def is_integer(value):
+    """Returns whether `value` is an integer, and no boolean."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def message(name, expected, value, remedy=""):
+    """Returns the text of an error about one argument."""
+    text = f"`{name}` must be {expected}. Received: {name}={value!r}."
+    return f"{text} {remedy}" if remedy else text
+
+
+def check_number(name, value, remedy=""):
+    """Returns `value` as a float, which must be a finite number."""
+    if not is_number(value) or not -_INFINITY < value < _INFINITY:
+        raise ValueError(message(name, "a finite number", value, remedy))
+    return float(value)
 
 
 def check_positive(name, value, remedy=""):
-    """Returns `value` as a float, which must be a number above 0."""
-    if not _is_number(value) or not 0 < value < float("inf"):
-        raise ValueError(_message(name, "a positive number", value, remedy))
+    """Returns `value` as a float, which must be a finite number above 0."""
+    if not is_number(value) or not 0 < value < _INFINITY:
+        raise ValueError(message(name, "a positive number", value, remedy))
     return float(value)
 
 
 def check_non_negative(name, value, remedy=""):
     """Returns `value` as a float, which must be a finite number >= 0."""
-    if not _is_number(value) or not 0 <= value < float("inf"):
-        raise ValueError(_message(name, "a number >= 0", value, remedy))
+    if not is_number(value) or not 0 <= value < _INFINITY:
+        raise ValueError(message(name, "a number >= 0", value, remedy))
     return float(value)
 
 
 def check_fraction(name, value, remedy=""):
     """Returns `value` as a float, which must be strictly between 0 and 1."""
-    if not _is_number(value) or not 0 < value < 1:
+    if not is_number(value) or not 0 < value < 1:
         raise ValueError(
-            _message(name, "strictly between 0 and 1", value, remedy)
+            message(name, "strictly between 0 and 1", value, remedy)
         )
+    return float(value)
+
+
+def check_share(name, value, remedy=""):
+    """Returns `value` as a float, which must be from 0 to 1, both allowed."""
+    if not is_number(value) or not 0 <= value <= 1:
+        raise ValueError(message(name, "a number from 0 to 1", value, remedy))
     return float(value)
 
 
 def check_positive_integer(name, value, remedy=""):
     """Returns `value` as an int, which must be an integer >= 1."""
+    return check_integer(name, value, 1, remedy=remedy)
+
+
+def check_non_negative_integer(name, value, remedy=""):
+    """Returns `value` as an int, which must be an integer >= 0."""
+    return check_integer(name, value, 0, remedy=remedy)
+
+
+def check_integer(name, value, low=None, high=None, remedy=""):
+    """Returns `value` as an int, from `low` to `high` where these are given."""
+    expected = "an integer"
+    if low is not None:
+        expected += f" >= {low}" if high is None else f" from {low} to {high}"
+    elif high is not None:
+        expected += f" <= {high}"
     if (
-        not isinstance(value, numbers.Integral)
-        or isinstance(value, bool)
-        or value < 1
+        not is_integer(value)
+        or (low is not None and value < low)
+        or (high is not None and value > high)
     ):
-        raise ValueError(_message(name, "an integer >= 1", value, remedy))
+        raise ValueError(message(name, expected, value, remedy))
     return int(value)
 
 
 def check_seed(name, value, remedy=""):
     """Returns `value` as an int, which must fit a positive int32."""
-    if (
-        not isinstance(value, numbers.Integral)
-        or isinstance(value, bool)
-        or not 0 <= value <= _MAX_SEED
+    return check_integer(name, value, 0, _MAX_SEED, remedy)
+
+
+def check_optional(check, name, value, *args, **kwargs):
+    """Returns `None` for `None`, and what `check` makes of any other value."""
+    return None if value is None else check(name, value, *args, **kwargs)
+
+
+def check_boolean(name, value, remedy=""):
+    """Returns `value` as a bool, which must be `True` or `False`."""
+    # NumPy's booleans are equal to these, but so are the numbers 0 and 1.
+    if not isinstance(value, bool) and type(value).__name__ not in (
+        "bool",
+        "bool_",
     ):
-        expected = f"an integer from 0 to {_MAX_SEED}"
-        raise ValueError(_message(name, expected, value, remedy))
-    return int(value)
+        raise ValueError(message(name, "True or False", value, remedy))
+    return bool(value)
 
 
 def check_one_of(name, value, options, remedy=""):
     """Returns `value`, which must be one of `options`."""
-    if value not in options:
-        expected = "one of " + ", ".join(repr(option) for option in options)
-        raise ValueError(_message(name, expected, value, remedy))
+    for option in options:
+        # True is no 1 here, and arrays, of no single truth, are nothing.
+        alike = isinstance(value, bool) == isinstance(option, bool)
+        known = alike and isinstance(value, (str, numbers.Number))
+        if value is option or (known and value == option):
+            return option
+    expected = "one of " + ", ".join(repr(option) for option in options)
+    raise ValueError(message(name, expected, value, remedy))
+
+
+def check_pair(name, value, check, remedy=""):
+    """Returns `value` as a tuple of two entries that `check` lets pass.
+
+    One value that is no list stands for both.
+    """
+    pair = value if isinstance(value, (list, tuple)) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(message(name, "one value or two", value, remedy))
+    return tuple(check(name, entry, remedy) for entry in pair)
+
+
+def check_string(name, value, remedy=""):
+    """Returns `value`, which must be a string that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(message(name, "a string", value, remedy))
+    return value
+
+
+def check_names(name, value, remedy=""):
+    """Returns `value` as a list: one string, or a list of different ones."""
+    names = [value] if isinstance(value, str) else value
+    if (
+        not isinstance(names, (list, tuple))
+        or not names
+        or not all(isinstance(entry, str) and entry for entry in names)
+    ):
+        expected = "a name or a list of names"
+        raise ValueError(message(name, expected, value, remedy))
+    if len(set(names)) < len(names):
+        raise ValueError(message(name, "different names", value, remedy))
+    return list(names)
+
+
+def check_callable(name, value, remedy=""):
+    """Returns `value`, which must be a function or another callable."""
+    if not callable(value):
+        raise TypeError(message(name, "callable", value, remedy))
+    return value
+
+
+def check_model(name, value, remedy=""):
+    """Returns `value`, which must be a `keras.Model`."""
+    return check_instance(
+        name, value, keras.Model, "a keras.Model", remedy=remedy
+    )
+
+
+def check_layer(name, value, remedy=""):
+    """Returns `value`, which must be a `keras.Model` or another layer."""
+    expected = "a keras.Model or a Keras layer"
+    return check_instance(name, value, keras.layers.Layer, expected, remedy)
+
+
+def check_instance(name, value, kind, expected, remedy=""):
+    """Returns `value`, which must be of `kind`, a class or a tuple of them."""
+    if not isinstance(value, kind):
+        received = f"{name}={value!r} (of type {type(value).__name__})"
+        text = f"`{name}` must be {expected}. Received: {received}."
+        raise TypeError(f"{text} {remedy}" if remedy else text)
     return value
 
 
