@@ -52,12 +52,13 @@ def check_fits(name, value, shape, data_format):
 
     Args:
         name: String, what the argument is called.
-        value: The filling.
+        value: A filling, as `check_filling` or `as_config` returns it, or
+            `None` for none, which fits.
         shape: Tuple, the shape of the images with their batch. Entries may be
             `None`.
         data_format: That of the images.
     """
-    shape = tuple(shape)
+    shape, value = tuple(shape), _with_shape(value)
     if isinstance(value, str):
         if value in ("mean", "blur") and len(shape) < 3:
             raise ValueError(
@@ -98,7 +99,7 @@ def filling(x, value, data_format, blur_stddev=None, name="baseline"):
         x: Images, `(batch, *spatial, channels)` or channels first; or
             `(batch, features)`, which have neither mean colour nor blur.
             Sizes may be unknown while a function is traced.
-        value: A filling, as `check_filling` returns it.
+        value: A filling, as `check_filling` or `as_config` returns it.
         data_format: That of `x`.
         blur_stddev: Number, the standard deviation of `"blur"` in positions;
             or `None` for a tenth of the size along each axis.
@@ -112,6 +113,7 @@ def filling(x, value, data_format, blur_stddev=None, name="baseline"):
     is_float = keras.backend.is_float_dtype(x.dtype)
     dtype = x.dtype if is_float else keras.config.floatx()
     if not isinstance(value, str):
+        value = _with_shape(value)
         tensor = ops.cast(ops.convert_to_tensor(value), dtype)
         if len(tensor.shape) == 1 and data_format == "channels_first":
             return ops.reshape(tensor, (-1, *[1] * (len(x.shape) - 2)))
@@ -136,6 +138,11 @@ def filling(x, value, data_format, blur_stddev=None, name="baseline"):
 def as_config(value):
     """Returns a filling as JSON holds it: an array as nested lists."""
     return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _with_shape(value):
+    """Returns lists, as a config holds them, as an array again."""
+    return _as_array(value) if isinstance(value, (list, tuple)) else value
 
 
 def _as_array(value):
