@@ -103,14 +103,7 @@ CASES = {
 }
 # Public names that build no model, or one that starts as a constant, and are
 # tested on their own.
-OTHERS = {
-    "Collusion",
-    "attention_network",
-    "collusion",
-    "complementary_maps",
-    "grayscale_attention",
-    "relevance",
-}
+OTHERS = {"attention_network", "complementary_maps"}
 every_row = pytest.mark.parametrize("name", CASES)
 
 
