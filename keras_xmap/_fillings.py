@@ -136,7 +136,13 @@ def filling(x, value, data_format, blur_stddev=None, name="baseline"):
 
 
 def as_config(value):
-    """Returns a filling as JSON holds it: an array as nested lists."""
+    """Returns a filling as JSON holds it: an array as nested lists.
+
+    Plain ones: the lists that a layer holds are tracked by Keras, and refer
+    to what cannot be copied.
+    """
+    if isinstance(value, (list, tuple)):
+        return [as_config(entry) for entry in value]
     return value.tolist() if hasattr(value, "tolist") else value
 
 

@@ -124,8 +124,11 @@ class DenseCRF(keras.layers.Layer):
         return tuple(pair[1])
 
     def get_config(self):
+        plain = self.parameters
+        if isinstance(plain, dict):
+            plain = dict(plain)  # Keras tracks what a layer holds
         config = {
-            "parameters": self.parameters,
+            "parameters": plain,
             "num_iterations": self.num_iterations,
             "from_logits": self.from_logits,
             "data_format": self.data_format,

@@ -156,9 +156,9 @@ class EraseRegions(SavedDraws, keras.layers.Layer):
 
     def get_config(self):
         config = {
-            "fill": self.fill,
-            "mean": self.mean,
-            "stddev": self.stddev,
+            "fill": as_config(self.fill),
+            "mean": as_config(self.mean),
+            "stddev": as_config(self.stddev),
             "blur_radius": self.blur_radius,
             "seed": self.seed,
             "data_format": self.data_format,

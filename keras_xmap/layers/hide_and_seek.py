@@ -149,9 +149,9 @@ class HideAndSeek(SavedDraws, keras.layers.Layer):
 
     def get_config(self):
         config = {
-            "patch_sizes": self.patch_sizes,
+            "patch_sizes": as_config(self.patch_sizes),
             "rate": self.rate,
-            "fill": self.fill,
+            "fill": as_config(self.fill),
             "seed": self.seed,
             "data_format": self.data_format,
         }

@@ -223,7 +223,7 @@ class Replay:
             config = {**old.get_config(), **config}
             if isinstance(old, keras.layers.Layer):
                 config["name"] = self.name(call)
-            self._copies[id(old)] = call, old.__class__.from_config(config)
+            self._copies[id(old)] = old, old.__class__.from_config(config)
         return self._copies[id(old)][1](*args, **kwargs)
 
     def name(self, call):
@@ -249,26 +249,22 @@ class Replay:
             self._values[id(tensor)] = value
 
     def _copy_weights(self):
-        for call, copy in self._copies.values():
+        for old, copy in self._copies.values():
             if isinstance(copy, keras.layers.Layer):
-                owners = (self.recording.model, *call.owners)
-                frozen = not all(owner.trainable for owner in owners)
-                copy_weights(call.operation, copy, frozen)
+                copy_weights(old, copy)
 
 
-def copy_weights(layer, copy, frozen=False):
+def copy_weights(layer, copy):
     """Gives the copy of a layer the layer's weights, as frozen as they are.
 
     Args:
         layer: Built `keras.layers.Layer`.
         copy: Built layer of the same weights.
-        frozen: Boolean, whether a model around the layer is frozen.
     """
     copy.set_weights(layer.get_weights())
     # Parts of a layer may be frozen, which its config does not tell.
     for new, old in zip(copy.weights, layer.weights, strict=True):
-        trainable = old.trainable and not frozen
-        if new.trainable != trainable:
-            new.trainable = trainable
+        if new.trainable != old.trainable:
+            new.trainable = old.trainable
     if isinstance(copy, keras.layers.Normalization):
         copy.finalize_state()

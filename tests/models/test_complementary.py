@@ -54,7 +54,7 @@ def test_the_model_is_backbone_and_head():
     for output, logits in zip(model(images), expected, strict=False):
         np.testing.assert_allclose(output, logits, atol=1e-6)
     maps = complementary_maps(model)(images)
-    fused = np.moveaxis(np.asarray(expected[2]), -1, 1)
+    fused = np.moveaxis(keras.ops.convert_to_numpy(expected[2]), -1, 1)
     np.testing.assert_allclose(maps, fused, atol=1e-6)
     assert head.threshold == 0.5 and head.filters == 4
     assert model.output_names == ["head_a", "head_b"]
@@ -79,7 +79,7 @@ def test_plain_fit_trains_both_heads_and_the_second_sees_more():
     fused = fused[np.arange(64), labels]
     features = model.layers[1](images)
     map_a = model.get_layer("complementary_head").head_a(features)
-    map_a = np.asarray(map_a)[np.arange(64), ..., labels]
+    map_a = keras.ops.convert_to_numpy(map_a)[np.arange(64), ..., labels]
     map_a -= map_a.min(axis=(1, 2), keepdims=True)
     map_a /= map_a.max(axis=(1, 2), keepdims=True)
     assert (fused >= map_a - 1e-5).all()

@@ -87,11 +87,15 @@ def test_a_linear_predictor_suffers_as_the_closed_form_says():
     count = 200_000
     images = np.tile(image.reshape(1, 2, 2, 1), (count, 1, 1, 1))
     outputs = model(images.astype("float32"), training=True)
-    errors = np.square(np.asarray(outputs["noisy_prediction"]) - target)
+    errors = np.square(
+        keras.ops.convert_to_numpy(outputs["noisy_prediction"]) - target
+    )
     bias = (WEIGHTS @ image - target) ** 2
     expected = bias + stddev**2 * np.sum((WEIGHTS * attention) ** 2)
     np.testing.assert_allclose(errors.mean(), expected, rtol=0.02)
-    clean = np.square(np.asarray(outputs["prediction"]) - target)
+    clean = np.square(
+        keras.ops.convert_to_numpy(outputs["prediction"]) - target
+    )
     np.testing.assert_allclose(clean, bias, rtol=1e-4)
 
 
@@ -108,7 +112,7 @@ def test_training_fills_the_map_like_water():
     x = np.zeros((512 * steps, 2, 2, 1), "float32")
     y = np.zeros((len(x), 1), "float32")
     model.fit(x, dict.fromkeys(LOSSES, y), batch_size=512, verbose=0)
-    found = np.asarray(attention(x[:1])).ravel()
+    found = keras.ops.convert_to_numpy(attention(x[:1])).ravel()
     np.testing.assert_allclose(found, [0.04, 0.36, 1, 1], atol=0.03)
 
 

@@ -116,9 +116,9 @@ def test_hard_features_are_zero_outside_of_the_mask():
     given = roi_classifier(model, merge_layer="first", merge="hard_features")
     mask = masks(7)
     first, second = (model.get_layer(name) for name in ("first", "second"))
-    x = np.asarray(first(images(16))) * mask[..., None]
-    x = np.asarray(second(x)).mean((1, 2))
-    expected = np.asarray(model.get_layer("scores")(x))
+    x = keras.ops.convert_to_numpy(first(images(16))) * mask[..., None]
+    x = keras.ops.convert_to_numpy(second(x)).mean((1, 2))
+    expected = keras.ops.convert_to_numpy(model.get_layer("scores")(x))
     outputs = predict(given, images(16), mask)
     np.testing.assert_allclose(outputs, expected, atol=1e-6)
 
