@@ -244,7 +244,8 @@ def compare(data, boxes, epochs, fit):
         verbose=train["verbose"],
     )
     maps = models.complementary_maps(two).predict(data.images, verbose=0)
-    maps = np.asarray(ops.resize(maps, (SIZE, SIZE)))
+    maps = ops.resize(maps, (SIZE, SIZE), data_format="channels_first")
+    maps = np.moveaxis(np.asarray(maps), 1, -1)
     show("complementary heads", at_best_threshold(maps, *truth))
 
 

@@ -2,8 +2,11 @@
 
 from keras import ops
 
+from keras_xmap._axes import channel_axis
+from keras_xmap._axes import spatial_shape
 
-def check_pair(input_shape, first, data_format, same_size=False):
+
+def check_mask_pair(input_shape, first, data_format, same_size=False):
     """Returns the shape of the first of a pair `[first, mask]`, checked."""
     pair = input_shape if isinstance(input_shape, (list, tuple)) else ()
     if len(pair) != 2 or not all(isinstance(s, (list, tuple)) for s in pair):
@@ -12,7 +15,6 @@ def check_pair(input_shape, first, data_format, same_size=False):
             f"Received: input_shape={input_shape}."
         )
     shape, mask_shape = tuple(pair[0]), tuple(pair[1])
-    channel_axis = -1 if data_format == "channels_last" else 1
     if len(shape) != 4:
         raise ValueError(
             f"`{first}` must have a batch, two spatial and a channel axis. "
@@ -23,7 +25,10 @@ def check_pair(input_shape, first, data_format, same_size=False):
             "`mask` must be (batch, height, width), with or without one "
             f"channel. Received: mask.shape={mask_shape}."
         )
-    if len(mask_shape) == 4 and mask_shape[channel_axis] not in (1, None):
+    if len(mask_shape) == 4 and mask_shape[channel_axis(data_format)] not in (
+        1,
+        None,
+    ):
         raise ValueError(
             f"`mask` must have one channel under data_format={data_format!r}. "
             f"Received: mask.shape={mask_shape}. Reduce the channels to one, "
@@ -35,7 +40,7 @@ def check_pair(input_shape, first, data_format, same_size=False):
             f"{first}.shape={shape}, mask.shape={mask_shape}."
         )
     if same_size and not _may_be_equal(
-        spatial(shape, data_format), spatial(mask_shape, data_format)
+        sizes_of(shape, data_format), sizes_of(mask_shape, data_format)
     ):
         raise ValueError(
             f"`{first}` and `mask` must have the same height and width. "
@@ -45,20 +50,17 @@ def check_pair(input_shape, first, data_format, same_size=False):
     return shape
 
 
-def spatial(shape, data_format):
-    """Returns the spatial entries of the shape of an image or of a map."""
+def sizes_of(shape, data_format):
+    """Returns height and width of a shape, with channels or without."""
     if len(shape) == 3:
         return tuple(shape[1:])
-    if data_format == "channels_last":
-        return tuple(shape[1:-1])
-    return tuple(shape[2:])
+    return spatial_shape(shape, data_format)
 
 
 def with_channel(mask, data_format, dtype):
     """Returns `mask` as floats with its channel axis."""
     if len(mask.shape) == 3:
-        axis = -1 if data_format == "channels_last" else 1
-        mask = ops.expand_dims(mask, axis)
+        mask = ops.expand_dims(mask, channel_axis(data_format))
     return ops.cast(mask, dtype)
 
 

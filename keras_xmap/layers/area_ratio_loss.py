@@ -1,10 +1,13 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import check_single_map
-from keras_xmap.losses.area_ratio import area_ratio
+from keras_xmap._typing import Number
+from keras_xmap.losses import area_ratio
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")
@@ -48,7 +51,9 @@ class AreaRatioLoss(keras.layers.Layer):
     [1.0]
     """
 
-    def __init__(self, area_ratio, weight=1.0, **kwargs):
+    def __init__(
+        self, area_ratio: Number, weight: Number = 1.0, **kwargs: Any
+    ) -> None:
         # Without autocast: the input leaves as it came.
         super().__init__(autocast=False, **kwargs)
         self.area_ratio = check_fraction("area_ratio", area_ratio)

@@ -1,9 +1,15 @@
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_fraction
-from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import check_seed
+from keras_xmap._typing import DataFormat
+from keras_xmap._typing import Number
 from keras_xmap.ops import normalize
 
 
@@ -69,23 +75,19 @@ class ComplementaryHead(keras.layers.Layer):
 
     def __init__(
         self,
-        num_classes,
-        threshold=0.6,
-        filters=1024,
-        seed=None,
-        data_format=None,
-        **kwargs,
-    ):
+        num_classes: int,
+        threshold: Number = 0.6,
+        filters: int = 1024,
+        seed: int | None = None,
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_classes = check_positive_integer("num_classes", num_classes)
         self.threshold = check_fraction("threshold", threshold)
         self.filters = check_positive_integer("filters", filters)
-        self.data_format = check_one_of(
-            "data_format",
-            data_format or keras.config.image_data_format(),
-            ("channels_last", "channels_first"),
-        )
-        self.seed = seed
+        self.data_format = check_data_format(data_format)
+        self.seed = check_optional(check_seed, "seed", seed)
         self.head_a = self._make_head("head_a", 0)
         self.head_b = self._make_head("head_b", 3)
 

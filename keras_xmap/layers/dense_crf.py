@@ -1,11 +1,15 @@
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_xmap._checks import check_one_of
+from keras_xmap._axes import check_data_format
+from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_positive_integer
-from keras_xmap.ops.mean_field import check_image_and_scores
-from keras_xmap.ops.mean_field import crf_parameters
-from keras_xmap.ops.mean_field import mean_field
+from keras_xmap._typing import DataFormat
+from keras_xmap.ops import check_image_and_scores
+from keras_xmap.ops import crf_parameters
+from keras_xmap.ops import mean_field
 
 # Keeps the logarithm of a probability finite, as the usual CRF codes do.
 _SMALLEST_PROBABILITY = 1e-5
@@ -70,12 +74,12 @@ class DenseCRF(keras.layers.Layer):
 
     def __init__(
         self,
-        parameters="paper",
-        num_iterations=10,
-        from_logits=True,
-        data_format=None,
-        **kwargs,
-    ):
+        parameters: str | dict[str, float] = "paper",
+        num_iterations: int = 10,
+        from_logits: bool = True,
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         # Half precision has too few digits for colours of 0 to 255.
         super().__init__(**{"autocast": False, **kwargs})
         crf_parameters(parameters)
@@ -83,12 +87,8 @@ class DenseCRF(keras.layers.Layer):
         self.num_iterations = check_positive_integer(
             "num_iterations", num_iterations
         )
-        self.from_logits = bool(from_logits)
-        self.data_format = check_one_of(
-            "data_format",
-            data_format or keras.config.image_data_format(),
-            ("channels_last", "channels_first"),
-        )
+        self.from_logits = check_boolean("from_logits", from_logits)
+        self.data_format = check_data_format(data_format)
 
     def call(self, inputs):
         if not isinstance(inputs, (list, tuple)):
@@ -124,8 +124,11 @@ class DenseCRF(keras.layers.Layer):
         return tuple(pair[1])
 
     def get_config(self):
+        plain = self.parameters
+        if isinstance(plain, dict):
+            plain = dict(plain)  # Keras tracks what a layer holds
         config = {
-            "parameters": self.parameters,
+            "parameters": plain,
             "num_iterations": self.num_iterations,
             "from_logits": self.from_logits,
             "data_format": self.data_format,

@@ -1,17 +1,25 @@
-import math
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_xmap._checks import check_one_of
+from keras_xmap._axes import check_data_format
+from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive
+from keras_xmap._checks import check_seed
+from keras_xmap._fillings import as_config
+from keras_xmap._fillings import check_filling
+from keras_xmap._fillings import check_fits
+from keras_xmap._fillings import filling
+from keras_xmap._typing import DataFormat
+from keras_xmap._typing import Number
+from keras_xmap._typing import Structure
 from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
-from keras_xmap.layers._fill import as_color
-from keras_xmap.layers._fill import check_channels
-from keras_xmap.layers._fill import check_fill
-from keras_xmap.layers._mask import check_pair
+from keras_xmap.layers._mask import check_mask_pair
 from keras_xmap.layers._mask import with_channel
+
+_FILLS = ("mean", "zero", "noise", "blur")
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")
@@ -37,16 +45,16 @@ class EraseRegions(SavedDraws, keras.layers.Layer):
         fill: What is put in place: `"mean"`, the colour `mean`; `"zero"`;
             `"noise"`, at every pixel a fresh draw from the normal
             distribution of `mean` and `stddev`; `"blur"`, the image itself,
-            blurred; a number, or a list of one for each channel. Defaults
-            to `"mean"`.
+            blurred; a number, a list of one for each channel, or an array
+            of one image. Defaults to `"mean"`.
         mean: Number, or list of one for each channel, in the unit of the
             images, over the whole training set; `datasets.channel_statistics`
             computes it. For `"mean"` and `"noise"`. Defaults to `None`.
         stddev: The same for the standard deviation, for `"noise"`. Defaults
             to `None`.
         blur_radius: Float > 0, the standard deviation in pixels of the
-            Gaussian of `"blur"`. At the border of the image its weights are
-            normalised again. Defaults to `10.0`.
+            Gaussian of `"blur"`, see `ops.gaussian_blur`. Defaults to
+            `10.0`.
         seed: Integer or `None`, makes `"noise"` repeatable. Replicas draw
             apart, and the draws are saved, as `MaskNoise` has it. Defaults
             to `None`.
@@ -82,33 +90,21 @@ class EraseRegions(SavedDraws, keras.layers.Layer):
 
     def __init__(
         self,
-        fill="mean",
-        mean=None,
-        stddev=None,
-        blur_radius=10.0,
-        seed=None,
-        data_format=None,
-        **kwargs,
-    ):
+        fill: Structure = "mean",
+        mean: Structure = None,
+        stddev: Structure = None,
+        blur_radius: Number = 10.0,
+        seed: int | None = None,
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        if isinstance(fill, str):
-            self.fill = check_one_of(
-                "fill",
-                fill,
-                ("mean", "zero", "noise", "blur"),
-                "Or give a number, or a list of one for each channel.",
-            )
-        else:
-            self.fill = check_fill("fill", fill)
+        self.fill = as_config(check_filling("fill", fill, _FILLS))
         self.mean = self._needed_for("mean", mean, ("mean", "noise"))
         self.stddev = self._needed_for("stddev", stddev, ("noise",))
         self.blur_radius = check_positive("blur_radius", blur_radius)
-        self.data_format = check_one_of(
-            "data_format",
-            data_format or keras.config.image_data_format(),
-            ("channels_last", "channels_first"),
-        )
-        self.seed = seed
+        self.data_format = check_data_format(data_format)
+        self.seed = check_optional(check_seed, "seed", seed)
         if self.fill == "noise":
             self.seed_generator = keras.random.SeedGenerator(seed)
 
@@ -120,8 +116,6 @@ class EraseRegions(SavedDraws, keras.layers.Layer):
         return ops.where(mask, self._filling(images), images)
 
     def _filling(self, images):
-        if self.fill == "blur":
-            return self._blurred(images)
         if self.fill == "noise":
             advance_seed(self.seed_generator, images)
             noise = keras.random.normal(
@@ -129,25 +123,22 @@ class EraseRegions(SavedDraws, keras.layers.Layer):
                 dtype=self.compute_dtype,
                 seed=self.seed_generator,
             )
-            return self._color(self.mean) + self._color(self.stddev) * noise
-        if self.fill == "mean":
-            return self._color(self.mean)
-        return self._color(0.0 if self.fill == "zero" else self.fill)
+            mean = self._made("mean", images)
+            return mean + self._made("stddev", images) * noise
+        return self._made("mean" if self.fill == "mean" else "fill", images)
 
-    def _color(self, color):
-        return as_color(color, self.compute_dtype, self.data_format)
-
-    def _blurred(self, images):
-        # In float32: the tails of the Gaussian are nothing in half precision.
-        blurred = ops.cast(images, "float32")
-        first = 1 if self.data_format == "channels_last" else 2
-        for axis in (first, first + 1):
-            blurred = _blur_along(blurred, axis, self.blur_radius)
-        return ops.cast(blurred, self.compute_dtype)
+    def _made(self, name, images):
+        return filling(
+            images,
+            getattr(self, name),
+            self.data_format,
+            self.blur_radius,
+            name,
+        )
 
     def _needed_for(self, name, value, fills):
         if value is not None:
-            return check_fill(name, value)
+            return as_config(check_filling(name, value, named=()))
         if self.fill in fills:
             raise ValueError(
                 f"`{name}` must be given for fill={self.fill!r}. Received: "
@@ -156,37 +147,20 @@ class EraseRegions(SavedDraws, keras.layers.Layer):
         return None
 
     def compute_output_shape(self, input_shape):
-        shape = check_pair(
+        shape = check_mask_pair(
             input_shape, "images", self.data_format, same_size=True
         )
         for name in ("fill", "mean", "stddev"):
-            check_channels(name, getattr(self, name), shape, self.data_format)
+            check_fits(name, getattr(self, name), shape, self.data_format)
         return shape
 
     def get_config(self):
         config = {
-            "fill": self.fill,
-            "mean": self.mean,
-            "stddev": self.stddev,
+            "fill": as_config(self.fill),
+            "mean": as_config(self.mean),
+            "stddev": as_config(self.stddev),
             "blur_radius": self.blur_radius,
             "seed": self.seed,
             "data_format": self.data_format,
         }
         return {**super().get_config(), **config}
-
-
-def _blur_along(x, axis, radius):
-    """Returns `x` under a Gaussian along one axis, its weights summing to 1."""
-    reach = math.ceil(3 * radius)
-    weights = [
-        math.exp(-0.5 * (step / radius) ** 2)
-        for step in range(-reach, reach + 1)
-    ]
-    kernel = ops.reshape(ops.convert_to_tensor(weights, "float32"), (-1, 1, 1))
-    x = ops.moveaxis(x, axis, -1)
-    shape = ops.shape(x)
-    rows = ops.reshape(x, (-1, shape[-1], 1))
-    options = {"padding": "same", "data_format": "channels_last"}
-    total = ops.conv(ops.ones_like(rows[:1]), kernel, **options)
-    rows = ops.conv(rows, kernel, **options) / total
-    return ops.moveaxis(ops.reshape(rows, shape), -1, axis)

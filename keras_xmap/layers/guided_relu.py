@@ -1,7 +1,11 @@
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive
+from keras_xmap._typing import Number
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")
@@ -42,11 +46,9 @@ class GuidedReLU(keras.layers.Layer):
     [0.0, 2.0, 6.0]
     """
 
-    def __init__(self, max_value=None, **kwargs):
+    def __init__(self, max_value: Number | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if max_value is not None:
-            max_value = check_positive("max_value", max_value)
-        self.max_value = max_value
+        self.max_value = check_optional(check_positive, "max_value", max_value)
         self.supports_masking = True
 
     def call(self, inputs):

@@ -1,14 +1,25 @@
-import numbers
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_xmap._checks import check_one_of
+from keras_xmap._axes import channel_axis
+from keras_xmap._axes import check_data_format
+from keras_xmap._axes import spatial_shape
+from keras_xmap._checks import check_non_negative_integer
+from keras_xmap._checks import check_optional
+from keras_xmap._checks import check_seed
+from keras_xmap._checks import check_share
+from keras_xmap._fillings import as_config
+from keras_xmap._fillings import check_filling
+from keras_xmap._fillings import check_fits
+from keras_xmap._fillings import filling
+from keras_xmap._typing import DataFormat
+from keras_xmap._typing import Number
+from keras_xmap._typing import Structure
 from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
-from keras_xmap.layers._fill import as_color
-from keras_xmap.layers._fill import check_channels
-from keras_xmap.layers._fill import check_fill
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")
@@ -39,8 +50,9 @@ class HideAndSeek(SavedDraws, keras.layers.Layer):
             Defaults to `(0, 16, 32, 44, 56)`, for images of 224.
         rate: Float from 0 to 1, the share of patches hidden. Defaults to
             `0.5`.
-        fill: Number, or list of one for each channel: the mean of all
-            training images, which `datasets.channel_statistics` computes.
+        fill: Number, list of one for each channel, or array of one image:
+            the mean of all training images, which
+            `datasets.channel_statistics` computes.
         seed: Integer or `None`, makes the draws repeatable. Defaults to
             `None`.
         data_format: `"channels_last"`, `"channels_first"` or `None` for
@@ -73,44 +85,42 @@ class HideAndSeek(SavedDraws, keras.layers.Layer):
 
     def __init__(
         self,
-        patch_sizes=(0, 16, 32, 44, 56),
-        rate=0.5,
+        patch_sizes: int | Sequence[int] = (0, 16, 32, 44, 56),
+        rate: Number = 0.5,
         *,
-        fill,
-        seed=None,
-        data_format=None,
-        **kwargs,
-    ):
+        fill: Structure,
+        seed: int | None = None,
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.patch_sizes = _check_sizes(patch_sizes)
-        self.rate = _check_rate(rate)
-        self.fill = check_fill("fill", fill)
-        self.data_format = check_one_of(
-            "data_format",
-            data_format or keras.config.image_data_format(),
-            ("channels_last", "channels_first"),
-        )
-        self.seed = seed
+        self.rate = check_share("rate", rate)
+        self.fill = as_config(check_filling("fill", fill, named=()))
+        self.data_format = check_data_format(data_format)
+        self.seed = check_optional(check_seed, "seed", seed)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):
-        check_channels("fill", self.fill, input_shape, self.data_format)
+        check_fits("fill", self.fill, input_shape, self.data_format)
 
     def call(self, inputs, training=False):
         images = ops.cast(inputs, self.compute_dtype)
         if not training:
             return images
         advance_seed(self.seed_generator, images)
-        axis = 1 if self.data_format == "channels_first" else -1
-        hidden = ops.expand_dims(self._hidden(ops.shape(images)), axis)
-        fill = as_color(self.fill, self.compute_dtype, self.data_format)
+        hidden = self._hidden(ops.shape(images))
+        hidden = ops.expand_dims(hidden, channel_axis(self.data_format))
+        fill = filling(images, self.fill, self.data_format, name="fill")
         return ops.where(hidden, fill, images)
 
     def _hidden(self, shape):
         """Returns where images are hidden, `(batch, height, width)`."""
-        last = self.data_format == "channels_last"
-        batch, height, width = shape[:3] if last else (shape[0], *shape[2:])
+        batch, (height, width) = (
+            shape[0],
+            spatial_shape(shape, self.data_format),
+        )
         sizes = self._sizes()
         choice = keras.random.randint(
             (batch, 1, 1), 0, len(sizes), seed=self.seed_generator
@@ -139,9 +149,9 @@ class HideAndSeek(SavedDraws, keras.layers.Layer):
 
     def get_config(self):
         config = {
-            "patch_sizes": self.patch_sizes,
+            "patch_sizes": as_config(self.patch_sizes),
             "rate": self.rate,
-            "fill": self.fill,
+            "fill": as_config(self.fill),
             "seed": self.seed,
             "data_format": self.data_format,
         }
@@ -149,28 +159,16 @@ class HideAndSeek(SavedDraws, keras.layers.Layer):
 
 
 def _check_sizes(patch_sizes):
-    single = isinstance(patch_sizes, numbers.Integral)
-    sizes = [patch_sizes] if single else list(patch_sizes)
-    if not sizes or not all(
-        isinstance(size, numbers.Integral)
-        and not isinstance(size, bool)
-        and size >= 0
-        for size in sizes
-    ):
+    if not isinstance(patch_sizes, (list, tuple)):
+        return check_non_negative_integer("patch_sizes", patch_sizes)
+    if not patch_sizes:
         raise ValueError(
             "`patch_sizes` must be an integer >= 0, or a list of them. "
             f"Received: patch_sizes={patch_sizes!r}."
         )
-    return int(sizes[0]) if single else [int(size) for size in sizes]
-
-
-def _check_rate(rate):
-    if (
-        not isinstance(rate, numbers.Real)
-        or isinstance(rate, bool)
-        or not 0 <= rate <= 1
-    ):
-        raise ValueError(
-            f"`rate` must be a number from 0 to 1. Received: rate={rate!r}."
+    return [
+        check_non_negative_integer(
+            "patch_sizes", size, f"It is one of {patch_sizes!r}."
         )
-    return float(rate)
+        for size in patch_sizes
+    ]

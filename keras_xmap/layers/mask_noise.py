@@ -1,13 +1,20 @@
 import math
+from typing import Any
+from typing import Literal
 
 import keras
 from keras import ops
 
+from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_optional
+from keras_xmap._checks import check_seed
+from keras_xmap._typing import DataFormat
+from keras_xmap._typing import Number
 from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
-from keras_xmap.layers._mask import check_pair
+from keras_xmap.layers._mask import check_mask_pair
 from keras_xmap.layers._mask import with_channel
 
 
@@ -68,23 +75,19 @@ class MaskNoise(SavedDraws, keras.layers.Layer):
 
     def __init__(
         self,
-        stddev=1.0,
-        distribution="normal",
-        seed=None,
-        data_format=None,
-        **kwargs,
-    ):
+        stddev: Number = 1.0,
+        distribution: Literal["normal", "uniform"] = "normal",
+        seed: int | None = None,
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.stddev = check_non_negative("stddev", stddev)
         self.distribution = check_one_of(
             "distribution", distribution, ("normal", "uniform")
         )
-        self.data_format = check_one_of(
-            "data_format",
-            data_format or keras.config.image_data_format(),
-            ("channels_last", "channels_first"),
-        )
-        self.seed = seed
+        self.data_format = check_data_format(data_format)
+        self.seed = check_optional(check_seed, "seed", seed)
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs, training=False):
@@ -105,7 +108,7 @@ class MaskNoise(SavedDraws, keras.layers.Layer):
         return keras.random.uniform(shape, -reach, reach, **options)
 
     def compute_output_shape(self, input_shape):
-        return check_pair(
+        return check_mask_pair(
             input_shape, "images", self.data_format, same_size=True
         )
 

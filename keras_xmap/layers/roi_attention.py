@@ -1,10 +1,17 @@
+from typing import Any
+from typing import Literal
+
 import keras
 from keras import ops
 
+from keras_xmap._axes import channel_axis
+from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
-from keras_xmap.layers._mask import check_pair
-from keras_xmap.layers._mask import spatial
+from keras_xmap._typing import DataFormat
+from keras_xmap._typing import Tensor
+from keras_xmap.layers._mask import check_mask_pair
+from keras_xmap.layers._mask import sizes_of
 from keras_xmap.layers._mask import with_channel
 from keras_xmap.ops import resize
 
@@ -71,27 +78,23 @@ class ROIAttention(keras.layers.Layer):
 
     def __init__(
         self,
-        merge="multiply",
-        kernel_size=3,
-        interpolation="bilinear",
-        data_format=None,
-        **kwargs,
-    ):
+        merge: Literal["multiply", "add", "hard"] = "multiply",
+        kernel_size: int = 3,
+        interpolation: Literal["bilinear", "nearest"] = "bilinear",
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.merge = check_one_of("merge", merge, ("multiply", "add", "hard"))
         self.kernel_size = check_positive_integer("kernel_size", kernel_size)
         self.interpolation = check_one_of(
             "interpolation", interpolation, ("bilinear", "nearest")
         )
-        self.data_format = check_one_of(
-            "data_format",
-            data_format or keras.config.image_data_format(),
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = check_data_format(data_format)
 
     def build(self, input_shape):
         shape = self.compute_output_shape(input_shape)
-        channels = shape[-1 if self.data_format == "channels_last" else 1]
+        channels = shape[channel_axis(self.data_format)]
         if channels is None:
             raise ValueError(
                 "The number of channels of `features` must be known. "
@@ -115,13 +118,15 @@ class ROIAttention(keras.layers.Layer):
         self.compute_output_shape([tuple(x.shape) for x in inputs])
         features, mask = inputs
         features = ops.cast(features, self.compute_dtype)
-        size = spatial(ops.shape(features), self.data_format)
+        size = sizes_of(ops.shape(features), self.data_format)
         attention = self._attention(mask, size)
         if self.merge == "add":
             return features + attention
         return features * attention
 
-    def attention(self, mask, size=None):
+    def attention(
+        self, mask: Tensor, size: tuple[int, int] | None = None
+    ) -> Tensor:
         """Returns what a mask has become, to look at what was learned.
 
         Its mean over the channels is a map that
@@ -151,7 +156,7 @@ class ROIAttention(keras.layers.Layer):
         features = (None,) * 4
         self.compute_output_shape([features, tuple(mask.shape)])
         if size is None:
-            size = spatial(ops.shape(mask), self.data_format)
+            size = sizes_of(ops.shape(mask), self.data_format)
         return self._attention(mask, size)
 
     def _attention(self, mask, size):
@@ -178,7 +183,7 @@ class ROIAttention(keras.layers.Layer):
         return attention
 
     def compute_output_shape(self, input_shape):
-        return check_pair(input_shape, "features", self.data_format)
+        return check_mask_pair(input_shape, "features", self.data_format)
 
     def get_config(self):
         config = {
@@ -188,3 +193,11 @@ class ROIAttention(keras.layers.Layer):
             "data_format": self.data_format,
         }
         return {**super().get_config(), **config}
+
+    @classmethod
+    def from_config(cls, config):
+        # From an .h5 file, Keras hands over its functions `multiply` and
+        # `add` for strings of these names.
+        merge = config.get("merge", "multiply")
+        name = getattr(merge, "__name__", merge)
+        return super().from_config({**config, "merge": name})

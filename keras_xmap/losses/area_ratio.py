@@ -2,11 +2,16 @@ import keras
 from keras import ops
 
 from keras_xmap._checks import check_fraction
+from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_single_map
+from keras_xmap._typing import Number
+from keras_xmap._typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")
-def area_ratio(y_true, y_pred, area_ratio=None):
+def area_ratio(
+    y_true: Tensor, y_pred: Tensor, area_ratio: Number | None = None
+) -> Tensor:
     """Computes how far the area of each map is from the area wanted.
 
     The area of a map is its mean over all positions, the share of the image
@@ -87,15 +92,15 @@ class AreaRatio(keras.losses.Loss):
 
     def __init__(
         self,
-        area_ratio=None,
-        name="area_ratio",
-        reduction="sum_over_batch_size",
-        dtype=None,
-    ):
+        area_ratio: Number | None = None,
+        name: str = "area_ratio",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: str | keras.DTypePolicy | None = None,
+    ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        if area_ratio is not None:
-            area_ratio = check_fraction("area_ratio", area_ratio)
-        self.area_ratio = area_ratio
+        self.area_ratio = check_optional(
+            check_fraction, "area_ratio", area_ratio
+        )
 
     def call(self, y_true, y_pred):
         return area_ratio(y_true, y_pred, area_ratio=self.area_ratio)

@@ -130,7 +130,7 @@ def _parts(model, seed):
         )
     predictor, attention = (
         keras.Model(model.inputs, model.output[name])
-        for name in ("prediction", "attention")
+        for name in ("prediction", "noise_mask")
     )
     config = {**noise[0].get_config(), "seed": seed}
     return predictor, attention, MaskNoise.from_config(config)

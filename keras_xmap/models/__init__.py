@@ -1,5 +1,10 @@
 """Builders of ordinary Keras models that carry their own evidence."""
 
+from keras_xmap.models._data_format import DataFormats as DataFormats
+from keras_xmap.models._surgery import Recording as Recording
+from keras_xmap.models._surgery import Replay as Replay
+from keras_xmap.models._surgery import copy_weights as copy_weights
+from keras_xmap.models._surgery import is_graph as is_graph
 from keras_xmap.models.attention_network import attention_network
 from keras_xmap.models.complementary import complementary
 from keras_xmap.models.complementary import complementary_maps

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import layers
 
+from keras_xmap._axes import spatial_shape
+
 # Of one tensor, alike in each of its numbers.
 _ELEMENTWISE = (
     layers.Activation,
@@ -79,9 +81,8 @@ def started(call, tensor, pooling, name):
         name: String for the new layer.
     """
     layer = call.operation
-    size = call.inputs[0].shape[1:3]
+    size = spatial_shape(call.inputs[0].shape, layer.data_format)
     if layer.data_format == "channels_first":
-        size = call.inputs[0].shape[2:4]
         tensor = layers.Permute((2, 3, 1))(tensor)
     flat = isinstance(layer, layers.Flatten)
     if pooling == "position" and not flat:

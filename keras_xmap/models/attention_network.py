@@ -3,19 +3,25 @@ import math
 import keras
 from keras import layers
 
+from keras_xmap._axes import channel_axis
+from keras_xmap._axes import check_data_format
+from keras_xmap._axes import spatial_shape
 from keras_xmap._checks import check_fraction
-from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_non_negative_integer
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import check_string
+from keras_xmap._typing import DataFormat
+from keras_xmap._typing import Number
 
 
 def attention_network(
-    input_shape,
-    area_ratio=0.95,
-    filters=16,
-    depth=None,
-    data_format=None,
-    name="attention",
-):
+    input_shape: tuple[int, int, int],
+    area_ratio: Number = 0.95,
+    filters: int = 16,
+    depth: int | None = None,
+    data_format: DataFormat | None = None,
+    name: str = "attention",
+) -> keras.Model:
     """Builds a small encoder-decoder from an image to a map of the same size.
 
     The default of `pixel_attention`. Features of every resolution are added
@@ -56,16 +62,13 @@ def attention_network(
     """
     area_ratio = check_fraction("area_ratio", area_ratio)
     filters = check_positive_integer("filters", filters)
-    data_format = check_one_of(
-        "data_format",
-        data_format or keras.config.image_data_format(),
-        ("channels_last", "channels_first"),
-    )
+    data_format = check_data_format(data_format)
+    check_string("name", name)
     height, width = _known_sizes(tuple(input_shape), data_format)
     if depth is None:
         depth = max(0, int(math.log2(min(height, width) / 8)))
-    elif depth != 0:
-        depth = check_positive_integer("depth", depth)
+    else:
+        depth = check_non_negative_integer("depth", depth)
     blocks = _Blocks(data_format)
     inputs = keras.Input(input_shape)
     x, skips = inputs, []
@@ -97,7 +100,6 @@ class _Blocks:
 
     def __init__(self, data_format):
         self.data_format = data_format
-        self.channel_axis = -1 if data_format == "channels_last" else 1
 
     def convolve(self, x, filters):
         x = layers.Conv2D(
@@ -109,19 +111,20 @@ class _Blocks:
             data_format=self.data_format,
         )(x)
         x = layers.GroupNormalization(
-            math.gcd(8, filters), axis=self.channel_axis
+            math.gcd(8, filters), axis=channel_axis(self.data_format)
         )(x)
         return layers.ReLU()(x)
 
     def merge(self, x, skip, filters):
         x = layers.Conv2D(filters, 1, data_format=self.data_format)(x)
         x = layers.UpSampling2D(data_format=self.data_format)(x)
-        spatial = slice(1, 3) if self.channel_axis == -1 else slice(2, 4)
         # Of an odd side, half a pixel too many was pooled.
         extra = [
             (0, up - wanted)
             for up, wanted in zip(
-                x.shape[spatial], skip.shape[spatial], strict=True
+                spatial_shape(x.shape, self.data_format),
+                spatial_shape(skip.shape, self.data_format),
+                strict=True,
             )
         ]
         if extra != [(0, 0), (0, 0)]:
@@ -130,11 +133,10 @@ class _Blocks:
 
 
 def _known_sizes(shape, data_format):
-    spatial = shape[:2] if data_format == "channels_last" else shape[1:]
     if len(shape) != 3 or None in shape:
         raise ValueError(
             "`input_shape` must be an image of known height, width and "
             f"channels. Received: input_shape={shape}. For images of any "
             "size, pass an attention model of your own."
         )
-    return spatial
+    return spatial_shape((None, *shape), data_format)

@@ -1,17 +1,24 @@
 import keras
 
-from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_boolean
+from keras_xmap._checks import check_model
+from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import check_string
+from keras_xmap._typing import Number
 from keras_xmap.layers import ComplementaryHead
+from keras_xmap.models._data_format import DataFormats
+from keras_xmap.models._given import check_feature_model
+from keras_xmap.models._surgery import Recording
 
 
 def complementary(
-    backbone,
-    num_classes,
-    threshold=0.6,
-    filters=1024,
-    label_input=False,
-    name="complementary",
-):
+    backbone: keras.Model,
+    num_classes: int,
+    threshold: Number = 0.6,
+    filters: int = 1024,
+    label_input: bool = False,
+    name: str = "complementary",
+) -> keras.Model:
     """Makes a classifier of two heads that look at different parts.
 
     On the features of `backbone` stands a `layers.ComplementaryHead`: head B
@@ -71,21 +78,24 @@ def complementary(
     [(2, 5), (2, 5)]
     >>> maps = keras_xmap.models.complementary_maps(model)
     >>> tuple(maps(images).shape)
-    (2, 2, 2, 5)
+    (2, 5, 2, 2)
     """
-    check_one_of("label_input", label_input, (False, True))
-    _check_backbone(backbone)
+    num_classes = check_positive_integer("num_classes", num_classes)
+    label_input = check_boolean("label_input", label_input)
+    check_string("name", name)
+    recording = Recording(check_feature_model("backbone", backbone))
+    (map_of_features,) = keras.tree.flatten(recording.outputs)
     image = keras.Input(
         batch_shape=backbone.inputs[0].shape,
         dtype=backbone.inputs[0].dtype,
         name="image",
     )
-    features = backbone(image)
+    (features,) = keras.tree.flatten(backbone(image))
     head = ComplementaryHead(
         num_classes,
         threshold,
         filters,
-        data_format=_data_format(backbone),
+        data_format=DataFormats(recording).of(map_of_features),
         name="complementary_head",
     )
     if label_input:
@@ -103,7 +113,7 @@ def complementary(
     return keras.Model(inputs, logits, name=name)
 
 
-def complementary_maps(model):
+def complementary_maps(model: keras.Model) -> keras.Model:
     """Makes the model of the fused maps of a model with complementary heads.
 
     It shares the weights of `model`, so that it can be made before or after
@@ -115,11 +125,12 @@ def complementary_maps(model):
 
     Returns:
         A `keras.Model` with the inputs of `model` and one output, the fused
-        maps `(batch, height, width, num_classes)`, at the size of the
-        features; under `"channels_first"` `(batch, num_classes, height,
-        width)`. Resize them with `ops.resize`.
+        maps of the classes, `(batch, num_classes, height, width)` in every
+        data format, at the size of the features. Resize them with
+        `ops.resize(maps, size, data_format="channels_first")`.
 
     Raises:
+        TypeError: If `model` is not a Keras model.
         ValueError: If `model` has none or several such heads.
 
     Example:
@@ -128,45 +139,20 @@ def complementary_maps(model):
     >>> head = keras_xmap.layers.ComplementaryHead(num_classes=3, filters=8)
     >>> model = keras.Model(inputs, head(inputs)[:2])
     >>> keras_xmap.models.complementary_maps(model).output.shape
-    (None, 8, 8, 3)
+    (None, 3, 8, 8)
     """
+    check_model("model", model)
     heads = [x for x in model.layers if isinstance(x, ComplementaryHead)]
     if len(heads) != 1:
         raise ValueError(
             "`model` must have one ComplementaryHead among its layers. "
             f"Received: {len(heads)} of them in model {model.name!r}."
         )
-    return keras.Model(
-        model.input, heads[0].output[2], name=f"{model.name}_maps"
-    )
-
-
-def _check_backbone(backbone):
-    if not isinstance(backbone, keras.Model):
-        raise TypeError(
-            "`backbone` must be a keras.Model. Received: "
-            f"{type(backbone).__name__}."
+    maps = heads[0].output[2]
+    if heads[0].data_format == "channels_last":
+        # Under its own dtype, whatever the policy is by now.
+        move = keras.layers.Permute(
+            (3, 1, 2), dtype=maps.dtype, name="class_maps"
         )
-    inputs = getattr(backbone, "inputs", None) or ()
-    outputs = getattr(backbone, "outputs", None) or ()
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ValueError(
-            "`backbone` must be a functional or built sequential model of one "
-            f"input and one output. Received: {len(inputs)} inputs and "
-            f"{len(outputs)} outputs."
-        )
-    if len(outputs[0].shape) != 4:
-        raise ValueError(
-            "`backbone` must end in a feature map with a batch, two spatial "
-            "and a channel axis. Received: backbone.outputs[0].shape="
-            f"{tuple(outputs[0].shape)}. Build it with `include_top=False`."
-        )
-
-
-def _data_format(backbone):
-    found = [
-        layer.data_format
-        for layer in backbone.layers
-        if getattr(layer, "data_format", None)
-    ]
-    return found[-1] if found else None
+        maps = move(maps)
+    return keras.Model(model.input, maps, name=f"{model.name}_maps")

@@ -1,16 +1,28 @@
+from typing import Literal
+
 import keras
 
+from keras_xmap._axes import channel_axis
+from keras_xmap._axes import spatial_axes
 from keras_xmap._checks import check_one_of
-from keras_xmap.models._calls import Recording
-from keras_xmap.models._calls import tensors_in
+from keras_xmap._checks import check_optional
+from keras_xmap._checks import check_string
 from keras_xmap.models._convolutional_head import Map
 from keras_xmap.models._convolutional_head import converted
 from keras_xmap.models._convolutional_head import is_start
 from keras_xmap.models._convolutional_head import started
-from keras_xmap.models._region_copy import is_graph
+from keras_xmap.models._data_format import DataFormats
+from keras_xmap.models._given import check_graph
+from keras_xmap.models._surgery import Recording
+from keras_xmap.models._surgery import Replay
+from keras_xmap.models._surgery import tensors_in
 
 
-def fully_convolutional(model, pooling="window", name=None):
+def fully_convolutional(
+    model: keras.Model,
+    pooling: Literal["window", "position"] = "window",
+    name: str | None = None,
+) -> keras.Model:
     """Makes an equal model that takes images of any size.
 
     A classifier that ends in `Flatten` or global pooling and `Dense` layers
@@ -63,77 +75,39 @@ def fully_convolutional(model, pooling="window", name=None):
     (TensorShape([1, 1, 1, 5]), TensorShape([1, 9, 5, 5]))
     """
     check_one_of("pooling", pooling, ("window", "position"))
-    _check_model(model)
-    recording = Recording(model)
-    return _Conversion(recording, pooling).model(name or model.name)
+    check_optional(check_string, "name", name)
+    recording = Recording(check_graph("model", model))
+    formats = DataFormats(recording)
+    inputs = keras.tree.map_structure(
+        lambda x: _any_size(x, formats.of(x)), recording.inputs
+    )
+    outputs = _Conversion(recording, pooling).outputs(inputs)
+    return keras.Model(inputs, outputs, name=name or model.name)
 
 
-def _check_model(model):
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            "`model` must be a Keras model. Received: "
-            f"model={type(model).__name__}."
-        )
-    if not is_graph(model):
-        raise ValueError(
-            "`model` must be functional or sequential, so that its layers can "
-            f"be seen. Received: {model.name!r} of the class "
-            f"{type(model).__name__}."
-        )
-    if not model.built:
-        raise ValueError(
-            "`model` must be built. Received: the sequential model "
-            f"{model.name!r} of unknown input. Start it with `keras.Input`."
-        )
-
-
-class _Conversion:
+class _Conversion(Replay):
     """The calls of a model, repeated on images of unknown size."""
 
     def __init__(self, recording, pooling):
-        self._recording = recording
+        super().__init__(recording)
         self._pooling = pooling
         self._starts = _heads(recording)
-        self._values = {}  # id of an old tensor -> new tensor or Map
-        self._copies = {}  # id of an old operation -> its copy
-        self._names = {}  # id of a call -> name of its new layer
 
-    def model(self, name):
-        data_format = _data_format(self._recording)
-        inputs = keras.tree.map_structure(
-            lambda x: _any_size(x, data_format), self._recording.inputs
-        )
-        for old, new in zip(
-            keras.tree.flatten(self._recording.inputs),
-            keras.tree.flatten(inputs),
-            strict=True,
-        ):
-            self._values[id(old)] = new
-            self._names[id(new)] = new.name
-        for call in self._recording.calls:
-            outputs = self._repeated(call)
-            if isinstance(outputs, Map):
-                self._values[id(call.outputs)] = outputs
-                continue
-            for old, new in zip(
-                keras.tree.flatten(call.outputs),
-                keras.tree.flatten(outputs),
-                strict=True,
-            ):
-                self._values[id(old)] = new
-        outputs = keras.tree.map_structure(
-            self._output, self._recording.outputs
-        )
-        model = keras.Model(inputs, outputs, name=name)
-        for operation, copy in self._copies.values():
-            _copy_weights(operation, copy)
-        return model
+    def repeated(self, call):
+        values = [self.value(x) for x in call.inputs]
+        if id(call) in self._starts:
+            name = self.name(call)
+            return started(call, values[0], self._pooling, name)
+        if not any(isinstance(value, Map) for value in values):
+            return self._repeated_in_body(call)
 
-    def _value(self, tensor):
-        return self._values[id(self._recording.source(tensor))]
+        def copy(**config):
+            return self.called(call, lambda x: self.value(x).tensor, **config)
 
-    def _output(self, tensor):
-        value = self._value(tensor)
+        return converted(call, values, self.name(call), copy)
+
+    def output(self, tensor):
+        value = self.value(tensor)
         if not isinstance(value, Map):
             return value
         if value.window != (1, 1):
@@ -143,19 +117,6 @@ class _Conversion:
             )
         return value.tensor
 
-    def _repeated(self, call):
-        values = [self._value(x) for x in call.inputs]
-        if id(call) in self._starts:
-            name = self._name(call)
-            return started(call, values[0], self._pooling, name)
-        if not any(isinstance(value, Map) for value in values):
-            return self._repeated_in_body(call)
-
-        def copy(**config):
-            return self._called(call, lambda x: self._value(x).tensor, config)
-
-        return converted(call, values, self._name(call), copy)
-
     def _repeated_in_body(self, call):
         layer = call.operation
         shapes = [tuple(x.shape) for x in call.inputs]
@@ -164,35 +125,9 @@ class _Conversion:
         ):
             raise _of_one_size(layer, shapes)
         try:
-            return self._called(call, self._value, {})
+            return self.called(call)
         except (TypeError, ValueError) as error:
             raise _of_one_size(layer, shapes) from error
-
-    def _called(self, call, value, config):
-        """Calls the copy of a layer on new tensors."""
-        args, kwargs = keras.tree.map_structure(
-            lambda x: value(x) if isinstance(x, keras.KerasTensor) else x,
-            (call.args, call.kwargs),
-        )
-        old = call.operation
-        if id(old) not in self._copies:
-            config = {**old.get_config(), **config}
-            if isinstance(old, keras.layers.Layer):
-                config["name"] = self._name(call)
-            self._copies[id(old)] = old, old.__class__.from_config(config)
-        return self._copies[id(old)][1](*args, **kwargs)
-
-    def _name(self, call):
-        """Returns the name of the layer, of which there must be no other."""
-        if id(call) not in self._names:
-            taken, name = set(self._names.values()), call.operation.name
-            if name in taken:
-                name = call.prefix + name
-            number, free = 1, name
-            while free in taken:
-                number, free = number + 1, f"{name}_{number + 1}"
-            self._names[id(call)] = free
-        return self._names[id(call)]
 
 
 def _heads(recording):
@@ -234,26 +169,18 @@ def _heads(recording):
 
 def _has_positions(call):
     """Whether a first layer of a head sees a map of several positions."""
-    shape = list(call.inputs[0].shape[1:])
-    shape.pop(-1 if call.operation.data_format == "channels_last" else 0)
-    return shape != [1, 1]
+    shape = list(call.inputs[0].shape)
+    shape.pop(channel_axis(call.operation.data_format))
+    return shape[1:] != [1, 1]
 
 
 def _any_size(tensor, data_format):
     """Returns an input like the old one, of unknown height and width."""
     shape = list(tensor.shape)
     if len(shape) == 4:
-        first = 1 if data_format == "channels_last" else 2
-        shape[first : first + 2] = [None, None]
+        for axis in spatial_axes(4, data_format):
+            shape[axis] = None
     return keras.Input(batch_shape=shape, dtype=tensor.dtype, name=tensor.name)
-
-
-def _data_format(recording):
-    for call in recording.calls:
-        own = getattr(call.operation, "data_format", None)
-        if own is not None:
-            return own
-    return keras.config.image_data_format()
 
 
 def _of_one_size(layer, shapes):
@@ -262,15 +189,3 @@ def _of_one_size(layer, shapes):
         f"{type(layer).__name__} {layer.name!r} on shapes {shapes}, which "
         "needs their size."
     )
-
-
-def _copy_weights(operation, copy):
-    if not isinstance(operation, keras.layers.Layer):
-        return
-    copy.set_weights(operation.get_weights())
-    # Parts of a layer may be frozen, which its config does not tell.
-    for new, old in zip(copy.weights, operation.weights, strict=True):
-        if new.trainable != old.trainable:
-            new.trainable = old.trainable
-    if isinstance(copy, keras.layers.Normalization):
-        copy.finalize_state()

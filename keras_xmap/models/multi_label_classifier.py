@@ -1,7 +1,18 @@
 import keras
 
+from keras_xmap._checks import check_optional
+from keras_xmap._checks import check_pair
 from keras_xmap._checks import check_positive
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import check_seed
+from keras_xmap._checks import check_string
+from keras_xmap._typing import Number
+from keras_xmap.models._data_format import DataFormats
+from keras_xmap.models._given import check_feature_model
+from keras_xmap.models._surgery import Recording
+from keras_xmap.models._surgery import Replay
+
+_LAYERS = ("random_scale", "class_scores", "best_position", "probabilities")
 
 
 @keras.saving.register_keras_serializable(
@@ -15,8 +26,12 @@ class _RandomScale(keras.layers.RandomZoom):
 
 
 def multi_label_classifier(
-    backbone, num_classes, scale_range=(0.5, 1.0), seed=None, name=None
-):
+    backbone: keras.Model,
+    num_classes: int,
+    scale_range: tuple[Number, Number] | None = (0.5, 1.0),
+    seed: int | None = None,
+    name: str | None = None,
+) -> keras.Model:
     """Makes a classifier that scores every position and reports the best.
 
     For images that hold several classes, labelled by which they hold and not
@@ -37,8 +52,8 @@ def multi_label_classifier(
     Args:
         backbone: `keras.Model` of one image input, whose output is a map of
             features `(batch, height, width, channels)`, or channels first. It
-            is copied, weights included; what is frozen in it is frozen in the
-            copy.
+            is copied, weights included, its layers becoming layers of the new
+            model; what is frozen in it is frozen in the copy.
         num_classes: Integer >= 1.
         scale_range: Tuple of two floats, from 0.5 to 2: the smallest and the
             largest factor by which the objects of an image are scaled in
@@ -73,7 +88,10 @@ def multi_label_classifier(
     (2, 4)
     """
     num_classes = check_positive_integer("num_classes", num_classes)
-    data_format = _data_format(backbone)
+    seed = check_optional(check_seed, "seed", seed)
+    check_optional(check_string, "name", name)
+    recording = Recording(check_feature_model("backbone", backbone))
+    formats = DataFormats(recording)
     inputs = keras.Input(
         batch_shape=backbone.inputs[0].shape,
         dtype=backbone.inputs[0].dtype,
@@ -86,13 +104,14 @@ def multi_label_classifier(
             (1 / high - 1, 1 / low - 1),
             fill_mode="reflect",
             seed=seed,
-            data_format=data_format,
+            data_format=formats.of(keras.tree.flatten(recording.inputs)[0]),
             name="random_scale",
         )
         x = zoom(x)
-    copy = keras.models.clone_model(backbone)
-    copy.set_weights(backbone.get_weights())
-    x = copy(x)
+    features = Replay(recording, taken=(inputs.name, *_LAYERS)).outputs([x])
+    (x,) = keras.tree.flatten(features)
+    (output,) = keras.tree.flatten(recording.outputs)
+    data_format = formats.of(output)
     # The last steps in full precision, under mixed precision too.
     dtype = keras.config.floatx()
     scores = keras.layers.Conv2D(
@@ -112,40 +131,11 @@ def multi_label_classifier(
     return keras.Model(inputs, outputs, name=name)
 
 
-def _data_format(backbone):
-    """Returns the data format of a backbone, which must be one."""
-    if not isinstance(backbone, keras.Model):
-        raise TypeError(
-            "`backbone` must be a Keras model. Received: "
-            f"backbone={type(backbone).__name__}."
-        )
-    inputs = getattr(backbone, "inputs", None) or ()
-    outputs = getattr(backbone, "outputs", None) or ()
-    ranks = [len(x.shape) for x in (*inputs, *outputs)]
-    if len(inputs) != 1 or ranks != [4, 4]:
-        shapes = [tuple(x.shape) for x in (*inputs, *outputs)]
-        raise ValueError(
-            "`backbone` must be a built model of one input (batch, height, "
-            "width, channels) and one output of that rank. Received: a model "
-            f"of inputs and outputs {shapes}. Give a classifier without its "
-            "top, `include_top=False`."
-        )
-    for layer in backbone.layers:
-        own = getattr(layer, "data_format", None)
-        if own is not None:
-            return own
-    return keras.config.image_data_format()
-
-
 def _checked_range(scale_range):
-    try:
-        low, high = scale_range
-    except (TypeError, ValueError):
-        low = high = None
-    if low is not None:
-        low = check_positive("scale_range", low)
-        high = check_positive("scale_range", high)
-    if low is None or not 0.5 <= low <= high <= 2:
+    low = high = 0.0
+    if isinstance(scale_range, (list, tuple)):
+        low, high = check_pair("scale_range", scale_range, check_positive)
+    if not 0.5 <= low <= high <= 2:
         raise ValueError(
             "`scale_range` must be two numbers from 0.5 to 2, the smaller one "
             f"first, or None. Received: scale_range={scale_range!r}."

@@ -1,22 +1,28 @@
 import keras
 
+from keras_xmap._axes import spatial_shape
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import check_positive
+from keras_xmap._checks import check_string
+from keras_xmap._typing import Number
 from keras_xmap._warnings import warn_user
-from keras_xmap.layers.area_ratio_loss import AreaRatioLoss
-from keras_xmap.layers.mask_noise import MaskNoise
+from keras_xmap.layers import AreaRatioLoss
+from keras_xmap.layers import MaskNoise
+from keras_xmap.models._data_format import DataFormats
+from keras_xmap.models._given import check_image_model
+from keras_xmap.models._surgery import Recording
 from keras_xmap.models.attention_network import attention_network
 
 
 def pixel_attention(
-    predictor,
-    attention=None,
-    area_ratio=0.95,
-    noise=0.05,
-    area_weight=50.0,
-    name="pixel_attention",
-):
+    predictor: keras.Model,
+    attention: keras.Model | None = None,
+    area_ratio: Number = 0.95,
+    noise: Number | MaskNoise = 0.05,
+    area_weight: Number = 50.0,
+    name: str = "pixel_attention",
+) -> keras.Model:
     """Trains a regressor together with a map of the pixels that it needs.
 
     The predictor `F` answers twice, for the image and for a noisy one. A
@@ -41,7 +47,7 @@ def pixel_attention(
 
     The first term reaches the predictor alone, the third the attention
     model, the second both. Afterwards `predictor` answers as it would alone,
-    and `relevance(attention(images))` is the map.
+    and `ops.relevance(noise_mask)` is the map.
 
     Weak noise asks how much the answer depends on each pixel, and the map
     follows the pixels closely. It is flat then, and is to be read by rank or
@@ -77,7 +83,8 @@ def pixel_attention(
     Returns:
         A `keras.Model` from images to a dict: `"prediction"`,
         `"noisy_prediction"`, which equals it outside training, and
-        `"attention"`, the map.
+        `"noise_mask"`, where noise may go: 1 where the answer does not need
+        the image, in the shape that `attention` has.
 
     Raises:
         TypeError: If `predictor` or `attention` is not a `keras.Model`, or
@@ -105,14 +112,18 @@ def pixel_attention(
     ...     "noisy_prediction": data.targets,
     ... }
     >>> history = model.fit(data.images, targets, verbose=0)
-    >>> maps = model.predict(data.images, verbose=0)["attention"]
+    >>> maps = model.predict(data.images, verbose=0)["noise_mask"]
     >>> maps.shape
     (64, 32, 32, 1)
+    >>> keras_xmap.ops.relevance(maps).shape[1:]
+    TensorShape([32, 32])
     """
     area_ratio = check_fraction("area_ratio", area_ratio)
     area_weight = check_non_negative("area_weight", area_weight)
-    noise = _noise_layer(noise)
-    shape = _image_shape("predictor", predictor)
+    check_string("name", name)
+    check_image_model("predictor", predictor)
+    shape = tuple(predictor.inputs[0].shape[1:])
+    noise = _noise_layer(noise, predictor)
     _check_normalization(predictor)
     if attention is None:
         attention = attention_network(
@@ -124,12 +135,12 @@ def pixel_attention(
     outputs = {
         "prediction": predictor(images),
         "noisy_prediction": predictor(noise([images, maps])),
-        "attention": maps,
+        "noise_mask": maps,
     }
     return keras.Model(images, outputs, name=name)
 
 
-def _noise_layer(noise):
+def _noise_layer(noise, predictor):
     if isinstance(noise, MaskNoise):
         return noise
     if isinstance(noise, keras.layers.Layer):
@@ -137,41 +148,24 @@ def _noise_layer(noise):
             "`noise` must be a number or a `keras_xmap.layers.MaskNoise`. "
             f"Received: noise={noise!r}."
         )
-    return MaskNoise(check_positive("noise", noise))
-
-
-def _image_shape(argument, model):
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            f"`{argument}` must be a `keras.Model`. Received: "
-            f"{argument}={model!r}. Wrap a layer in `keras.Sequential`, with "
-            "a `keras.Input` first."
-        )
-    try:
-        shape = model.input_shape
-    except AttributeError:
-        shape = None
-    if not isinstance(shape, tuple) or len(shape) != 4:
-        raise ValueError(
-            f"`{argument}` must take one batch of images, of a shape known "
-            f"before the call. Received: {argument}.input_shape={shape}. "
-            "Build it with `keras.Input`."
-        )
-    return shape[1:]
+    stddev = check_positive("noise", noise)
+    recording = Recording(predictor)
+    (image,) = keras.tree.flatten(recording.inputs)
+    return MaskNoise(stddev, data_format=DataFormats(recording).of(image))
 
 
 def _check_attention(attention, predictor, shape, data_format):
-    own_shape = _image_shape("attention", attention)
-    if own_shape != shape:
+    check_image_model("attention", attention)
+    if tuple(attention.inputs[0].shape[1:]) != shape:
         raise ValueError(
             "`predictor` and `attention` must take the same images. Received: "
             f"predictor.input_shape={predictor.input_shape}, "
             f"attention.input_shape={attention.input_shape}."
         )
-    if data_format == "channels_last":
-        sizes, with_channel = shape[:2], (*shape[:2], 1)
-    else:
-        sizes, with_channel = shape[1:], (1, *shape[1:])
+    sizes = spatial_shape((None, *shape), data_format)
+    with_channel = (
+        (*sizes, 1) if data_format == "channels_last" else (1, *sizes)
+    )
     maps = attention.output_shape
     if not isinstance(maps, tuple) or maps[1:] not in (sizes, with_channel):
         raise ValueError(

@@ -1,12 +1,19 @@
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Literal
+
 import keras
 
+from keras_xmap._checks import check_names
 from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import check_string
 from keras_xmap.layers import ROIAttention
-from keras_xmap.models._region_copy import RegionCopy
-from keras_xmap.models._region_copy import is_graph
-from keras_xmap.models._region_copy import last_operation
-from keras_xmap.models._region_copy import leaves
+from keras_xmap.models._data_format import DataFormats
+from keras_xmap.models._given import check_image_model
+from keras_xmap.models._surgery import Recording
+from keras_xmap.models._surgery import Replay
 
 _MERGES = ("multiply", "add", "hard_image", "hard_features")
 _CONVOLUTIONS = (
@@ -18,13 +25,15 @@ _PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
 
 
 def roi_classifier(
-    backbone,
-    num_classes=None,
-    merge_layer=None,
-    merge="multiply",
-    activation="softmax",
-    name=None,
-):
+    backbone: keras.Model,
+    num_classes: int | None = None,
+    merge_layer: str | Sequence[str] | None = None,
+    merge: Literal[
+        "multiply", "add", "hard_image", "hard_features"
+    ] = "multiply",
+    activation: str | Callable | None = "softmax",
+    name: str | None = None,
+) -> keras.Model:
     """Makes a classifier of a region out of a classifier of images.
 
     The model takes an image and the mask of a region and tells what is
@@ -46,8 +55,9 @@ def roi_classifier(
     Args:
         backbone: A functional or built sequential `keras.Model` of one image
             input, with or without its top, such as those of
-            `keras.applications`; it may hold further models as layers. The
-            inputs of the new model want the same preprocessing.
+            `keras.applications`; it may hold further models, whose layers
+            become layers of the new model. The inputs of the new model want
+            the same preprocessing.
         num_classes: Integer >= 1, for a new `Dense` on the features of a
             backbone without its top, which are averaged over positions where
             they have any; or `None` to keep the backbone's own outputs.
@@ -96,36 +106,24 @@ def roi_classifier(
     (2, 5)
     """
     check_one_of("merge", merge, _MERGES)
-    if num_classes is not None:
-        num_classes = check_positive_integer("num_classes", num_classes)
-    _check_backbone(backbone)
-    paths = _paths(backbone, merge_layer, merge)
-    data_format = _data_format(backbone)
+    num_classes = check_optional(
+        check_positive_integer, "num_classes", num_classes
+    )
+    check_optional(check_string, "name", name)
+    check_image_model("backbone", backbone)
+    recording = Recording(backbone)
+    copy = _RegionReplay(
+        recording, _paths(recording, merge_layer, merge), merge
+    )
     image = keras.Input(
         batch_shape=backbone.inputs[0].shape,
         dtype=backbone.inputs[0].dtype,
         name="image",
     )
     mask = keras.Input((None, None), name="mask")
-    seen = image
-    if merge == "hard_image":
-        seen = _attention("image", merge, data_format)([image, mask])
-
-    def meet(layer, outputs, mask):
-        _check_features(layer, outputs)
-        attention = _attention(
-            layer.name,
-            merge,
-            getattr(layer, "data_format", None) or data_format,
-            dtype=layer.dtype_policy,
-        )
-        return attention([outputs, mask])
-
-    outputs = RegionCopy(paths, meet).outputs(backbone, image, mask, seen)
+    outputs = copy.outputs_of_region(image, mask)
     if num_classes is not None:
-        outputs = _classify(
-            backbone, outputs, num_classes, activation, data_format
-        )
+        outputs = _classify(recording, outputs, num_classes, activation)
     return keras.Model(
         {"image": image, "mask": mask},
         outputs,
@@ -133,48 +131,59 @@ def roi_classifier(
     )
 
 
-def _attention(of, merge, data_format, **kwargs):
-    return ROIAttention(
-        "hard" if merge in ("hard_image", "hard_features") else merge,
-        data_format=data_format,
-        name=f"{of}_roi_attention",
-        **kwargs,
-    )
+class _RegionReplay(Replay):
+    """The calls of a backbone, some of whose outputs meet a mask."""
+
+    def __init__(self, recording, paths, merge):
+        super().__init__(
+            recording, ("image", "mask", "roi_pooling", "roi_classes")
+        )
+        self._paths = paths
+        self._merge = merge
+        self._formats = DataFormats(recording)
+
+    def outputs_of_region(self, image, mask):
+        """Returns the outputs on an image, one tensor where there is one."""
+        self._mask = mask
+        seen = image
+        if self._merge == "hard_image":
+            (old,) = keras.tree.flatten(self.recording.inputs)
+            seen = self._attended("image", old, image)
+        outputs = self.outputs([seen])
+        flat = keras.tree.flatten(outputs)
+        return flat[0] if len(flat) == 1 else outputs
+
+    def repeated(self, call):
+        outputs = self.called(call)
+        if call.path not in self._paths:
+            return outputs
+        _check_features(call)
+        (old,) = keras.tree.flatten(call.outputs)
+        (new,) = keras.tree.flatten(outputs)
+        dtype = call.operation.dtype_policy
+        return self._attended(self.name(call), old, new, dtype=dtype)
+
+    def _attended(self, name, old, new, **kwargs):
+        hard = self._merge in ("hard_image", "hard_features")
+        attention = ROIAttention(
+            "hard" if hard else self._merge,
+            data_format=self._formats.of(old),
+            name=f"{name}_roi_attention",
+            **kwargs,
+        )
+        return attention([new, self._mask])
 
 
-def _check_backbone(backbone):
-    if not isinstance(backbone, keras.Model):
-        raise TypeError(
-            "`backbone` must be a Keras model. Received: "
-            f"backbone={type(backbone).__name__}."
-        )
-    if not is_graph(backbone):
-        raise ValueError(
-            "`backbone` must be functional or sequential, so that a layer can "
-            f"be put into it. Received: {backbone.name!r} of the class "
-            f"{type(backbone).__name__}. A subclassed model can call "
-            "`keras_xmap.layers.ROIAttention` itself."
-        )
-    if not backbone.built:
-        raise ValueError(
-            "`backbone` must be built. Received: the sequential model "
-            f"{backbone.name!r} of unknown input. Start it with `keras.Input`."
-        )
-    shapes = [tuple(x.shape) for x in backbone.inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 4:
-        raise ValueError(
-            "`backbone` must have one input, an image (batch, height, width, "
-            f"channels). Received: inputs of shapes {shapes}."
-        )
-
-
-def _paths(backbone, merge_layer, merge):
+def _paths(recording, merge_layer, merge):
     """Returns the paths of the layers whose outputs meet the mask."""
-    layers = dict(leaves(backbone))
+    calls = [
+        call
+        for call in recording.calls
+        if isinstance(call.operation, keras.layers.Layer)
+    ]
+    paths = list(dict.fromkeys(call.path for call in calls))
     convolutions = [
-        path
-        for path, layer in layers.items()
-        if isinstance(layer, _CONVOLUTIONS)
+        call.path for call in calls if isinstance(call.operation, _CONVOLUTIONS)
     ]
     if merge == "hard_image":
         if merge_layer is not None:
@@ -190,25 +199,31 @@ def _paths(backbone, merge_layer, merge):
             raise ValueError(
                 "`merge_layer` must be given for a model without a 2-D "
                 f"convolution. Received: merge_layer=None for the layers "
-                f"{list(layers)}."
+                f"{paths}."
             )
-        return convolutions[:1]
-    names = [merge_layer] if isinstance(merge_layer, str) else merge_layer
-    if (
-        not isinstance(names, (list, tuple))
-        or not names
-        or not all(isinstance(name, str) for name in names)
-    ):
-        raise ValueError(
-            "`merge_layer` must be the name of a layer, a list of names or "
-            f"None. Received: merge_layer={merge_layer!r}."
-        )
-    paths = [_path(name, list(layers), convolutions) for name in names]
-    if len(set(paths)) < len(paths):
+        return _called_once(convolutions[:1], calls)
+    names = check_names(
+        "merge_layer",
+        merge_layer,
+        f"Its convolutions are {convolutions or 'none'}.",
+    )
+    found = [_path(name, paths, convolutions) for name in names]
+    if len(set(found)) < len(found):
         raise ValueError(
             "`merge_layer` must name each layer once. Received: "
             f"merge_layer={merge_layer!r}."
         )
+    return _called_once(found, calls)
+
+
+def _called_once(paths, calls):
+    for path in paths:
+        if sum(call.path == path for call in calls) > 1:
+            raise ValueError(
+                "A layer that meets the mask must be called once in the "
+                f"model. Received: {path!r}, which is called several times. "
+                "Choose a layer before or behind it as `merge_layer`."
+            )
     return paths
 
 
@@ -231,24 +246,17 @@ def _path(name, paths, convolutions):
     )
 
 
-def _data_format(backbone):
-    for _, layer in leaves(backbone):
-        if isinstance(layer, _CONVOLUTIONS):
-            return layer.data_format
-    return keras.config.image_data_format()
-
-
-def _check_features(layer, outputs):
-    shapes = [tuple(x.shape) for x in keras.tree.flatten(outputs)]
+def _check_features(call):
+    shapes = [tuple(x.shape) for x in keras.tree.flatten(call.outputs)]
     if len(shapes) != 1 or len(shapes[0]) != 4:
         raise ValueError(
-            "`merge_layer` must return one feature map (batch, height, width, "
-            f"channels). Received: merge_layer={layer.name!r}, which returns "
-            f"shapes {shapes}."
+            "`merge_layer` must return one feature map with a batch, two "
+            "spatial and a channel axis. Received: merge_layer="
+            f"{call.operation.name!r}, which returns shapes {shapes}."
         )
 
 
-def _classify(backbone, outputs, num_classes, activation, data_format):
+def _classify(recording, outputs, num_classes, activation):
     shapes = [tuple(x.shape) for x in keras.tree.flatten(outputs)]
     if len(shapes) != 1 or len(shapes[0]) not in (2, 4):
         raise ValueError(
@@ -257,7 +265,9 @@ def _classify(backbone, outputs, num_classes, activation, data_format):
             f"num_classes={num_classes} for outputs of shapes {shapes}. With "
             "num_classes=None they are kept."
         )
-    last = last_operation(backbone)
+    (old,) = keras.tree.flatten(recording.outputs)
+    maker = recording.maker(old)
+    last = maker and maker.operation
     if isinstance(last, keras.layers.Softmax) or (
         getattr(last, "activation", None) in _PROBABILITIES
     ):
@@ -271,7 +281,9 @@ def _classify(backbone, outputs, num_classes, activation, data_format):
     dtype = keras.config.floatx()
     if len(shapes[0]) == 4:
         outputs = keras.layers.GlobalAveragePooling2D(
-            data_format=data_format, dtype=dtype, name="roi_pooling"
+            data_format=DataFormats(recording).of(old),
+            dtype=dtype,
+            name="roi_pooling",
         )(outputs)
     dense = keras.layers.Dense(
         num_classes, activation=activation, dtype=dtype, name="roi_classes"

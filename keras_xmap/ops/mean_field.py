@@ -1,26 +1,10 @@
 import keras
 from keras import ops
 
-from keras_xmap._checks import check_non_negative
-from keras_xmap._checks import check_one_of
-from keras_xmap._checks import check_positive
 from keras_xmap._checks import check_positive_integer
-
-# Weights and standard deviations as published; positions in pixels, colours
-# in units of 0 to 255.
-_PARAMETERS = {
-    "paper": (10.0, 80.0, 13.0, 3.0, 3.0),
-    "deeplab": (4.0, 121.0, 5.0, 3.0, 3.0),
-    "sec": (10.0, 80.0 / 12, 13.0, 3.0, 3.0 / 12),
-    "irn": (10.0, 50.0, 5.0, 3.0, 3.0),
-}
-_KEYS = (
-    "appearance_weight",
-    "position_stddev",
-    "color_stddev",
-    "smoothness_weight",
-    "smoothness_stddev",
-)
+from keras_xmap._typing import Tensor
+from keras_xmap.ops._crf_parameters import check_image_and_scores
+from keras_xmap.ops._crf_parameters import crf_parameters
 
 # Beyond this many entries an image's kernel is computed anew in each
 # iteration, in blocks of columns, instead of held: 64 MiB of float32, and 16.
@@ -28,7 +12,12 @@ _MAX_HELD = 2**24
 _MAX_BLOCK = 2**22
 
 
-def mean_field(image, scores, parameters="paper", num_iterations=10):
+def mean_field(
+    image: Tensor,
+    scores: Tensor,
+    parameters: str | dict[str, float] = "paper",
+    num_iterations: int = 10,
+) -> Tensor:
     """Refines scores of classes by the edges of the image: a dense CRF.
 
     Every pixel is linked with every other one of the image. Two that are
@@ -106,48 +95,6 @@ def mean_field(image, scores, parameters="paper", num_iterations=10):
     for _ in range(num_iterations):
         q = ops.softmax(sum((message(q) for message in messages), scores))
     return ops.cast(q, dtype)
-
-
-def crf_parameters(parameters):
-    """Returns the dict that `parameters`, a name or a dict, stands for."""
-    if not isinstance(parameters, dict):
-        check_one_of(
-            "parameters",
-            parameters,
-            tuple(_PARAMETERS),
-            f"Or pass a dict with the keys {', '.join(_KEYS)}.",
-        )
-        return dict(zip(_KEYS, _PARAMETERS[parameters], strict=True))
-    if set(parameters) != set(_KEYS):
-        raise ValueError(
-            f"`parameters` must have the keys {', '.join(_KEYS)}. Received: "
-            f"parameters={parameters!r}."
-        )
-    checked = {}
-    for key in _KEYS:
-        is_weight = key.endswith("weight")
-        check = check_non_negative if is_weight else check_positive
-        checked[key] = check(key, parameters[key])
-    return checked
-
-
-def check_image_and_scores(image, scores):
-    """Raises unless the shapes, channels last, are of one batch and size."""
-    image, scores = tuple(image), tuple(scores)
-    if (
-        len(image) != 4
-        or len(scores) != 4
-        or any(
-            None not in pair and pair[0] != pair[1]
-            for pair in zip(image[:3], scores[:3], strict=True)
-        )
-    ):
-        raise ValueError(
-            "`image` must be (batch, height, width, channels) and `scores` "
-            "(batch, height, width, classes), of one batch and size. "
-            f"Received: image.shape={image}, scores.shape={scores}. Resize "
-            "one of them with `keras_xmap.ops.resize`."
-        )
 
 
 def _appearance(image, scores, parameters):

@@ -1,7 +1,10 @@
+from typing import Literal
+
 import keras
 from keras import ops
 
 from keras_xmap._checks import check_one_of
+from keras_xmap._typing import Tensor
 
 # Scaled by an exact power of two, the span of any two float32 numbers and its
 # reciprocal are normal numbers, or the map is flat: compilers multiply by
@@ -10,7 +13,11 @@ _SCALE = 2.0**-3
 _SMALLEST_SPAN = 2.0**-126
 
 
-def normalize(maps, method="min_max", axis=None):
+def normalize(
+    maps: Tensor,
+    method: Literal["min_max", "max"] = "min_max",
+    axis: int | tuple[int, ...] | None = None,
+) -> Tensor:
     """Brings every map to a common scale, and answers for every map.
 
     `"min_max"` is `(map - min) / (max - min)`; `"max"` is `map / max`, which

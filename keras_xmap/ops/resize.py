@@ -1,12 +1,24 @@
-import numbers
+from typing import Literal
 
 import keras
 from keras import ops
 
+from keras_xmap._axes import check_data_format
+from keras_xmap._axes import spatial_axes
+from keras_xmap._axes import spatial_shape
 from keras_xmap._checks import check_one_of
+from keras_xmap._checks import is_integer
+from keras_xmap._typing import DataFormat
+from keras_xmap._typing import Structure
+from keras_xmap._typing import Tensor
 
 
-def resize(x, size, interpolation="bilinear", data_format="channels_last"):
+def resize(
+    x: Tensor,
+    size: Structure,
+    interpolation: Literal["bilinear", "nearest"] = "bilinear",
+    data_format: DataFormat | None = "channels_last",
+) -> Tensor:
     """Resizes maps, images or volumes to a spatial size.
 
     Pixels are areas, not points: output pixel `i` of `n` looks at position
@@ -26,7 +38,8 @@ def resize(x, size, interpolation="bilinear", data_format="channels_last"):
         interpolation: `"bilinear"` (linear along each axis) or `"nearest"`.
             Defaults to `"bilinear"`.
         data_format: `"channels_last"`, or `"channels_first"` for
-            `(batch, channels, *spatial)`. Defaults to `"channels_last"`.
+            `(batch, channels, *spatial)`; `None` for
+            `keras.config.image_data_format()`. Defaults to `"channels_last"`.
 
     Returns:
         Tensor of the dtype of `x` and shape `(batch, *size, channels)`; `x`
@@ -43,21 +56,19 @@ def resize(x, size, interpolation="bilinear", data_format="channels_last"):
     [0.0, 0.25, 0.75, 1.0]
     """
     check_one_of("interpolation", interpolation, ("bilinear", "nearest"))
-    check_one_of(
-        "data_format", data_format, ("channels_last", "channels_first")
-    )
+    data_format = check_data_format(data_format)
     x = ops.convert_to_tensor(x)
     if not keras.backend.is_float_dtype(x.dtype):
         x = ops.cast(x, keras.config.floatx())
     size = _checked_size(x, size)
-    first = 1 if data_format == "channels_last" else 2
+    axes = spatial_axes(len(x.shape), data_format)
     known = all(isinstance(entry, int) for entry in size)
-    if known and size == tuple(x.shape[first : first + len(size)]):
+    if known and size == spatial_shape(x.shape, data_format):
         return x
     if interpolation == "nearest":
-        return _along_each_axis(_nearest, x, size, first)
+        return _along_each_axis(_nearest, x, size, axes)
     if not known:
-        return _along_each_axis(_linear, x, size, first)
+        return _along_each_axis(_linear, x, size, axes)
     if data_format == "channels_first":
         x = ops.moveaxis(x, 1, -1)
     x = _linear_to_known_size(x, size)
@@ -67,10 +78,7 @@ def resize(x, size, interpolation="bilinear", data_format="channels_last"):
 def _checked_size(x, size):
     if not isinstance(size, (tuple, list)):
         size = (size,)
-    size = tuple(
-        int(entry) if isinstance(entry, numbers.Integral) else entry
-        for entry in size
-    )
+    size = tuple(int(entry) if is_integer(entry) else entry for entry in size)
     if len(x.shape) not in (3, 4, 5):
         raise ValueError(
             "`x` must have a batch axis, 1 to 3 spatial axes and a channel "
@@ -82,8 +90,10 @@ def _checked_size(x, size):
             "`size` must have one entry for each spatial axis. Received: "
             f"size={size} for x.shape={tuple(x.shape)}."
         )
-    if any(isinstance(entry, float) for entry in size) or any(
-        isinstance(entry, int) and entry < 1 for entry in size
+    if any(
+        isinstance(entry, (bool, float, str))
+        or (isinstance(entry, int) and entry < 1)
+        for entry in size
     ):
         raise ValueError(
             f"`size` must hold integers >= 1. Received: size={size}."
@@ -113,8 +123,8 @@ def _linear_2d(x, size):
     )
 
 
-def _along_each_axis(resize_axis, x, size, first):
-    for axis, entry in enumerate(size, first):
+def _along_each_axis(resize_axis, x, size, axes):
+    for axis, entry in zip(axes, size, strict=True):
         if not isinstance(entry, int):
             entry = ops.cast(entry, "int32")
         x = resize_axis(x, entry, axis)

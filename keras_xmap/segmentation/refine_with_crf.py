@@ -3,7 +3,7 @@ import functools
 import numpy as np
 
 from keras_xmap._checks import check_positive_integer
-from keras_xmap.ops.mean_field import crf_parameters
+from keras_xmap.ops import crf_parameters
 from keras_xmap.segmentation._maps_of_classes import check_maps
 from keras_xmap.segmentation._maps_of_classes import classes_first
 from keras_xmap.segmentation._permutohedral_lattice import PermutohedralLattice

@@ -1,6 +1,7 @@
 """What holds for every public layer and loss, one row each."""
 
 import collections.abc
+import copy
 import dataclasses
 import inspect
 import os
@@ -13,8 +14,6 @@ import numpy as np
 import pytest
 
 import keras_xmap
-from keras_xmap import layers
-from keras_xmap import losses
 
 
 @dataclasses.dataclass
@@ -58,39 +57,43 @@ def map_and_logits(outputs):
 PAIR = ((8, 6, 3), (8, 6))
 CASES = {
     "ROIAttention": Case(
-        layers.ROIAttention,
+        keras_xmap.layers.ROIAttention,
         {"merge": "add", "kernel_size": 1, "interpolation": "nearest"},
         PAIR,
         True,
     ),
     "MaskNoise": Case(
-        layers.MaskNoise, {"seed": 1}, PAIR, True, exact={"stddev": 0.0}
+        keras_xmap.layers.MaskNoise,
+        {"seed": 1},
+        PAIR,
+        True,
+        exact={"stddev": 0.0},
     ),
     "EraseRegions": Case(
-        layers.EraseRegions, {"fill": [0.1, 0.2, 0.3]}, PAIR, True
+        keras_xmap.layers.EraseRegions, {"fill": [0.1, 0.2, 0.3]}, PAIR, True
     ),
     "HideAndSeek": Case(
-        layers.HideAndSeek,
+        keras_xmap.layers.HideAndSeek,
         {"patch_sizes": [0, 3, 4], "fill": [0.1, 0.2, 0.3], "seed": 1},
         ((8, 6, 3),),
         True,
         exact={"rate": 0.0},
     ),
     "ComplementaryHead": Case(
-        layers.ComplementaryHead,
+        keras_xmap.layers.ComplementaryHead,
         {"num_classes": 3, "filters": 4, "seed": 1},
         ((8, 6, 3),),
         True,
         joined=map_and_logits,
     ),
     "AreaRatioLoss": Case(
-        layers.AreaRatioLoss,
+        keras_xmap.layers.AreaRatioLoss,
         {"area_ratio": 0.9, "weight": 2.0},
         ((8, 6, 1),),
         activation="sigmoid",
     ),
     "DenseCRF": Case(
-        layers.DenseCRF,
+        keras_xmap.layers.DenseCRF,
         {
             "parameters": {
                 "appearance_weight": 2.0,
@@ -105,9 +108,11 @@ CASES = {
         ((8, 6, 3), (8, 6, 3)),
         True,
     ),
-    "GuidedReLU": Case(layers.GuidedReLU, {"max_value": 2.0}, ((8, 6, 3),)),
+    "GuidedReLU": Case(
+        keras_xmap.layers.GuidedReLU, {"max_value": 2.0}, ((8, 6, 3),)
+    ),
     "AreaRatio": Case(
-        losses.AreaRatio,
+        keras_xmap.losses.AreaRatio,
         {"area_ratio": 0.9},
         ((8, 6, 1),),
         activation="sigmoid",
@@ -170,10 +175,10 @@ def fit(model, case, x):
 def test_every_public_name_has_a_row():
     public = {
         name
-        for name in losses.__all__
-        if isinstance(getattr(losses, name), type)
+        for name in keras_xmap.losses.__all__
+        if isinstance(getattr(keras_xmap.losses, name), type)
     }
-    assert set(CASES) == set(layers.__all__) | public
+    assert set(CASES) == set(keras_xmap.layers.__all__) | public
     for name, case in CASES.items():
         assert case.make.__name__ == name
 
@@ -181,7 +186,7 @@ def test_every_public_name_has_a_row():
 READ_IN_NEW_PROCESS = """
 import sys
 import keras, numpy as np
-import keras_xmap.layers, keras_xmap.losses
+import keras_xmap
 for folder in sys.argv[1:]:
     model = keras.models.load_model(folder + "/model.keras")
     given = np.load(folder + "/given.npz")
@@ -225,6 +230,87 @@ def test_every_row_is_the_same_in_a_new_process(tmp_path):
         read = np.load(tmp_path / name / "read.npz")
         np.testing.assert_allclose(read["outputs"], outputs, atol=1e-6)
         np.testing.assert_allclose(read["loss"], loss, rtol=1e-5)
+
+
+def plain_model(case):
+    """The layer, or nothing for a loss, on inputs: no operation of Keras,
+    of which .h5 files know none."""
+    inputs = [keras.Input(shape) for shape in case.shapes]
+    if case.is_loss:
+        outputs = keras.layers.Activation(case.activation)(inputs[0])
+    else:
+        outputs = case.new()(inputs if len(inputs) > 1 else inputs[0])
+    model = keras.Model(inputs, outputs)
+    if case.is_loss:
+        model.compile("sgd", loss=case.new())
+    return model
+
+
+def by_json(model, folder):
+    made = keras.models.model_from_json(model.to_json())
+    made.set_weights(model.get_weights())
+    return made
+
+
+def by_clone(model, folder):
+    made = keras.models.clone_model(model)
+    made.set_weights(model.get_weights())
+    return made
+
+
+def by_file(suffix):
+    def read(model, folder):
+        model.save(folder / f"model{suffix}")
+        return keras.models.load_model(folder / f"model{suffix}")
+
+    return read
+
+
+WAYS = {
+    "keras": by_file(".keras"),
+    "h5": by_file(".h5"),
+    "json": by_json,
+    "clone_model": by_clone,
+    "deepcopy": lambda model, folder: copy.deepcopy(model),
+}
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@every_row
+@pytest.mark.parametrize("way", WAYS)
+def test_a_model_goes_through_every_way_of_copying(name, way, tmp_path):
+    case = CASES[name]
+    model, x = plain_model(case), data(case)
+    for weight in model.weights:
+        if keras.backend.is_float_dtype(weight.dtype):
+            weight.assign(0.1 + weight)
+    made = WAYS[way](model, tmp_path)
+    assert [type(layer) for layer in made.layers] == [
+        type(layer) for layer in model.layers
+    ]
+    expected = keras.tree.flatten(model.predict(x, verbose=0))
+    outputs = keras.tree.flatten(made.predict(x, verbose=0))
+    for output, values in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(output, values, atol=1e-6)
+    if case.is_loss and way in ("keras", "h5", "deepcopy"):
+        assert type(made.loss) is case.make
+        assert made.loss.get_config() == model.loss.get_config()
+
+
+@pytest.mark.parametrize("way", ["keras", "h5", "json"])
+@pytest.mark.parametrize("merge", ["multiply", "add", "hard"])
+def test_names_of_functions_of_keras_stay_strings(merge, way, tmp_path):
+    inputs = [keras.Input((8, 6, 3)), keras.Input((8, 6))]
+    layer = keras_xmap.layers.ROIAttention(merge, name="roi")
+    made = WAYS[way](keras.Model(inputs, layer(inputs)), tmp_path)
+    assert made.get_layer("roi").merge == merge
+
+
+@every_row
+def test_the_object_itself_is_copied(name):
+    made = CASES[name].new(name="some_name")
+    again = copy.deepcopy(made)
+    assert again is not made and again.get_config() == made.get_config()
 
 
 @every_row
@@ -342,9 +428,9 @@ def test_both_data_formats_give_the_same_values(name):
         return
     kwargs = {"data_format": "channels_first"} if case.has_data_format else {}
     expected = case.new()(last if len(last) > 1 else last[0])
-    expected = np.asarray(case.joined(expected))
+    expected = keras.ops.convert_to_numpy(case.joined(expected))
     y = case.new(**kwargs)(first if len(first) > 1 else first[0])
-    y = np.asarray(case.joined(y))
+    y = keras.ops.convert_to_numpy(case.joined(y))
     if y.ndim == 4:
         y = np.moveaxis(y, 1, -1)
     np.testing.assert_allclose(y, expected, atol=1e-6)

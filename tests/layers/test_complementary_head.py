@@ -17,7 +17,7 @@ def head(**kwargs):
 
 def values(layer, *inputs):
     outputs = layer(list(inputs) if len(inputs) > 1 else inputs[0])
-    return [np.asarray(output) for output in outputs]
+    return [keras.ops.convert_to_numpy(output) for output in outputs]
 
 
 def min_max(maps):
@@ -29,14 +29,14 @@ def min_max(maps):
 def test_the_heads_the_erasing_and_the_fusion_are_those_of_the_paper():
     layer = head()
     logits_a, logits_b, fused = values(layer, FEATURES)
-    map_a = np.asarray(layer.head_a(FEATURES))
+    map_a = keras.ops.convert_to_numpy(layer.head_a(FEATURES))
     np.testing.assert_allclose(logits_a, map_a.mean(axis=(1, 2)), rtol=1e-5)
     kept = FEATURES.copy()
     scaled_a = min_max(map_a)
     for image, scaled, logits in zip(kept, scaled_a, logits_a, strict=True):
         image[scaled[..., logits.argmax()] >= 0.6] = 0
     assert 0 < (kept == 0).mean() < 1
-    map_b = np.asarray(layer.head_b(kept))
+    map_b = keras.ops.convert_to_numpy(layer.head_b(kept))
     np.testing.assert_allclose(logits_b, map_b.mean(axis=(1, 2)), rtol=1e-5)
     scaled_b = min_max(map_b)
     np.testing.assert_allclose(fused, np.maximum(scaled_a, scaled_b), atol=1e-5)
@@ -83,7 +83,7 @@ def test_a_flat_map_erases_nothing_and_fuses_to_zero():
 
 def test_labels_say_whose_map_erases():
     layer = head(threshold=0.4)
-    map_a = np.asarray(layer.head_a(FEATURES))
+    map_a = keras.ops.convert_to_numpy(layer.head_a(FEATURES))
     scaled = min_max(map_a) >= 0.4
     top = np.eye(3)[map_a.mean(axis=(1, 2)).argmax(axis=-1)]
     labels = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1]], "float32")
@@ -95,7 +95,9 @@ def test_labels_say_whose_map_erases():
 
     erased = erased_by(used)
     _, logits_b, _ = values(layer, FEATURES, labels)
-    map_b = np.asarray(layer.head_b(np.where(erased, 0, FEATURES)))
+    map_b = keras.ops.convert_to_numpy(
+        layer.head_b(np.where(erased, 0, FEATURES))
+    )
     np.testing.assert_allclose(logits_b, map_b.mean(axis=(1, 2)), rtol=1e-5)
     _, by_top, _ = values(layer, FEATURES)
     _, by_zeros, _ = values(layer, FEATURES, np.zeros((4, 3)))

@@ -15,6 +15,10 @@ def gradient(call, x, upstream):
 
         _, pull = jax.vjp(call, keras.ops.convert_to_tensor(x))
         return np.asarray(pull(keras.ops.convert_to_tensor(upstream))[0])
+    if keras.backend.backend() == "torch":
+        x = keras.ops.convert_to_tensor(x).requires_grad_()
+        call(x).backward(keras.ops.convert_to_tensor(upstream))
+        return keras.ops.convert_to_numpy(x.grad)
     import tensorflow as tf
 
     x = tf.convert_to_tensor(x)

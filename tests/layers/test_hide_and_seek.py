@@ -158,7 +158,7 @@ def test_two_replicas_hide_different_patches(strategy):
     [
         ({"patch_sizes": -1}, "Received: patch_sizes=-1"),
         ({"patch_sizes": ()}, r"Received: patch_sizes=\(\)"),
-        ({"patch_sizes": (2.5,)}, r"Received: patch_sizes=\(2.5,\)"),
+        ({"patch_sizes": (2.5,)}, r"patch_sizes=2.5. It is one of \(2.5,\)"),
         ({"rate": 1.5}, "Received: rate=1.5"),
         ({"rate": True}, "Received: rate=True"),
         ({"fill": "mean"}, "Received: fill='mean'"),

@@ -22,7 +22,9 @@ def trained(merge="multiply", **kwargs):
 def reference(features, mask, kernel, bias, merge):
     """Slow convolution of the resized mask, in float64."""
     height, width = features.shape[1:3]
-    mask = np.asarray(ops.resize(mask[..., None], (height, width)))[..., 0]
+    mask = keras.ops.convert_to_numpy(
+        ops.resize(mask[..., None], (height, width))
+    )[..., 0]
     reach = kernel.shape[0] // 2
     padded = np.pad(mask, ((0, 0), (reach, reach), (reach, reach)))
     attention = np.zeros(features.shape) + bias
@@ -39,7 +41,7 @@ def test_the_formula_holds_in_float64(merge, kernel_size):
     layer = trained(merge, kernel_size=kernel_size)
     kernel, bias = layer.get_weights()
     expected = reference(FEATURES, MASK, kernel, bias, merge)
-    y = np.asarray(layer([FEATURES, MASK]))
+    y = keras.ops.convert_to_numpy(layer([FEATURES, MASK]))
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -48,7 +50,7 @@ def test_a_mask_as_attention_is_hard_attention():
     layer.build([FEATURES.shape, (2, 5, 4)])
     layer.set_weights([np.ones((1, 1, 1, 3)), np.zeros(3)])
     mask = MASK[:, ::2, ::2]
-    y = np.asarray(layer([FEATURES, mask]))
+    y = keras.ops.convert_to_numpy(layer([FEATURES, mask]))
     assert (y == FEATURES * mask[..., None]).all()
 
 
@@ -66,7 +68,7 @@ def test_at_first_the_output_is_the_features_exactly(
         features = keras.ops.moveaxis(features, -1, 1)
     y = layer([features, MASK])
     difference = keras.ops.cast(y - features, "float32")
-    assert np.abs(np.asarray(difference)).max() == 0
+    assert np.abs(keras.ops.convert_to_numpy(difference)).max() == 0
 
 
 @pytest.mark.parametrize("shape", [(2, 10, 8), (2, 1, 10, 8)])
@@ -77,8 +79,8 @@ def test_channels_first_is_channels_last_transposed(merge, shape):
     features = np.moveaxis(FEATURES, -1, 1)
     first.build([features.shape, shape])
     first.set_weights(layer.get_weights())
-    y = np.asarray(first([features, MASK.reshape(shape)]))
-    expected = np.asarray(layer([FEATURES, MASK]))
+    y = keras.ops.convert_to_numpy(first([features, MASK.reshape(shape)]))
+    expected = keras.ops.convert_to_numpy(layer([FEATURES, MASK]))
     np.testing.assert_allclose(np.moveaxis(y, 1, -1), expected, atol=1e-6)
 
 
@@ -87,11 +89,13 @@ def test_channels_first_is_channels_last_transposed(merge, shape):
 def test_masks_of_every_kind_mean_the_same(shape, dtype):
     layer = trained()
     mask = MASK.astype(dtype).reshape(shape)
-    expected = np.asarray(layer([FEATURES, MASK]))
-    assert (np.asarray(layer([FEATURES, mask])) == expected).all()
+    expected = keras.ops.convert_to_numpy(layer([FEATURES, MASK]))
+    assert (
+        keras.ops.convert_to_numpy(layer([FEATURES, mask])) == expected
+    ).all()
     inputs = [keras.Input((5, 4, 3)), keras.Input(shape[1:], dtype=dtype)]
     model = keras.Model(inputs, layer(inputs))
-    y = np.asarray(model([FEATURES, mask]))
+    y = keras.ops.convert_to_numpy(model([FEATURES, mask]))
     np.testing.assert_allclose(y, expected, atol=1e-6)
     y = model.predict([FEATURES, mask], verbose=0)
     np.testing.assert_allclose(y, expected, atol=1e-6)
@@ -103,7 +107,7 @@ def test_sizes_may_be_unknown_until_the_call(interpolation):
     inputs = [keras.Input((None, None, 3)), keras.Input((None, None))]
     model = keras.Model(inputs, layer(inputs))
     assert model.output_shape == (None, None, None, 3)
-    expected = np.asarray(layer([FEATURES, MASK]))
+    expected = keras.ops.convert_to_numpy(layer([FEATURES, MASK]))
     y = model.predict([FEATURES, MASK], verbose=0)
     np.testing.assert_allclose(y, expected, atol=1e-6)
     assert model.predict([FEATURES[:, :3], MASK], verbose=0).shape[1] == 3
@@ -125,7 +129,7 @@ def test_sizes_may_stay_unknown_in_a_traced_function(interpolation):
     def traced(features, mask):
         return layer([features, mask])
 
-    expected = np.asarray(layer([FEATURES, MASK]))
+    expected = keras.ops.convert_to_numpy(layer([FEATURES, MASK]))
     y = traced(FEATURES, MASK.astype(bool))
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
@@ -182,11 +186,11 @@ def test_the_weights_can_be_exempt_from_weight_decay():
 def test_hard_attention_multiplies_by_the_mask(shape):
     layer = layers.ROIAttention("hard", data_format="channels_last")
     mask = MASK[:, ::2, ::2]
-    y = np.asarray(layer([FEATURES, mask.reshape(shape)]))
+    y = keras.ops.convert_to_numpy(layer([FEATURES, mask.reshape(shape)]))
     assert (y == FEATURES * mask[..., None]).all()
     assert layer.weights == []
     first = layers.ROIAttention("hard", data_format="channels_first")
-    y = np.asarray(first([np.moveaxis(FEATURES, -1, 1), mask]))
+    y = keras.ops.convert_to_numpy(first([np.moveaxis(FEATURES, -1, 1), mask]))
     assert (np.moveaxis(y, 1, -1) == FEATURES * mask[..., None]).all()
 
 
@@ -195,16 +199,18 @@ def test_values_of_the_mask_are_clipped_to_0_and_1(merge):
     layer = layers.ROIAttention("hard", data_format="channels_last")
     if merge != "hard":
         layer = trained(merge)
-    expected = np.asarray(layer([FEATURES, MASK]))
+    expected = keras.ops.convert_to_numpy(layer([FEATURES, MASK]))
     for mask in ((255 * MASK).astype("uint8"), 3 * MASK - 1):
-        assert (np.asarray(layer([FEATURES, mask])) == expected).all()
+        assert (
+            keras.ops.convert_to_numpy(layer([FEATURES, mask])) == expected
+        ).all()
 
 
 @pytest.mark.parametrize("merge", ["multiply", "add"])
 def test_an_empty_mask_leaves_the_bias(merge):
     layer = trained(merge)
     _, bias = layer.get_weights()
-    y = np.asarray(layer([FEATURES, np.zeros_like(MASK)]))
+    y = keras.ops.convert_to_numpy(layer([FEATURES, np.zeros_like(MASK)]))
     expected = FEATURES * bias if merge == "multiply" else FEATURES + bias
     np.testing.assert_allclose(y, expected, atol=1e-6)
 
@@ -220,8 +226,8 @@ def test_attention_shows_what_the_features_met(merge, data_format):
         features = np.moveaxis(FEATURES, -1, 1)
         layer.build([features.shape, MASK.shape])
         layer.set_weights(weights)
-    attention = np.asarray(layer.attention(MASK, size))
-    y = np.asarray(layer([features, MASK]))
+    attention = keras.ops.convert_to_numpy(layer.attention(MASK, size))
+    y = keras.ops.convert_to_numpy(layer([features, MASK]))
     met = features * attention if merge == "multiply" else features + attention
     np.testing.assert_allclose(y, met, atol=1e-6)
     shape = np.shape(layer.attention(MASK.astype(bool)))
@@ -232,7 +238,9 @@ def test_attention_shows_what_the_features_met(merge, data_format):
 def test_hard_attention_shows_the_mask():
     layer = layers.ROIAttention("hard", data_format="channels_last")
     layer([FEATURES, MASK])
-    assert (np.asarray(layer.attention(MASK))[..., 0] == MASK).all()
+    assert (
+        keras.ops.convert_to_numpy(layer.attention(MASK))[..., 0] == MASK
+    ).all()
 
 
 def test_attention_says_what_it_needs():

@@ -324,12 +324,12 @@ def sequential(*parts, size=(8, 8, 3)):
 
 
 REFUSED = {
-    "no model": (lambda: layers.Dense(2), TypeError, "Received: model=Dense"),
+    "no model": (lambda: layers.Dense(2), TypeError, "Received: model=<Dense"),
     "subclassed": (Subclassed, ValueError, "of the class Subclassed"),
     "not built": (
         lambda: keras.Sequential([layers.Flatten()], name="later"),
         ValueError,
-        "'later' of unknown input",
+        "Received: model='later', a sequential model of unknown",
     ),
     "no head": (
         lambda: sequential(layers.Conv2D(2, 1)),

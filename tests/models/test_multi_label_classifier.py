@@ -115,18 +115,18 @@ def test_saved_and_loaded_it_scales_and_predicts_as_before(tmp_path):
 @pytest.mark.parametrize(
     "backbone, error, message",
     [
-        (lambda: layers.Dense(2), TypeError, "Received: backbone=Dense"),
+        (lambda: layers.Dense(2), TypeError, "Received: backbone=<Dense"),
         (
             lambda: keras.Sequential([layers.Conv2D(2, 1)]),
             ValueError,
-            "Received: a model of inputs and outputs",
+            "must be built. Received: backbone=",
         ),
         (
             lambda: keras.Sequential(
                 [keras.Input((8, 8, 3)), layers.Flatten()]
             ),
             ValueError,
-            r"\(None, 192\)\]. Give a classifier without its top",
+            r"\(None, 192\)\]. Build a classifier without its top",
         ),
     ],
 )

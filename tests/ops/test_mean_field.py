@@ -211,7 +211,8 @@ def test_without_weights_it_is_softmax():
 
 def test_equal_scores_stay_equal():
     q = np.asarray(mean_field(IMAGE, np.full((2, 7, 9, 5), 3.0)))
-    np.testing.assert_allclose(q, 0.2, atol=1e-6)
+    # Each iteration multiplies a rounding that differs between classes.
+    np.testing.assert_allclose(q, 0.2, atol=1e-4)
 
 
 def test_a_constant_of_a_pixel_changes_nothing():

@@ -1,0 +1,63 @@
+"""The parameters of a dense CRF, and the shapes that it runs on."""
+
+from keras_xmap._checks import check_non_negative
+from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive
+
+# Weights and standard deviations as published; positions in pixels, colours
+# in units of 0 to 255.
+_PARAMETERS = {
+    "paper": (10.0, 80.0, 13.0, 3.0, 3.0),
+    "deeplab": (4.0, 121.0, 5.0, 3.0, 3.0),
+    "sec": (10.0, 80.0 / 12, 13.0, 3.0, 3.0 / 12),
+    "irn": (10.0, 50.0, 5.0, 3.0, 3.0),
+}
+_KEYS = (
+    "appearance_weight",
+    "position_stddev",
+    "color_stddev",
+    "smoothness_weight",
+    "smoothness_stddev",
+)
+
+
+def crf_parameters(parameters):
+    """Returns the dict that `parameters`, a name or a dict, stands for."""
+    if not isinstance(parameters, dict):
+        check_one_of(
+            "parameters",
+            parameters,
+            tuple(_PARAMETERS),
+            f"Or pass a dict with the keys {', '.join(_KEYS)}.",
+        )
+        return dict(zip(_KEYS, _PARAMETERS[parameters], strict=True))
+    if set(parameters) != set(_KEYS):
+        raise ValueError(
+            f"`parameters` must have the keys {', '.join(_KEYS)}. Received: "
+            f"parameters={parameters!r}."
+        )
+    checked = {}
+    for key in _KEYS:
+        is_weight = key.endswith("weight")
+        check = check_non_negative if is_weight else check_positive
+        checked[key] = check(key, parameters[key])
+    return checked
+
+
+def check_image_and_scores(image, scores):
+    """Raises unless the shapes, channels last, are of one batch and size."""
+    image, scores = tuple(image), tuple(scores)
+    if (
+        len(image) != 4
+        or len(scores) != 4
+        or any(
+            None not in pair and pair[0] != pair[1]
+            for pair in zip(image[:3], scores[:3], strict=True)
+        )
+    ):
+        raise ValueError(
+            "`image` must be (batch, height, width, channels) and `scores` "
+            "(batch, height, width, classes), of one batch and size. "
+            f"Received: image.shape={image}, scores.shape={scores}. Resize "
+            "one of them with `keras_xmap.ops.resize`."
+        )
