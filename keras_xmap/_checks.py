@@ -42,6 +42,29 @@ def check_fraction(name, value, remedy=""):
     return float(value)
 
 
+def check_share(name, value, remedy=""):
+    """Returns `value` as a float, which must be from 0 to below 1."""
+    if not _is_number(value) or not 0 <= value < 1:
+        expected = "a number from 0 to below 1"
+        raise ValueError(_message(name, expected, value, remedy))
+    return float(value)
+
+
+def check_between(name, value, low, high, remedy=""):
+    """Returns `value`, which must be a number from `low` to `high`."""
+    if not _is_number(value) or not low <= value <= high:
+        expected = f"a number from {low} to {high}"
+        raise ValueError(_message(name, expected, value, remedy))
+    return value
+
+
+def check_boolean(name, value, remedy=""):
+    """Returns `value` as a bool, which must be `True` or `False`."""
+    if not isinstance(value, bool):
+        raise TypeError(_message(name, "a boolean", value, remedy))
+    return value
+
+
 def check_positive_integer(name, value, remedy=""):
     """Returns `value` as an int, which must be an integer >= 1."""
     if (
@@ -73,7 +96,7 @@ def check_one_of(name, value, options, remedy=""):
     return value
 
 
-def check_single_map(name, shape):
+def check_single_map(name, shape, remedy="Use one loss for each channel."):
     """Checks that `shape` is that of one map an image."""
     shape = tuple(shape)
     single = len(shape) == 3 or (
@@ -83,5 +106,5 @@ def check_single_map(name, shape):
         raise ValueError(
             f"`{name}` must hold one map an image: (batch, height, width), "
             "or with one channel (batch, height, width, 1). Received: "
-            f"{name}.shape={shape}. Use one loss for each channel."
+            f"{name}.shape={shape}. {remedy}"
         )

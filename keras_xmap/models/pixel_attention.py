@@ -41,7 +41,7 @@ def pixel_attention(
 
     The first term reaches the predictor alone, the third the attention
     model, the second both. Afterwards `predictor` answers as it would alone,
-    and `relevance(attention(images))` is the map.
+    and `ops.relevance(attention(images))` is the map.
 
     Weak noise asks how much the answer depends on each pixel, and the map
     follows the pixels closely. It is flat then, and is to be read by rank or
@@ -77,7 +77,7 @@ def pixel_attention(
     Returns:
         A `keras.Model` from images to a dict: `"prediction"`,
         `"noisy_prediction"`, which equals it outside training, and
-        `"attention"`, the map.
+        `"noise_mask"`, where noise may go.
 
     Raises:
         TypeError: If `predictor` or `attention` is not a `keras.Model`, or
@@ -105,8 +105,8 @@ def pixel_attention(
     ...     "noisy_prediction": data.targets,
     ... }
     >>> history = model.fit(data.images, targets, verbose=0)
-    >>> maps = model.predict(data.images, verbose=0)["attention"]
-    >>> maps.shape
+    >>> noise_mask = model.predict(data.images, verbose=0)["noise_mask"]
+    >>> noise_mask.shape
     (64, 32, 32, 1)
     """
     area_ratio = check_fraction("area_ratio", area_ratio)
@@ -120,11 +120,11 @@ def pixel_attention(
         )
     _check_attention(attention, predictor, shape, noise.data_format)
     images = keras.Input(shape, name="images")
-    maps = AreaRatioLoss(area_ratio, area_weight)(attention(images))
+    noise_mask = AreaRatioLoss(area_ratio, area_weight)(attention(images))
     outputs = {
         "prediction": predictor(images),
-        "noisy_prediction": predictor(noise([images, maps])),
-        "attention": maps,
+        "noisy_prediction": predictor(noise([images, noise_mask])),
+        "noise_mask": noise_mask,
     }
     return keras.Model(images, outputs, name=name)
 

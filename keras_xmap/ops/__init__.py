@@ -1,8 +1,19 @@
 """Functions on tensors that run on every Keras backend."""
 
+from keras_xmap.ops.above_threshold import above_threshold
+from keras_xmap.ops.box_iou import box_iou
+from keras_xmap.ops.mean_field import crf_parameters
 from keras_xmap.ops.mean_field import mean_field
 from keras_xmap.ops.normalize import normalize
 from keras_xmap.ops.relevance import relevance
 from keras_xmap.ops.resize import resize
 
-__all__ = ["mean_field", "normalize", "relevance", "resize"]
+__all__ = [
+    "above_threshold",
+    "box_iou",
+    "crf_parameters",
+    "mean_field",
+    "normalize",
+    "relevance",
+    "resize",
+]

@@ -190,7 +190,7 @@ def test_mixed_precision_keeps_the_map_in_float32(policy):
         model = compile_model(pixel_attention(small_predictor()))
         x, y = small_data()
         history = model.fit(x, y, verbose=0)
-        maps = model.predict(x, verbose=0)["attention"]
+        maps = model.predict(x, verbose=0)["noise_mask"]
     finally:
         keras.config.set_dtype_policy("float32")
     assert np.isfinite(history.history["loss"]).all()
@@ -392,7 +392,7 @@ def test_images_of_any_size_take_an_attention_model_of_their_own():
         x = np.ones((2, size, size, 1), "float32")
         y = np.zeros((2, 1), "float32")
         model.fit(x, dict.fromkeys(LOSSES, y), verbose=0)
-        assert model.predict(x, verbose=0)["attention"].shape == x.shape
+        assert model.predict(x, verbose=0)["noise_mask"].shape == x.shape
 
 
 def test_channels_first_gives_channels_first_maps():
@@ -403,4 +403,4 @@ def test_channels_first_gives_channels_first_maps():
     model = pixel_attention(
         predictor, noise=MaskNoise(0.5, data_format="channels_first")
     )
-    assert model.output["attention"].shape == (None, 1, 10, 12)
+    assert model.output["noise_mask"].shape == (None, 1, 10, 12)
