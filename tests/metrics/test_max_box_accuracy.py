@@ -119,6 +119,11 @@ def test_images_without_an_object_are_left_out():
     assert accuracy([boxes[1]], [box_map((5, 3, 15, 9))]) == 0
 
 
+def test_a_box_without_extent_is_never_hit():
+    heatmap = box_map((5, 3, 15, 9))
+    assert accuracy([(5, 3, 5, 9)], [heatmap], iou=0.01) == 0
+
+
 def test_maps_without_a_positive_value_are_misses_and_count():
     boxes, heatmap = [(0, 0, 30, 20)] * 2, box_map((0, 0, 29, 20))
     for value in (0.0, -1.0):
@@ -227,9 +232,10 @@ def test_evaluate_takes_it_where_it_runs_eagerly():
         return 0.0 * keras.ops.sum(y_pred, axis=(1, 2))
 
     model.compile(loss=no_loss, metrics=[metric], run_eagerly=True)
-    results = model.evaluate(*data, verbose=0, return_dict=True)
-    assert results["max_box_accuracy"] == 0.5
-    if keras.backend.backend() != "torch":  # which compiles nothing
+    if keras.backend.backend() != "jax":  # where Keras traces all metrics
+        results = model.evaluate(*data, verbose=0, return_dict=True)
+        assert results["max_box_accuracy"] == 0.5
+    if keras.backend.backend() != "torch":  # where Keras compiles nothing
         model.compile(loss=no_loss, metrics=[metric], jit_compile=False)
         with pytest.raises(ValueError, match="with `run_eagerly=True`"):
             model.evaluate(*data, verbose=0)
@@ -257,7 +263,6 @@ CALLS = {
         MAP,
         r"Received: \[5.0, 3.0, 31",
     ),
-    "no extent": ([[5, 3, 5, 8]], MAP, r"Received: \[5.0, 3.0, 5.0, 8.0"),
     "corners exchanged": ([[14, 3, 5, 8]], MAP, r"Received: \[14.0, 3.0, 5.0"),
     "a half empty row": ([[-1, 3, 5, 8]], MAP, r"Received: \[-1.0, 3.0, 5.0"),
     "NaN in a box": ([[np.nan, 3, 5, 8]], MAP, r"Received: \[nan, 3.0"),

@@ -81,12 +81,11 @@ def test_the_metric_measures_these_boxes():
 def test_a_detector_that_predicts_the_box_of_a_map_is_an_exact_hit():
     """One convention: the overlap of `boxes` with itself is 1, not less."""
     found = boxes(scene(), components="all").astype("float32")
-    outputs = {"boxes": found[None], "classes": np.array([[[0.75], [0.5]]])}
-    for box, score in zip(found, (0.75, 0.5), strict=True):
-        target = BoxScore(box, iou_threshold=1 - 1e-6)
-        assert float(target.scores(outputs, target.parts)[0]) == score
-    moved = BoxScore(found[0] + 1, iou_threshold=0.45)
-    assert float(moved.scores(outputs, moved.parts)[0]) == 0
+    outputs = {"boxes": found[None]}
+    for number, box in enumerate(found):
+        target = BoxScore(box, iou_threshold=0.01)
+        weights = np.asarray(target.resolve(outputs, target.parts)["weights"])
+        assert weights.tolist() == [np.eye(2)[number].tolist()]
 
 
 IMAGE = np.arange(10 * 12 * 3).reshape(10, 12, 3).astype("uint8")
