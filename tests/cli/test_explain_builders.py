@@ -65,7 +65,6 @@ def roi_classifier():
 CASES = {
     complementary: (["--output", "head_b"], targets.Class(1, output=1)),
     with_labels: (["--output", "head_a"], targets.Class(1, output=0)),
-    maps_of_complementary: ([], targets.MaskedMean(1)),
     attention_network: ([], targets.MaskedMean(0)),
     pixel_attention: (
         ["--output", "prediction"],
@@ -82,8 +81,8 @@ every_builder = pytest.mark.parametrize(
 
 def test_every_builder_has_a_case():
     made = {make.__name__ for make in CASES} - {"with_labels"}
-    made = made - {"maps_of_complementary"} | {"complementary_maps"}
-    assert made == {n for n in models.__all__ if n[0].islower()}
+    builders = {name for name in models.__all__ if name.islower()}
+    assert made == builders - {"complementary_maps"}
 
 
 @pytest.fixture
@@ -141,6 +140,20 @@ def test_the_command_gives_the_map_that_python_gives(
     np.testing.assert_allclose(written, found[0], rtol=1e-3, atol=1e-6)
     assert written.shape == (SIDE, SIDE)
     assert "output explained:" in capsys.readouterr().out
+
+
+def test_maps_that_pass_no_gradient_are_explained_by_calls(folder, capsys):
+    """What `complementary_maps` returns is evidence already."""
+    model = saved(maps_of_complementary)
+    assert explain() == 2
+    assert "does not depend" in capsys.readouterr().err
+    assert explain(method="rise") == 0
+    found = explainers.RISE(model).explain(
+        data_of(model), targets.MaskedMean(1), verbose=0
+    )
+    written = np.load("out/a.rise.npy")
+    assert written.std() > 1e-3
+    np.testing.assert_allclose(written, found[0], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(
