@@ -56,6 +56,12 @@ def _add_explain(commands):
     )
     explain.add_argument("model", metavar="MODEL.keras")
     explain.add_argument("images", metavar="IMAGE", nargs="+")
+    _add_what_to_explain(explain)
+    _add_how_to_read_and_write(explain)
+    explain.set_defaults(run=_explain)
+
+
+def _add_what_to_explain(explain):
     explain.add_argument(
         "--method",
         default="gradcam",
@@ -88,6 +94,9 @@ def _add_explain(commands):
         "is asked about, white inside; once for all images or once for each; "
         "default: the whole image",
     )
+
+
+def _add_how_to_read_and_write(explain):
     explain.add_argument(
         "--directory",
         metavar="DIR",
@@ -112,7 +121,6 @@ def _add_explain(commands):
         help="load models that hold Python code (Lambda layers), which can "
         "do anything on this machine; only for files you trust",
     )
-    explain.set_defaults(run=_explain)
 
 
 def _explain(arguments):
