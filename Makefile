@@ -35,7 +35,7 @@ NEUTRAL := tests/ops tests/layers tests/losses tests/models \
 .PHONY: demo test test-slow test-jax test-min lint format bench docs clean
 
 demo: .venv/installed
-	.venv/bin/keras-xmap demo --output build/demo
+	.venv/bin/keras-xmap demo --directory build/demo
 
 test: .venv/installed
 	.venv/bin/python -m pytest -n 2 $(ARGS)

@@ -167,10 +167,10 @@ def make_maps(attention, images):
     """Maps, bright where the answer comes from: the mean of eight views."""
     total = 0
     for view in VIEWS:
-        maps = attention.predict(mirror(images, *view), verbose=0)
+        mask = attention.predict(mirror(images, *view), verbose=0)
         # The way back goes in the opposite order.
-        maps = mirror(mirror(maps, False, False, view[2]), *view[:2], False)
-        total = total + np.asarray(ops.relevance(maps))
+        mask = mirror(mirror(mask, False, False, view[2]), *view[:2], False)
+        total = total + np.asarray(ops.relevance(mask))
     return total / len(VIEWS)
 
 
@@ -245,7 +245,7 @@ def draw(test, predictor, attention, num_images=6, side=128):
         rows.append(
             [picture, *(np.stack([grey] * 3, -1), bright), np.array(drawing)]
         )
-    titles = ["image", "attention", "relevance", "truth, estimate"]
+    titles = ["image", "noise mask", "relevance", "truth, estimate"]
     return visualization.panel(rows, titles, (side, side))
 
 

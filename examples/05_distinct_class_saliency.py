@@ -163,8 +163,8 @@ def main(argv=None):
         rows = [
             [test.images[scene]]
             + [
-                visualization.overlay(test.images[scene], map)
-                for map in (*saliency[scene, :2], *maps[scene, :2])
+                visualization.overlay(test.images[scene], heatmap)
+                for heatmap in (*saliency[scene, :2], *maps[scene, :2])
             ]
             for scene in scenes
         ]

@@ -70,6 +70,14 @@ def check_share(name, value, remedy=""):
     return float(value)
 
 
+def check_threshold(name, value, remedy=""):
+    """Returns `value` as a float, which must be from 0 to below 1."""
+    if not is_number(value) or not 0 <= value < 1:
+        expected = "a number from 0 to below 1"
+        raise ValueError(message(name, expected, value, remedy))
+    return float(value)
+
+
 def check_positive_integer(name, value, remedy=""):
     """Returns `value` as an int, which must be an integer >= 1."""
     return check_integer(name, value, 1, remedy=remedy)
@@ -191,7 +199,7 @@ def check_instance(name, value, kind, expected, remedy=""):
     return value
 
 
-def check_single_map(name, shape):
+def check_single_map(name, shape, remedy="Use one loss for each channel."):
     """Checks that `shape` is that of one map an image."""
     shape = tuple(shape)
     single = len(shape) == 3 or (
@@ -201,5 +209,5 @@ def check_single_map(name, shape):
         raise ValueError(
             f"`{name}` must hold one map an image: (batch, height, width), "
             "or with one channel (batch, height, width, 1). Received: "
-            f"{name}.shape={shape}. Use one loss for each channel."
+            f"{name}.shape={shape}. {remedy}"
         )

@@ -20,14 +20,22 @@ def call_repr(instance, positional=()):
         instance: The object.
         positional: Names of arguments that are shown without their name.
     """
-    shown = []
+    shown = {}
     for name, parameter in inspect.signature(type(instance)).parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
             continue
         value = getattr(instance, name, parameter.default)
         if not _is_default(value, parameter.default):
-            text = _short(value)
-            shown.append(text if name in positional else f"{name}={text}")
+            shown[name] = value
+    return as_call(instance, positional, **shown)
+
+
+def as_call(instance, positional=(), /, **arguments):
+    """Returns text such as `RegionStore(directory='regions', worker=0)`."""
+    shown = [
+        _short(value) if name in positional else f"{name}={_short(value)}"
+        for name, value in arguments.items()
+    ]
     return f"{type(instance).__name__}({', '.join(shown)})"
 
 
@@ -59,3 +67,13 @@ def _short(value):
     if len(text) > _MOST_CHARACTERS:
         text = f"{text[:_MOST_CHARACTERS]}..."
     return text
+
+
+def with_shapes(arrays):
+    """Returns what a named tuple of arrays is, without their numbers."""
+    shapes = {
+        name: f"<{array.dtype} {array.shape}>"
+        for name, array in arrays._asdict().items()
+    }
+    text = ", ".join(f"{name}={shape}" for name, shape in shapes.items())
+    return f"{type(arrays).__name__}({text})"

@@ -8,9 +8,6 @@ since the pixels of each digit are known, the maps are measured.
 
 import keras
 import numpy as np
-from skimage import data
-from skimage.color import rgb2gray
-from skimage.transform import resize
 
 from keras_xmap import datasets
 from keras_xmap import explainers
@@ -168,6 +165,10 @@ def photo_with_digits(size=96):
         A tuple `(inputs, labels, masks)` as `pointed_scenes`: the photo
         twice, with the region once around each digit.
     """
+    from skimage import data
+    from skimage.color import rgb2gray
+    from skimage.transform import resize
+
     photo = rgb2gray(data.coffee())[:400, 100:500]
     photo = resize(photo, (size, size), anti_aliasing=True)
     scenes = datasets.handwritten_scenes(
@@ -190,14 +191,14 @@ def photo_with_digits(size=96):
     return inputs, np.array(labels), np.stack(masks)
 
 
-def main(output, num_scenes=5000, num_tests=200, epochs=6, seed=0):
+def main(directory, num_scenes=5000, num_tests=200, epochs=6, seed=0):
     """Runs the demonstration and returns `(accuracy, measures)`.
 
     Writes `demo.png`, `photo.png` and one `maps_METHOD.npy` a method, of
-    shape `(num_tests, 48, 48)`, into the folder `output`.
+    shape `(num_tests, 48, 48)`, into the folder `directory`.
     """
     keras.utils.set_random_seed(seed)
-    folder = OutputFolder(output, force=True)
+    folder = OutputFolder(directory, force=True)
     print(f"Training on {num_scenes} scenes of handwritten digits.")
     inputs, labels, _ = pointed_scenes(num_scenes, "train", seed)
     model = make_model()
@@ -223,5 +224,5 @@ def main(output, num_scenes=5000, num_tests=200, epochs=6, seed=0):
     maps = explain(model, inputs, labels)
     folder.write_image("photo.png", picture(inputs, masks, maps))
     print(f"\nOn a photo, pointed at {labels}, the model reads {said}.")
-    print(f"Pictures and maps are in {output}")
+    print(f"Pictures and maps are in {directory}")
     return accuracy, measures

@@ -4,17 +4,16 @@ import inspect
 import os
 
 import keras
-import numpy as np
-from skimage import io
-from skimage.color import rgb2gray
-from skimage.transform import resize
 
+import keras_xmap
 from keras_xmap import explainers
-from keras_xmap import layers  # noqa: F401  # saved models may hold them
-from keras_xmap import losses  # noqa: F401
 from keras_xmap import visualization
+from keras_xmap.cli._model_inputs import ModelInputs
+from keras_xmap.cli._model_outputs import ModelOutput
 from keras_xmap.cli._output import OutputFolder
-from keras_xmap.explainers.explainer import Explainer
+
+# Saved models may hold what these register with Keras.
+REGISTERED = ("layers", "losses", "metrics", "models")
 
 
 def methods():
@@ -26,7 +25,7 @@ def methods():
     return {
         kind.__name__.lower(): kind
         for kind in sorted(kinds, key=lambda kind: kind.__name__.lower())
-        if issubclass(kind, Explainer)
+        if hasattr(kind, "explain") and not inspect.isabstract(kind)
     }
 
 
@@ -35,29 +34,47 @@ def run(arguments):
     kind = _method(arguments.method)
     stems = [os.path.splitext(os.path.basename(p))[0] for p in arguments.images]
     names = [f"{stem}.{kind.__name__.lower()}" for stem in stems]
-    output = OutputFolder(arguments.output, arguments.force)
-    output.check_free(
+    folder = OutputFolder(arguments.directory, arguments.force)
+    folder.check_free(
         [name + suffix for name in names for suffix in (".npy", ".png")]
     )
     pictures = [_read(path) for path in arguments.images]
+    masks = _masks(arguments.mask, len(pictures))
     model = _load(arguments.model, safe=not arguments.unsafe)
-    explainer = _make_explainer(kind, model, arguments.layer)
-    for path, name, picture in zip(
-        arguments.images, names, pictures, strict=True
+    inputs = ModelInputs(model, arguments.range)
+    output = ModelOutput(model, arguments.output, inputs.channels_first)
+    if arguments.mask and not inputs.takes_mask:
+        raise ValueError(
+            "`--mask` is for models with a mask as second input. Received: "
+            f"--mask {arguments.mask[0]} for a model with one input."
+        )
+    explainer = _make_explainer(kind, model, arguments.target_layer, inputs)
+    for path, name, picture, mask in zip(
+        arguments.images, names, pictures, masks, strict=True
     ):
-        image = _prepare(picture, model, arguments.range)
+        data = inputs.make(picture, mask)
+        index, answer = _answer(model, data, output, arguments.target)
         try:
-            map = explainer.explain(image, arguments.target, verbose=0)[0]
+            found = explainer.explain(data, output.target(index), verbose=0)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
-        output.write_array(f"{name}.npy", map)
-        overlay = visualization.overlay(picture, map)
-        written = output.write_image(f"{name}.png", overlay)
-        print(f"{path}: {_answer(model, image, arguments.target)} -> {written}")
+        heatmap = _map_of_image(found, inputs.image_name)
+        folder.write_array(f"{name}.npy", heatmap)
+        overlay = visualization.overlay(picture, heatmap)
+        written = folder.write_image(f"{name}.png", overlay)
+        print(f"{path}: {answer} -> {written}")
+    _print_what_was_explained(explainer, output, inputs, arguments.mask)
+
+
+def _print_what_was_explained(explainer, output, inputs, masks):
     layers_used = getattr(explainer, "layers_used", None)
     if layers_used:
         print(f"layer explained: {', '.join(layers_used)}")
     print(f"score explained: {explainer.score_used}")
+    part = ", the mean over its positions" if output.is_map else ""
+    print(f"output explained: {output.name}{part}")
+    if inputs.takes_mask and not masks:
+        print("mask: the whole image; `--mask FILE` gives a region")
 
 
 def _method(name):
@@ -72,75 +89,84 @@ def _method(name):
 
 def _read(path):
     """Returns an image file as RGB uint8."""
+    from skimage import io
+
     if not os.path.exists(path):
-        raise FileNotFoundError(f"There is no image {path}.")
+        raise FileNotFoundError(
+            f"An image must be a file. Received: {path}, which is not there."
+        )
     try:
         image = io.imread(path)
     except Exception as error:
         # Every file format has errors of its own.
         raise ValueError(
-            f"{path} cannot be read as an image: {error}"
+            "An image must be a file that can be read as an image. Received: "
+            f"{path}: {error}."
         ) from None
     return visualization.to_uint8(image)
 
 
+def _masks(paths, num_images):
+    """Returns a boolean mask for each image, `None` for the whole image."""
+    if not paths:
+        return [None] * num_images
+    if len(paths) not in (1, num_images):
+        raise ValueError(
+            "`--mask` must be given once for all images, or once for each in "
+            f"their order. Received: {len(paths)} masks for {num_images} "
+            "images."
+        )
+    masks = [_read(path).max(axis=-1) > 127 for path in paths]
+    return masks * num_images if len(masks) == 1 else masks
+
+
 def _load(path, safe):
     if not os.path.exists(path):
-        raise FileNotFoundError(f"There is no model {path}.")
+        raise FileNotFoundError(
+            f"A model must be a file. Received: {path}, which is not there."
+        )
+    for part in REGISTERED:
+        getattr(keras_xmap, part)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=safe)
     except Exception as error:
-        hint = (
-            " If the model holds Lambda layers and you trust it, add "
+        raise ValueError(
+            f"A model must be a file that Keras can load. Received: {path}: "
+            f"{error}. If the model holds Lambda layers and you trust it, add "
             "`--unsafe`; a model with layers of your own must be explained "
             "in Python, where they are imported."
-        )
-        raise ValueError(f"{path} cannot be loaded: {error}.{hint}") from error
+        ) from error
 
 
-def _make_explainer(kind, model, layer):
-    if layer is None:
-        return kind(model)
-    if "target_layer" not in inspect.signature(kind).parameters:
-        raise ValueError(
-            f"`--layer` is for class activation maps. Received: --method "
-            f"{kind.__name__.lower()}, which explains the input itself."
-        )
-    return kind(model, target_layer=layer)
+def _make_explainer(kind, model, target_layer, inputs):
+    known = inspect.signature(kind).parameters
+    options = {}
+    if target_layer is not None:
+        if "target_layer" not in known:
+            raise ValueError(
+                "`--target-layer` is for methods that look at a layer. "
+                f"Received: --method {kind.__name__.lower()}, which explains "
+                "the input itself."
+            )
+        options["target_layer"] = target_layer
+    if "input_name" in known and inputs.image_name is not None:
+        options["input_name"] = inputs.image_name
+    return kind(model, **options)
 
 
-def _prepare(picture, model, value_range):
-    """Returns a batch of one image, as the model takes it."""
-    shape = getattr(model, "input_shape", None)
-    if not isinstance(shape, tuple) or len(shape) != 4:
-        raise ValueError(
-            "The command explains models with one image as input, of shape "
-            f"(height, width, channels). Received: a model with input_shape="
-            f"{shape}. Use `keras_xmap.explainers` in Python for others."
-        )
-    first = shape[1] in (1, 3) and shape[3] not in (1, 3)
-    channels = shape[1] if first else shape[3]
-    size = shape[2:] if first else shape[1:3]
-    image = picture / 255.0
-    if channels == 1:
-        image = rgb2gray(image)[..., None]
-    elif channels not in (3, None):
-        raise ValueError(
-            "The model must take images of 1 or 3 channels. Received: "
-            f"input_shape={shape}."
-        )
-    size = tuple(
-        known or own for known, own in zip(size, image.shape[:2], strict=True)
-    )
-    if size != image.shape[:2]:
-        image = resize(image, size, anti_aliasing=True)
-    black, white = value_range
-    image = (black + (white - black) * image).astype("float32")
-    return (np.moveaxis(image, -1, 0) if first else image)[None]
+def _map_of_image(found, image_name):
+    """Returns the map `(height, width)` of the image among those found."""
+    if isinstance(found, (dict, list, tuple)):
+        found = found[image_name]
+    return found[0]
 
 
-def _answer(model, image, target):
-    if target is not None:
-        return f"class {target}"
-    scores = np.asarray(model(image, training=False))[0]
-    return f"class {scores.argmax()} (highest, output {scores.max():.3f})"
+def _answer(model, data, output, index):
+    """Returns the class to explain, and what is said of it."""
+    scores = output.scores(model(data, training=False))
+    if index is not None:
+        return index, f"class {index}"
+    highest = int(scores.argmax())
+    said = f"class {highest} (highest, output {scores.max():.3f})"
+    # Where only one is highest the explainer finds it as well.
+    return (highest if output.is_map else None), said

@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-from PIL import Image
 
 from keras_xmap import _files
 
@@ -28,14 +27,15 @@ class OutputFolder:
             raise ValueError(
                 "Images must have different names. Received: more than one "
                 f"result would be {repeated[0]}. Explain them one by one, "
-                "with another `--output` each."
+                "with another `--directory` each."
             )
         taken = [name for name in names if self._exists(name)]
         if taken and not self.force:
             raise FileExistsError(
-                f"{self.path} already holds {', '.join(taken[:5])}"
+                "`--directory` must not hold the results already. Received: "
+                f"{self.path}, which already holds {', '.join(taken[:5])}"
                 f"{' and more' if len(taken) > 5 else ''}. Choose another "
-                "`--output`, or overwrite by `--force`."
+                "`--directory`, or overwrite by `--force`."
             )
 
     def write_array(self, name, array):
@@ -46,6 +46,8 @@ class OutputFolder:
 
     def write_image(self, name, image):
         """Writes the RGB uint8 `image` as `.png` and returns the path."""
+        from PIL import Image
+
         content = io.BytesIO()
         Image.fromarray(image).save(content, format="PNG")
         return self._write(name, content)

@@ -2,9 +2,10 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `keras-xmap` and returns the exit status.
 
     Args:
@@ -36,7 +37,7 @@ def make_parser():
     demo = commands.add_parser(
         "demo", help="train a small model, explain it, measure the maps"
     )
-    demo.add_argument("--output", metavar="DIR", default="keras-xmap-demo")
+    demo.add_argument("--directory", metavar="DIR", default="keras-xmap-demo")
     demo.add_argument(
         "--scenes", type=int, default=5000, help="scenes to train on"
     )
@@ -55,6 +56,12 @@ def _add_explain(commands):
     )
     explain.add_argument("model", metavar="MODEL.keras")
     explain.add_argument("images", metavar="IMAGE", nargs="+")
+    _add_what_to_explain(explain)
+    _add_how_to_read_and_write(explain)
+    explain.set_defaults(run=_explain)
+
+
+def _add_what_to_explain(explain):
     explain.add_argument(
         "--method",
         default="gradcam",
@@ -64,15 +71,38 @@ def _add_explain(commands):
         "--target",
         type=int,
         metavar="N",
-        help="class to explain; default: the highest score of each image",
+        help="class or number to explain; default: the highest score of "
+        "each image",
     )
     explain.add_argument(
-        "--layer",
+        "--target-layer",
         metavar="NAME",
         help="layer that class activation maps look at, by name or path; "
         "default: the last spatial one",
     )
-    explain.add_argument("--output", metavar="DIR", required=True)
+    explain.add_argument(
+        "--output",
+        metavar="NAME",
+        help="output to explain, of a model with several",
+    )
+    explain.add_argument(
+        "--mask",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="image of the region that a model with a mask as second input "
+        "is asked about, white inside; once for all images or once for each; "
+        "default: the whole image",
+    )
+
+
+def _add_how_to_read_and_write(explain):
+    explain.add_argument(
+        "--directory",
+        metavar="DIR",
+        required=True,
+        help="folder that the results are written to",
+    )
     explain.add_argument(
         "--range",
         type=float,
@@ -91,7 +121,6 @@ def _add_explain(commands):
         help="load models that hold Python code (Lambda layers), which can "
         "do anything on this machine; only for files you trust",
     )
-    explain.set_defaults(run=_explain)
 
 
 def _explain(arguments):
@@ -111,5 +140,7 @@ def _demo(arguments):
     from keras_xmap.cli import _demo as demo
 
     demo.main(
-        arguments.output, num_scenes=arguments.scenes, epochs=arguments.epochs
+        arguments.directory,
+        num_scenes=arguments.scenes,
+        epochs=arguments.epochs,
     )

@@ -1,6 +1,18 @@
 """Building blocks of `tf.data` for data sets that do not fit in memory."""
 
-import tensorflow as tf
+
+def import_tensorflow(name):
+    """Returns TensorFlow, which what is called `name` needs."""
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise ImportError(
+            f"`{name}` works on a tf.data.Dataset, which any Keras backend "
+            "trains on. Received: a Python without the package tensorflow. "
+            'Run: pip install "keras-xmap[cpu]"; or index the regions '
+            "yourself, `image, mask = regions[i]`."
+        ) from error
+    return tf
 
 
 def loaded_batches(draw, size, load, shapes, batch_size):
@@ -22,6 +34,7 @@ def loaded_batches(draw, size, load, shapes, batch_size):
     Returns:
         A `tf.data.Dataset` of tuples of batches.
     """
+    tf = import_tensorflow("region_batches")
     dtypes = [tf.float32] * len(shapes) + [tf.int32]
 
     def one(index, seed):
@@ -48,6 +61,7 @@ def where_any(condition, chosen, otherwise):
     `condition` is a tensor with the batch as first axis; where none of an
     element's values is true, it is that of `otherwise`.
     """
+    tf = import_tensorflow("PairedAugmentation")
     rank = len(condition.shape)
     kept = tf.reduce_any(condition, axis=list(range(1, rank)))
 

@@ -3,12 +3,6 @@
 import functools
 
 import numpy as np
-from skimage import color
-from skimage import data
-from skimage import draw
-from skimage import filters
-from skimage import measure
-from skimage.transform import resize
 
 # Outlines drawn by hand, as `x y` in pixels of the photograph.
 _OUTLINES = {
@@ -86,6 +80,9 @@ def photo_objects(split, side):
 
 @functools.cache
 def _photograph(name):
+    from skimage import color
+    from skimage import data
+
     photograph = getattr(data, name)()
     if isinstance(photograph, tuple):  # Of a pair, the left one.
         photograph = photograph[0]
@@ -95,12 +92,17 @@ def _photograph(name):
 
 
 def _inside(name, outline):
+    from skimage import draw
+
     corners = np.array([pair.split() for pair in outline.split(",")], float)
     shape = _photograph(name).shape
     return draw.polygon2mask(shape, corners[:, ::-1])
 
 
 def _coins(split, side):
+    from skimage import filters
+    from skimage import measure
+
     coins = _photograph("coins")
     # The light falls off across the photograph, so the threshold is local.
     smooth = filters.gaussian(coins, 2)
@@ -123,6 +125,8 @@ def _padding(region, image):
 
 
 def _cut(photograph, mask, side):
+    from skimage.transform import resize
+
     rows, columns = np.nonzero(mask)
     window = (
         slice(rows.min(), rows.max() + 1),

@@ -7,9 +7,10 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image
 
 from keras_xmap._files import read_file
+from keras_xmap._repr import as_call
+from keras_xmap._typing import ArrayLike
 
 
 class Regions(abc.ABC):
@@ -29,11 +30,18 @@ class Regions(abc.ABC):
         self.labels = np.array(labels, "int32")
         self.areas = np.array(areas, "float64")
         self._entries = list(entries)
+        self._count = len(self._entries)
+
+    def __repr__(self):
+        call = as_call(self, **self._arguments())
+        if len(self) == self._count:
+            return call
+        return f"{call}.subset(<{len(self)} of {self._count}>)"
 
     def __len__(self):
         return len(self._entries)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         file = self.file(index)
         image = read_image(file)
         mask = self._mask(self._entries[index], image.shape[:2])
@@ -44,7 +52,7 @@ class Regions(abc.ABC):
             )
         return image, mask
 
-    def subset(self, rows):
+    def subset(self, rows: ArrayLike) -> "Regions":
         """Returns the same kind of object with some of the regions.
 
         Args:
@@ -56,7 +64,7 @@ class Regions(abc.ABC):
         chosen.labels, chosen.areas = self.labels[rows], self.areas[rows]
         return chosen
 
-    def without_corrupt(self):
+    def without_corrupt(self) -> "Regions":
         """Returns the regions that can be read, and warns of the others.
 
         Every file is read once, several at a time. Without this call, what
@@ -76,6 +84,10 @@ class Regions(abc.ABC):
         return None
 
     @abc.abstractmethod
+    def _arguments(self):
+        """Returns the arguments of the constructor by name."""
+
+    @abc.abstractmethod
     def file(self, index):
         """Returns the path of the image of a region."""
 
@@ -86,6 +98,8 @@ class Regions(abc.ABC):
 
 def read_image(file, convert="RGB"):
     """Returns the image in `file` as an array, or raises with its name."""
+    from PIL import Image
+
     try:
         image = Image.open(io.BytesIO(read_file(file)))
         return np.array(image.convert(convert) if convert else image)

@@ -1,8 +1,19 @@
-import keras
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from keras_xmap._axes import check_data_format
+from keras_xmap._typing import DataFormat
 
-def channel_statistics(dataset, input_name=None, data_format=None):
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def channel_statistics(
+    dataset: "tf.data.Dataset",
+    input_name: str | int | None = None,
+    data_format: DataFormat | None = None,
+) -> tuple[list[float], list[float]]:
     """Returns the mean and standard deviation of each channel of a dataset.
 
     One pass, in float64; every pixel counts the same.
@@ -17,15 +28,19 @@ def channel_statistics(dataset, input_name=None, data_format=None):
 
     Returns:
         Two lists of floats, one entry a channel.
+
+    Raises:
+        ValueError: If the dataset does not end, is empty, or does not hold
+            such pairs.
     """
     _check_dataset(dataset)
-    last = data_format or keras.config.image_data_format()
+    data_format = check_data_format(data_format)
     count, total, squares = 0, 0.0, 0.0
     for _, element in dataset:
         inputs = element[0] if isinstance(element, tuple) else element
         images = inputs if input_name is None else inputs[input_name]
         images = np.asarray(images, "float64")
-        if last == "channels_first":
+        if data_format == "channels_first":
             images = np.moveaxis(images, -3, -1)
         pixels = images.reshape((-1, images.shape[-1]))
         count += len(pixels)
@@ -33,7 +48,8 @@ def channel_statistics(dataset, input_name=None, data_format=None):
         squares = squares + np.square(pixels).sum(axis=0)
     if not count:
         raise ValueError(
-            "`dataset` must have at least one image. Received: none."
+            "`dataset` must have at least one image. Received: none in "
+            f"{dataset}."
         )
     mean = total / count
     variance = np.maximum(squares / count - mean**2, 0.0)

@@ -2,10 +2,11 @@ import json
 import os
 
 import numpy as np
-from skimage import draw
 
+from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_non_negative
 from keras_xmap._files import read_file
+from keras_xmap._typing import Path
 from keras_xmap.datasets._regions import Regions
 from keras_xmap.regions import decode_run_lengths
 
@@ -25,8 +26,8 @@ class COCOInstances(Regions):
     Args:
         annotations: Path of the annotation file.
         directory: Path of the folder of the images.
-        crowd: Whether to keep annotations of crowds, several objects as
-            one. Defaults to `False`.
+        crowd: Boolean: whether to keep annotations of crowds, several objects
+            as one. Defaults to `False`.
         min_area: Float >= 0, the smallest object to keep, in pixels.
             Defaults to `0.0`.
 
@@ -37,6 +38,7 @@ class COCOInstances(Regions):
         areas: Array `(n,)` float64, the sizes in pixels.
 
     Raises:
+        TypeError: If `crowd` is not a boolean.
         ValueError: If the file is not such JSON, or an annotation is
             malformed; the message names the file and the annotation.
 
@@ -70,10 +72,17 @@ class COCOInstances(Regions):
     [[1, 1, 0, 0], [0, 0, 0, 0]]
     """
 
-    def __init__(self, annotations, directory, crowd=False, min_area=0.0):
+    def __init__(
+        self,
+        annotations: Path,
+        directory: Path,
+        crowd: bool = False,
+        min_area: float = 0.0,
+    ):
         self._directory = os.fspath(directory)
         self._source = os.fspath(annotations)
-        min_area = check_non_negative("min_area", min_area)
+        self._crowd = check_boolean("crowd", crowd)
+        self._min_area = check_non_negative("min_area", min_area)
         content = self._content()
         categories = sorted(content["categories"], key=lambda row: row["id"])
         numbers = {row["id"]: i for i, row in enumerate(categories)}
@@ -86,7 +95,7 @@ class COCOInstances(Regions):
             area = row.get("area")
             if area is None:
                 area = self._mask(entry, entry[1]).sum()
-            if area < min_area:
+            if area < self._min_area:
                 continue
             entries.append(entry)
             labels.append(numbers[row["category_id"]])
@@ -94,8 +103,16 @@ class COCOInstances(Regions):
         names = [row["name"] for row in categories]
         super().__init__(names, entries, labels, areas)
 
-    def file(self, index):
+    def file(self, index: int) -> str:
         return os.path.join(self._directory, self._entries[index][0])
+
+    def _arguments(self):
+        return {
+            "annotations": self._source,
+            "directory": self._directory,
+            "crowd": self._crowd,
+            "min_area": self._min_area,
+        }
 
     def _mask(self, entry, size):
         _, size, segmentation = entry
@@ -112,10 +129,11 @@ class COCOInstances(Regions):
                 f"{error}."
             ) from error
         keys = ("images", "annotations", "categories")
-        if not isinstance(content, dict) or set(keys) - set(content):
+        if _missing(content, keys):
             raise ValueError(
                 f"`annotations` must hold {', '.join(keys)}. Received: "
-                f"{self._source!r} without."
+                f"{self._source!r} without "
+                f"{', '.join(_missing(content, keys))}."
             )
         return content
 
@@ -137,14 +155,25 @@ class COCOInstances(Regions):
             ) from error
 
 
+def _missing(content, keys):
+    """Returns which of the keys an annotation file lacks."""
+    return set(keys) - set(content) if isinstance(content, dict) else keys
+
+
 def _check_segmentation(segmentation, size):
     if isinstance(segmentation, dict):
         if tuple(segmentation["size"]) != size:
-            raise ValueError(f"run lengths of size {segmentation['size']}")
+            raise ValueError(
+                "Run lengths must be of the size of the image. Received: "
+                f"size={segmentation['size']} for {size}."
+            )
         decode_run_lengths(segmentation)
         return
     if not isinstance(segmentation, list) or not segmentation:
-        raise ValueError(f"segmentation={segmentation!r}")
+        raise ValueError(
+            "`segmentation` must be a list of polygons or run lengths. "
+            f"Received: segmentation={segmentation!r}."
+        )
     for polygon in segmentation:
         _corners(polygon)
 
@@ -153,12 +182,17 @@ def _corners(polygon):
     """Returns `x` and `y` of the corners, `(2, n)`."""
     corners = np.asarray(polygon, "float64")
     if corners.ndim != 1 or len(corners) % 2 or len(corners) < 2:
-        raise ValueError(f"a polygon of shape {corners.shape}")
+        raise ValueError(
+            "A polygon must be a list of x and y in turn. Received: a polygon "
+            f"of shape {corners.shape}."
+        )
     return corners.reshape(-1, 2).T
 
 
 def _inside(polygons, size):
     """Returns the union of polygons as booleans `(height, width)`."""
+    from skimage import draw
+
     mask = np.zeros(size, bool)
     for polygon in polygons:
         # Pixel i reaches from i to i + 1.

@@ -6,6 +6,8 @@ import numpy as np
 
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._repr import with_shapes
+from keras_xmap._typing import ArrayLike
 from keras_xmap.datasets._ellipse_clutter import draw_circles
 from keras_xmap.datasets._ellipse_clutter import draw_objects
 from keras_xmap.datasets._ellipse_clutter import draw_points
@@ -13,6 +15,7 @@ from keras_xmap.datasets._ellipse_geometry import SIDE
 from keras_xmap.datasets._ellipse_geometry import are_apart
 from keras_xmap.datasets._ellipse_geometry import coverage
 from keras_xmap.datasets._ellipse_geometry import intersection
+from keras_xmap.datasets._seeds import seed_or_drawn
 
 _AREA_RATIO = 0.05
 # Shortest and longest half axis, for a side of 32; the area gives the other.
@@ -34,7 +37,10 @@ class Ellipses(typing.NamedTuple):
     masks: np.ndarray
     shapes: np.ndarray
 
-    def decode(self, targets):
+    def __repr__(self):
+        return with_shapes(self)
+
+    def decode(self, targets: ArrayLike) -> np.ndarray:
         """Returns what targets or predictions stand for.
 
         Args:
@@ -52,7 +58,7 @@ class Ellipses(typing.NamedTuple):
         double = np.arctan2(targets[..., 1], targets[..., 0])
         return np.rad2deg(double) / 2 % 180
 
-    def errors(self, predictions):
+    def errors(self, predictions: ArrayLike) -> np.ndarray:
         """Returns how far predictions are from the truth.
 
         Args:
@@ -69,13 +75,13 @@ class Ellipses(typing.NamedTuple):
 
 
 def ellipses(
-    num_images=None,
-    clutter="circles",
-    encoding="double",
-    size=32,
-    split="train",
-    seed=0,
-):
+    num_images: int | None = None,
+    clutter: str = "circles",
+    encoding: str = "double",
+    size: int = 32,
+    split: str = "train",
+    seed: int | None = None,
+) -> Ellipses:
     """Draws ellipses in clutter, for the regression of one number or point.
 
     Which pixels carry the answer is known: those of the ellipses. Nothing
@@ -106,8 +112,9 @@ def ellipses(
             grow with it. Defaults to `32`.
         split: `"train"` or `"test"`, which never show the same image, nor
             the same photographed object. Defaults to `"train"`.
-        seed: Integer. The same arguments give the same images. Defaults to
-            `0`.
+        seed: Integer >= 0, with which the same arguments give the same
+            images; or `None` for others each time, as in Keras. Defaults to
+            `None`.
 
     Returns:
         A named tuple of arrays:
@@ -132,7 +139,7 @@ def ellipses(
 
     Example:
 
-    >>> data = keras_xmap.datasets.ellipses(100, "points")
+    >>> data = keras_xmap.datasets.ellipses(100, "points", seed=0)
     >>> data.images.shape, data.masks.shape
     ((100, 32, 32, 1), (100, 32, 32))
     >>> round(float(data.masks.mean()), 2)
@@ -152,7 +159,7 @@ def ellipses(
     if num_images is None:
         num_images = sizes[split]
     num_images = check_positive_integer("num_images", num_images)
-    rng = np.random.default_rng([seed, split == "test"])
+    rng = np.random.default_rng([seed_or_drawn(seed), split == "test"])
     shapes = _draw_shapes(num_images, num_ellipses, rng)
     images = np.empty((num_images, size, size, 1), "float32")
     masks = np.empty((num_images, size, size), bool)

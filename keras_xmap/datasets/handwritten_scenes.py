@@ -3,11 +3,12 @@
 import typing
 
 import numpy as np
-from skimage import data
-from skimage.transform import resize
 
+from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._repr import with_shapes
+from keras_xmap.datasets._seeds import seed_or_drawn
 
 # The 1,797 digits are 14 forms filled in by 13 people, one after the other;
 # the eleventh starts here. No form gives digits to both splits. Whether the
@@ -27,15 +28,18 @@ class HandwrittenScenes(typing.NamedTuple):
     labels: np.ndarray
     masks: np.ndarray
 
+    def __repr__(self):
+        return with_shapes(self)
+
 
 def handwritten_scenes(
-    num_scenes,
-    size=64,
-    num_classes=10,
-    multi_label=False,
-    split="train",
-    seed=0,
-):
+    num_scenes: int,
+    size: int = 64,
+    num_classes: int = 10,
+    multi_label: bool = False,
+    split: str = "train",
+    seed: int | None = None,
+) -> HandwrittenScenes:
     """Composes scenes of handwritten digits in clutter, with pixel masks.
 
     An explanation can be checked where the truth is known: here the ink of
@@ -60,8 +64,9 @@ def handwritten_scenes(
             one to three digits of different classes (at most `num_classes`)
             that do not overlap. Defaults to `False`.
         split: `"train"` or `"test"`. Defaults to `"train"`.
-        seed: Integer. The same arguments give the same scenes. Defaults to
-            `0`.
+        seed: Integer >= 0, with which the same arguments give the same
+            scenes; or `None` for others each time, as in Keras. Defaults to
+            `None`.
 
     Returns:
         A named tuple of arrays:
@@ -75,6 +80,7 @@ def handwritten_scenes(
 
     Raises:
         ImportError: If scikit-learn is not installed.
+        TypeError: If `multi_label` is not a boolean.
         ValueError: If an argument is not as above.
 
     References:
@@ -93,7 +99,8 @@ def handwritten_scenes(
     _check_between("size", size, 32, 256)
     _check_between("num_classes", num_classes, 1, 10)
     check_one_of("split", split, ("train", "test"))
-    rng = np.random.default_rng(seed)
+    check_boolean("multi_label", multi_label)
+    rng = np.random.default_rng(seed_or_drawn(seed))
     digits, classes = _load_digits(split, num_classes)
     decoys = _enlarge(_shuffle_quarters(digits, rng))
     digits = _enlarge(digits)
@@ -129,8 +136,8 @@ def _load_digits(split, num_classes):
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise ImportError(
-            "handwritten_scenes takes its digits from scikit-learn, which is "
-            "not installed. Run: pip install keras-xmap[segmentation]"
+            "handwritten_scenes takes its digits from scikit-learn. Received: "
+            "a Python without it. Run: pip install keras-xmap[segmentation]"
         ) from error
     images, classes = load_digits(return_X_y=True)
     part = slice(_FIRST_TEST_DIGIT)
@@ -142,6 +149,8 @@ def _load_digits(split, num_classes):
 
 
 def _load_photographs(split):
+    from skimage import data
+
     half = slice(256) if split == "train" else slice(256, None)
     photographs = [getattr(data, name)() for name in _PHOTOGRAPHS]
     return np.stack([photo[:, half] for photo in photographs]) / 255
@@ -159,6 +168,8 @@ def _shuffle_quarters(digits, rng):
 
 
 def _enlarge(glyphs):
+    from skimage.transform import resize
+
     # A frame of zeros lets strokes that touch the border end softly; a hard
     # edge would tell decoys from digits.
     glyphs = np.pad(glyphs, ((0, 0), (1, 1), (1, 1)))

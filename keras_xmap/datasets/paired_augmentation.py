@@ -1,3 +1,11 @@
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_xmap._repr import as_call
+from keras_xmap._typing import Tensor
+from keras_xmap.datasets._loading import import_tensorflow
 from keras_xmap.datasets._loading import where_any
 
 
@@ -27,6 +35,8 @@ class PairedAugmentation:
         The same, with another `"image"` and `"mask"`.
 
     Raises:
+        ImportError: If TensorFlow is not installed: batches are those of
+            `tf.data`, whatever the Keras backend.
         TypeError: If a layer does not know segmentation masks.
         ValueError: If a layer changes the size of images.
 
@@ -45,7 +55,10 @@ class PairedAugmentation:
     True
     """
 
-    def __init__(self, layers):
+    def __init__(
+        self, layers: keras.layers.Layer | Sequence[keras.layers.Layer]
+    ):
+        import_tensorflow("PairedAugmentation")
         layers = layers if isinstance(layers, (list, tuple)) else [layers]
         for layer in layers:
             if not hasattr(layer, "transform_segmentation_masks"):
@@ -56,7 +69,10 @@ class PairedAugmentation:
                 )
         self.layers = list(layers)
 
-    def __call__(self, inputs, *rest):
+    def __repr__(self):
+        return as_call(self, layers=self.layers)
+
+    def __call__(self, inputs: dict[str, Tensor], *rest: Tensor) -> Any:
         image, mask = inputs["image"], inputs["mask"]
         both = {"images": image, "segmentation_masks": mask[..., None]}
         for layer in self.layers:

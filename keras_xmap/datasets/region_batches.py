@@ -1,15 +1,29 @@
 import numbers
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
+from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._typing import Numbers
+from keras_xmap.datasets._loading import import_tensorflow
 from keras_xmap.datasets._loading import loaded_batches
+from keras_xmap.datasets._regions import Regions
+from keras_xmap.datasets._seeds import seed_or_drawn
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def region_batches(
-    regions, image_size, batch_size=32, crop=None, training=False, seed=None
-):
+    regions: Regions,
+    image_size: int | Sequence[int],
+    batch_size: int = 32,
+    crop: Numbers | None = None,
+    training: bool = False,
+    seed: int | None = None,
+) -> "tf.data.Dataset":
     """Makes a `tf.data.Dataset` of images, masks and labels of regions.
 
     For `model.evaluate` and `model.predict` every region comes once, in the
@@ -30,9 +44,10 @@ def region_batches(
             region is drawn too. Without training a crop is centred, and of
             a pair the geometric mean is taken. A crop ends where the image
             does. Defaults to `None`.
-        training: Whether to draw regions and crops. Defaults to `False`.
-        seed: Integer or `None`, makes the draws repeatable. Defaults to
-            `None`.
+        training: Boolean: whether to draw regions and crops. Defaults to
+            `False`.
+        seed: Integer >= 0, makes the draws repeatable; or `None`, as in
+            Keras. Defaults to `None`.
 
     Returns:
         A `tf.data.Dataset` of pairs `({"image", "mask"}, label)`: images
@@ -41,6 +56,8 @@ def region_batches(
         labels `(batch,)` int32.
 
     Raises:
+        ImportError: If TensorFlow is not installed.
+        TypeError: If `training` is not a boolean.
         ValueError: If an argument is out of range. While the dataset is read,
             the error names the file that cannot be.
 
@@ -62,12 +79,18 @@ def region_batches(
     ...
     (1, 4, 4, 3) [0.5 0.  0.  0. ] tf.Tensor(0, shape=(), dtype=int32)
     """
+    import_tensorflow("region_batches")
+    from PIL import Image
+
     size = _checked_size(image_size)
     batch_size = check_positive_integer("batch_size", batch_size)
     crop = _checked_crop(crop)
+    check_boolean("training", training)
     if not len(regions):
-        raise ValueError("`regions` must not be empty. Received: 0 regions.")
-    seeds = np.random.SeedSequence(seed)
+        raise ValueError(
+            f"`regions` must not be empty. Received: regions={regions!r}."
+        )
+    seeds = np.random.SeedSequence(seed_or_drawn(seed))
 
     def draw():
         numbers = np.arange(len(regions))

@@ -1,10 +1,10 @@
 import os
 
 import numpy as np
-from skimage import measure
 
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._files import list_files
+from keras_xmap._typing import Path
 from keras_xmap.datasets._regions import Regions
 from keras_xmap.datasets._regions import read_image
 
@@ -13,8 +13,8 @@ class RegionFolders(Regions):
     """Connected regions of one class, from folders of images and label maps.
 
     A label map is an image whose pixels say the class, named as its image is
-    but for the extension. Every part of it that hangs together, over corners
-    too, and is of one class is a region. This is how OpenSurfaces
+    but for the extension. Every 8-connected component of it that is of one
+    class is a region. This is how OpenSurfaces
     comes (`photos`, `photos-labels`: red the material, green the object),
     and many sets for semantic segmentation. All label maps are read once, to
     list the regions; no image is held in memory.
@@ -63,17 +63,27 @@ class RegionFolders(Regions):
     [2.0, 1.0, 1.0]
     """
 
-    def __init__(self, directory, label_maps, classes, channel=0, min_area=1):
-        check_positive_integer("min_area", min_area)
+    def __init__(
+        self,
+        directory: Path,
+        label_maps: Path,
+        classes: dict[int, str],
+        channel: int = 0,
+        min_area: int = 1,
+    ):
+        from skimage import measure
+
+        self._min_area = check_positive_integer("min_area", min_area)
         self._directory = os.fspath(directory)
         self._label_maps = os.fspath(label_maps)
         self._channel = channel
+        self._classes = dict(classes)
         self._values = np.array(list(classes), "int64")
         entries, labels, areas = [], [], []
         for image, label_map in self._pairs():
             values, parts = self._parts(label_map)
             for part in measure.regionprops(parts):
-                if part.area < min_area:
+                if part.area < self._min_area:
                     continue
                 value = values[tuple(part.coords[0])]
                 entries.append((image, label_map, part.label))
@@ -81,8 +91,17 @@ class RegionFolders(Regions):
                 areas.append(part.area)
         super().__init__(classes.values(), entries, labels, areas)
 
-    def file(self, index):
+    def file(self, index: int) -> str:
         return os.path.join(self._directory, self._entries[index][0])
+
+    def _arguments(self):
+        return {
+            "directory": self._directory,
+            "label_maps": self._label_maps,
+            "classes": self._classes,
+            "channel": self._channel,
+            "min_area": self._min_area,
+        }
 
     def _mask(self, entry, size):
         _, parts = self._parts(entry[1])
@@ -105,6 +124,8 @@ class RegionFolders(Regions):
 
     def _parts(self, name):
         """Returns the values of a label map, and a number for each region."""
+        from skimage import measure
+
         file = os.path.join(self._label_maps, name)
         values = read_image(file, convert=None).astype("int64")
         if values.ndim == 3:

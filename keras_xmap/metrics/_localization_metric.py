@@ -5,6 +5,8 @@ import abc
 import keras
 from keras import ops
 
+from keras_xmap.metrics._metric_repr import metric_repr
+
 
 class LocalizationMetric(keras.metrics.Metric, abc.ABC):
     """Mean over images of the score of a map against the object's mask.
@@ -63,6 +65,9 @@ class LocalizationMetric(keras.metrics.Metric, abc.ABC):
     def mean_scores(self):
         """Returns the mean over the images so far, `(num_scores,)`."""
         return ops.divide_no_nan(self.total, self.weight)
+
+    def __repr__(self):
+        return metric_repr(self)
 
     def _checked_pair(self, y_true, y_pred):
         masks = ops.convert_to_tensor(y_true)

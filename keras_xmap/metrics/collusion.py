@@ -4,6 +4,9 @@ import keras
 from keras import ops
 from keras import random
 
+from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import check_seed
+from keras_xmap._typing import ArrayLike
 from keras_xmap._warnings import warn_user
 from keras_xmap.layers import MaskNoise
 
@@ -21,7 +24,13 @@ class Collusion(typing.NamedTuple):
     donor: float
 
 
-def collusion(model, images, targets, seed=0, batch_size=128):
+def collusion(
+    model: keras.Model,
+    images: ArrayLike,
+    targets: ArrayLike,
+    seed: int = 0,
+    batch_size: int = 128,
+) -> Collusion:
     """Measures whether the noise tells the predictor the answer.
 
     `pixel_attention` trains two models together, and the attention model
@@ -57,7 +66,7 @@ def collusion(model, images, targets, seed=0, batch_size=128):
     Raises:
         TypeError: If `model` does not come from `pixel_attention`.
         ValueError: If there are fewer than 2 images, or the targets do not
-            fit or are all the same.
+            fit or are all the same, or a number is out of its range.
 
     Example:
 
@@ -72,13 +81,15 @@ def collusion(model, images, targets, seed=0, batch_size=128):
     >>> report.clean, report.pattern < 0.1, report.donor < 0.1
     (1.0, True, True)
     """
+    check_seed("seed", seed)
+    check_positive_integer("batch_size", batch_size)
     predictor, attention, noise = _parts(model, seed)
     images = _as_array(images)
     targets = _as_array(targets).reshape((len(targets), -1))
     spread = _spread(images, targets)
     generator = random.SeedGenerator(seed)
-    maps = attention.predict(images, batch_size=batch_size, verbose=0)
-    pattern = _as_array(noise([0 * images, maps], training=True))
+    masks = attention.predict(images, batch_size=batch_size, verbose=0)
+    pattern = _as_array(noise([0 * images, masks], training=True))
     # In a round of all images, each is the donor of the next.
     order = ops.convert_to_numpy(
         random.shuffle(ops.arange(len(images)), seed=generator)
@@ -123,10 +134,13 @@ def _parts(model, seed):
         for layer in getattr(model, "layers", [])
         if isinstance(layer, MaskNoise)
     ]
-    if len(noise) != 1 or not isinstance(model.output, dict):
+    outputs = getattr(model, "output", None)
+    names = set(outputs) if isinstance(outputs, dict) else set()
+    if len(noise) != 1 or not {"prediction", "noise_mask"} <= names:
         raise TypeError(
             "`model` must be what `keras_xmap.models.pixel_attention` "
-            f"returned. Received: model={model!r}."
+            f"returned. Received: model={model!r} with outputs "
+            f"{sorted(names)}."
         )
     predictor, attention = (
         keras.Model(model.inputs, model.output[name])

@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_xmap.metrics._localization_metric import LocalizationMetric
 from keras_xmap.metrics._localization_metric import check_values
+from keras_xmap.ops import normalize
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")
@@ -45,13 +46,12 @@ class EnergyInMask(LocalizationMetric):
     0.75
     """
 
-    def __init__(self, name="energy_in_mask", dtype=None):
+    def __init__(self, name: str = "energy_in_mask", dtype: str | None = None):
         super().__init__(name=name, dtype=dtype)
 
     def image_scores(self, masks, maps):
         # Divided by their peak first: the sum of large values stays finite.
-        peak = ops.max(maps, axis=(1, 2), keepdims=True)
-        maps = ops.divide_no_nan(maps, peak)
+        maps = normalize(maps, "max", axis=(1, 2))
         inside = ops.sum(maps * masks, axis=(1, 2))
         return ops.divide_no_nan(inside, ops.sum(maps, axis=(1, 2)))
 
@@ -64,6 +64,6 @@ class EnergyInMask(LocalizationMetric):
                 "`y_pred` must hold maps >= 0, since a share of a total that "
                 "may cancel means nothing.",
                 "y_pred",
-                "Use keras.ops.relu(map) or keras.ops.abs(map) first.",
+                "Use keras.ops.relu(maps) or keras.ops.abs(maps) first.",
             ),
         )

@@ -2,21 +2,27 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_xmap._boxes import region_boxes
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._typing import Numbers
+from keras_xmap.metrics._metric_repr import metric_repr
+from keras_xmap.ops import box_iou
+from keras_xmap.ops import normalize
+from keras_xmap.segmentation import boxes as boxes_of
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")
 class MaxBoxAccuracy(keras.metrics.Metric):
     """Share of images whose map, cut at a threshold, boxes the object.
 
-    A map is brought to [0, 1] by its own minimum and maximum and cut; the
-    tight box of the largest connected region (8 neighbours, most pixels) is
-    held against the object's boxes:
+    A map is cut at a share of its maximum, and the tight box of the largest
+    8-connected component is held against the object's boxes:
 
-    `hit = IoU(box, object) >= iou`, `region = normalised map > t`
+    `hit = IoU(box, object) >= iou`, `region = map > t * max(map)`
+
+    as `segmentation.boxes` finds them. Choe et al. bring maps to [0, 1] by
+    their minimum first: pass `ops.normalize(maps)` for that.
 
     The accuracy of each `t` is taken over all images, and the result is that
     of the best `t`: how well the maps localise, apart from how they are
@@ -24,9 +30,10 @@ class MaxBoxAccuracy(keras.metrics.Metric):
     result. Choose it on validation images, and quote `accuracies` at that `t`
     for the test images.
 
-    A map without a region (a flat one) is a miss. Regions are found on the
-    host: the metric cannot be compiled, so a model that is evaluated with it
-    needs `run_eagerly=True`. A map of 224 x 224 takes 0.1 to 0.2 s.
+    A map without a positive value has no box and is a miss. Components are
+    found on the host, so the metric cannot be compiled: call it on arrays.
+    `model.evaluate` takes it with `run_eagerly=True`, but on JAX, where Keras
+    traces every metric. A map of 224 x 224 takes 0.1 to 0.2 s.
 
     Args:
         iou: Float between 0 and 1: the overlap that is a hit; or a list of
@@ -34,18 +41,19 @@ class MaxBoxAccuracy(keras.metrics.Metric):
             MaxBoxAccV2 does with `[0.3, 0.5, 0.7]`. Defaults to `0.5`.
         num_thresholds: Integer >= 1: thresholds `0`, `1 / num_thresholds`,
             ... are tried. Defaults to `100`.
-        regions: `"largest"`, as MaxBoxAcc, or `"all"`: the box of any region
-            may hit, as in MaxBoxAccV2. Defaults to `"largest"`.
+        components: `"largest"`, as MaxBoxAcc, or `"all"`: the box of any
+            component may hit, as in MaxBoxAccV2. Defaults to `"largest"`.
         name: String. Defaults to `"max_box_accuracy"`.
         dtype: Dtype of the computation. Defaults to `None`, which is
             `keras.config.floatx()`.
 
     Call arguments:
-        y_true: Boxes `(batch, 4)` or `(batch, objects, 4)`: `(x0, y0, x1,
-            y1)` in pixels of the map, from 0. Column `x1` and row `y1` belong
-            to the box (a box with an end outside, as Python slices have it,
-            needs 1 subtracted). Rows of -1 fill up images with fewer objects;
-            an image without any is left out of the mean.
+        y_true: Half-open boxes `(batch, 4)` or `(batch, objects, 4)`: `(x0,
+            y0, x1, y1)` in pixels of the map, `map[y0:y1, x0:x1]` inside, as
+            Keras' `bounding_box_format="xyxy"`. (Boxes whose last column and
+            row belong to them need 1 added to both.) A box without extent is
+            never hit. Rows of -1 fill up images with fewer objects; an image
+            without any is left out of the mean.
         y_pred: Maps `(batch, height, width)`, finite, at the resolution of
             the boxes.
         sample_weight: `None` or weights `(batch,)`. Defaults to `None`.
@@ -60,19 +68,19 @@ class MaxBoxAccuracy(keras.metrics.Metric):
     Example:
 
     >>> metric = keras_xmap.metrics.MaxBoxAccuracy(iou=0.7)
-    >>> map = np.array([[[0.0, 0.0, 0.1], [0.0, 0.9, 0.8]]])
-    >>> metric.update_state(np.array([[1, 1, 2, 1]]), map)
+    >>> maps = np.array([[[0.0, 0.0, 0.1], [0.0, 0.9, 0.8]]])
+    >>> metric.update_state(np.array([[1, 1, 3, 2]]), maps)
     >>> float(metric.result()), metric.best_threshold
     (1.0, 0.12)
     """
 
     def __init__(
         self,
-        iou=0.5,
-        num_thresholds=100,
-        regions="largest",
-        name="max_box_accuracy",
-        dtype=None,
+        iou: Numbers = 0.5,
+        num_thresholds: int = 100,
+        components: str = "largest",
+        name: str = "max_box_accuracy",
+        dtype: str | None = None,
     ):
         super().__init__(name=name, dtype=dtype)
         several = isinstance(iou, (list, tuple))
@@ -85,8 +93,10 @@ class MaxBoxAccuracy(keras.metrics.Metric):
         self.num_thresholds = check_positive_integer(
             "num_thresholds", num_thresholds
         )
-        self.regions = check_one_of("regions", regions, ("largest", "all"))
-        self._ious = np.array(ious)
+        self.components = check_one_of(
+            "components", components, ("largest", "all")
+        )
+        self._ious = np.array(ious, "float32")  # as overlaps are
         self._thresholds = np.arange(num_thresholds) / num_thresholds
         self.total = self.add_variable(
             (len(ious), num_thresholds), "zeros", dtype=self.dtype, name="total"
@@ -103,9 +113,11 @@ class MaxBoxAccuracy(keras.metrics.Metric):
             weights = np.reshape(_on_host(sample_weight), (-1,))
         weights = weights * (boxes[..., 0] >= 0).any(-1)
         total = np.zeros(self.total.shape)
-        for objects, map, weight in zip(boxes, maps, weights, strict=True):
+        shares = normalize(maps, "max") if len(maps) else maps
+        shares = ops.convert_to_numpy(shares)
+        for objects, share, weight in zip(boxes, shares, weights, strict=True):
             if weight:
-                total += weight * self._hits(objects, map)
+                total += weight * self._hits(objects, share)
         self.total.assign_add(ops.cast(total, self.dtype))
         self.weight.assign_add(ops.cast(weights.sum(), self.dtype))
 
@@ -113,13 +125,13 @@ class MaxBoxAccuracy(keras.metrics.Metric):
         return ops.mean(ops.max(self._means(), axis=1))
 
     @property
-    def accuracies(self):
+    def accuracies(self) -> np.ndarray:
         """Array `(num_thresholds,)`, or `(len(iou), num_thresholds)`."""
         means = ops.convert_to_numpy(self._means())
         return means if isinstance(self.iou, list) else means[0]
 
     @property
-    def best_threshold(self):
+    def best_threshold(self) -> float | list[float]:
         """Float, or a list with one per `iou`; the lowest if several."""
         best = self._thresholds[self.accuracies.argmax(axis=-1)]
         return best.tolist()
@@ -127,48 +139,36 @@ class MaxBoxAccuracy(keras.metrics.Metric):
     def _means(self):
         return ops.divide_no_nan(self.total, self.weight)
 
-    def _hits(self, objects, map):
+    def _hits(self, objects, shares):
         """Returns hits of one image, `(len(iou), num_thresholds)`."""
         objects = objects[objects[:, 0] >= 0]
-        low, high = map.min(), map.max()
-        hits = np.zeros(self.total.shape)
-        if not low < high:
-            return hits
-        levels = (map - low) / (high - low)
-        overlap, before = 0.0, None
-        for number, threshold in enumerate(self._thresholds):
-            region = levels > threshold
+        found, counts, before = [np.zeros((0, 4))], [], None
+        for threshold in self._thresholds.astype(shares.dtype):
+            region = shares > threshold
             size = region.sum()
             if size != before:
                 # Regions only shrink: one of the same size is the same.
-                overlap = self._overlap(objects, region)
+                found.append(boxes_of(region, components=self.components))
+                counts.append(0)
                 before = size
-            hits[:, number] = overlap >= self._ious
-        return hits
+            counts[-1] += 1
+        overlaps = box_iou(np.concatenate(found)[:, None], objects)
+        overlaps = ops.convert_to_numpy(overlaps).max(axis=-1)
+        ends = np.cumsum([len(boxes) for boxes in found[1:]])
+        parts = np.split(overlaps, ends[:-1])
+        best = [part.max(initial=0.0) for part in parts]
+        return np.repeat(best, counts) >= self._ious[:, None]
 
-    def _overlap(self, objects, region):
-        boxes, _ = region_boxes(region, self.regions)
-        return box_iou(boxes[:, None], objects).max()
+    def __repr__(self):
+        return metric_repr(self)
 
     def get_config(self):
         config = {
             "iou": self.iou,
             "num_thresholds": self.num_thresholds,
-            "regions": self.regions,
+            "components": self.components,
         }
         return {**super().get_config(), **config}
-
-
-def box_iou(one, other):
-    """Returns intersection over union of boxes whose ends are inside.
-
-    Both are arrays `(..., 4)` of `(x0, y0, x1, y1)` that broadcast.
-    """
-    low = np.maximum(one[..., :2], other[..., :2])
-    high = np.minimum(one[..., 2:], other[..., 2:])
-    shared = np.maximum(high - low + 1, 0).prod(-1)
-    areas = [(x[..., 2:] - x[..., :2] + 1).prod(-1) for x in (one, other)]
-    return shared / (areas[0] + areas[1] - shared)
 
 
 def _on_host(values):
@@ -176,9 +176,10 @@ def _on_host(values):
         return ops.convert_to_numpy(values).astype("float64")
     except (AttributeError, NotImplementedError, TypeError) as error:
         raise ValueError(
-            "MaxBoxAccuracy looks for regions on the host and cannot be "
+            "MaxBoxAccuracy looks for components on the host and cannot be "
             "compiled. Received: values inside a compiled function. Call it "
-            "on arrays, or compile the model with `run_eagerly=True`."
+            "on arrays; but on JAX, a model compiled with `run_eagerly=True` "
+            "takes it too."
         ) from error
 
 
@@ -206,15 +207,15 @@ def _checked_boxes(boxes, maps):
     inside = (
         (boxes[..., :2] >= 0).all(-1)
         & (boxes[..., :2] <= boxes[..., 2:]).all(-1)
-        & (boxes[..., 2:] < maps.shape[:0:-1]).all(-1)
+        & (boxes[..., 2:] <= maps.shape[:0:-1]).all(-1)
     )
     wrong = boxes[~(padding | inside)]
     if len(wrong):
         raise ValueError(
-            "`y_true` must hold boxes (x0, y0, x1, y1) inside the map, with "
-            "x1 and y1 the last column and row, or rows of -1. Received: "
+            "`y_true` must hold boxes (x0, y0, x1, y1) inside the map, x1 and "
+            "y1 just outside of the box, or rows of -1. Received: "
             f"{wrong[0].tolist()} for maps of width {maps.shape[2]} and "
             f"height {maps.shape[1]}. Scale boxes to the size of the maps; "
-            "subtract 1 from ends that are outside the box."
+            "add 1 to ends that are the last column and row of the box."
         )
     return boxes

@@ -1,20 +1,22 @@
-import numbers
-
 import keras
 import numpy as np
 from keras import ops
 
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import check_threshold
 from keras_xmap.metrics._localization_metric import LocalizationMetric
+from keras_xmap.ops import normalize
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")
 class MeanIoU(LocalizationMetric):
     """Mean overlap of thresholded maps with the masks of the objects.
 
-    A map is cut at a part of its own maximum and held against the mask:
+    A map is cut at a share of its own maximum and held against the mask:
 
     `iou = |region & mask| / |region | mask|`, `region = map > t * max(map)`
+
+    as `ops.above_threshold` has it.
 
     It is the only one of these metrics that asks for the extent of the
     object. One `t` serves all images. A `t` chosen per image has seen that
@@ -29,8 +31,8 @@ class MeanIoU(LocalizationMetric):
     a segmentation model; this one is the mean over images.
 
     Args:
-        threshold: Float in [0, 1), the part of a map's maximum, or `None`
-            for the best of `num_thresholds` over all images. Defaults to
+        threshold: Float from 0 to below 1, the share of a map's maximum, or
+            `None` for the best of `num_thresholds` over all images. Defaults to
             `None`.
         num_thresholds: Integer >= 1, how many thresholds `0`,
             `1 / num_thresholds`, ... are tried. Used if `threshold` is
@@ -62,20 +64,20 @@ class MeanIoU(LocalizationMetric):
     """
 
     def __init__(
-        self, threshold=None, num_thresholds=100, name="mean_iou", dtype=None
+        self,
+        threshold: float | None = None,
+        num_thresholds: int = 100,
+        name: str = "mean_iou",
+        dtype: str | None = None,
     ):
         num_thresholds = check_positive_integer(
             "num_thresholds", num_thresholds
         )
         if threshold is None:
             thresholds = np.arange(num_thresholds) / num_thresholds
-        elif _is_part(threshold):
-            thresholds = np.array([threshold], dtype="float64")
         else:
-            raise ValueError(
-                "`threshold` must be a number in [0, 1), the part of a map's "
-                f"maximum, or None. Received: threshold={threshold!r}."
-            )
+            check_threshold("threshold", threshold, "Or None for the best one.")
+            thresholds = np.array([threshold], dtype="float64")
         super().__init__(num_scores=len(thresholds), name=name, dtype=dtype)
         self.threshold = threshold
         self.num_thresholds = num_thresholds
@@ -85,20 +87,19 @@ class MeanIoU(LocalizationMetric):
         return ops.max(self.mean_scores())
 
     @property
-    def best_threshold(self):
+    def best_threshold(self) -> float:
         """Float: the threshold `result()` is for; the lowest if several."""
         means = ops.convert_to_numpy(self.mean_scores())
         return float(self._thresholds[means.argmax()])
 
     def image_scores(self, masks, maps):
-        peak = ops.max(maps, axis=(1, 2), keepdims=True)
-        parts = ops.where(peak > 0, ops.divide_no_nan(maps, peak), 0.0)
+        shares = normalize(maps, "max", axis=(1, 2))
         # The level of a pixel is the number of thresholds it exceeds: of the
         # next numbers above them, subnormal ones left out, that it reaches.
         thresholds = self._thresholds.astype(self.dtype)
         smallest = np.finfo(thresholds.dtype).tiny
         bins = np.maximum(np.nextafter(thresholds, 2.0), smallest)
-        levels = ops.digitize(parts, bins.astype(self.dtype))
+        levels = ops.digitize(shares, bins.astype(self.dtype))
         per_level = self._count(levels, masks)
         exceeding = ops.flip(ops.cumsum(ops.flip(per_level, 1), axis=1), 1)
         region, overlap = exceeding[:, 1:, 0], exceeding[:, 1:, 1]
@@ -123,9 +124,3 @@ class MeanIoU(LocalizationMetric):
             "num_thresholds": self.num_thresholds,
         }
         return {**super().get_config(), **config}
-
-
-def _is_part(value):
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return False
-    return 0 <= value < 1

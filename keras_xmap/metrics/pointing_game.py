@@ -58,7 +58,12 @@ class PointingGame(LocalizationMetric):
     0.5
     """
 
-    def __init__(self, tolerance=0, name="pointing_game", dtype=None):
+    def __init__(
+        self,
+        tolerance: float = 0,
+        name: str = "pointing_game",
+        dtype: str | None = None,
+    ):
         super().__init__(name=name, dtype=dtype)
         self.tolerance = check_non_negative("tolerance", tolerance)
 

@@ -131,7 +131,7 @@ def pixel_attention(
         )
     _check_attention(attention, predictor, shape, noise.data_format)
     images = keras.Input(shape, name="images")
-    maps = AreaRatioLoss(area_ratio, area_weight)(attention(images))
+    noise_mask = AreaRatioLoss(area_ratio, area_weight)(attention(images))
     outputs = {
         "prediction": predictor(images),
         "noisy_prediction": predictor(noise([images, maps])),

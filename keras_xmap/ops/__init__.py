@@ -1,13 +1,24 @@
 """Functions on tensors that run on every Keras backend."""
 
-from keras_xmap.ops._crf_parameters import (
+from keras_xmap.ops.above_threshold import above_threshold
+from keras_xmap.ops.box_iou import box_iou
+from keras_xmap.ops.crf_parameters import (
     check_image_and_scores as check_image_and_scores,
 )
-from keras_xmap.ops._crf_parameters import crf_parameters as crf_parameters
+from keras_xmap.ops.crf_parameters import crf_parameters
 from keras_xmap.ops.gaussian_blur import gaussian_blur
 from keras_xmap.ops.mean_field import mean_field
 from keras_xmap.ops.normalize import normalize
 from keras_xmap.ops.relevance import relevance
 from keras_xmap.ops.resize import resize
 
-__all__ = ["gaussian_blur", "mean_field", "normalize", "relevance", "resize"]
+__all__ = [
+    "above_threshold",
+    "box_iou",
+    "crf_parameters",
+    "gaussian_blur",
+    "mean_field",
+    "normalize",
+    "relevance",
+    "resize",
+]

@@ -3,8 +3,8 @@ from keras import ops
 
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._typing import Tensor
-from keras_xmap.ops._crf_parameters import check_image_and_scores
-from keras_xmap.ops._crf_parameters import crf_parameters
+from keras_xmap.ops.crf_parameters import check_image_and_scores
+from keras_xmap.ops.crf_parameters import crf_parameters
 
 # Beyond this many entries an image's kernel is computed anew in each
 # iteration, in blocks of columns, instead of held: 64 MiB of float32, and 16.

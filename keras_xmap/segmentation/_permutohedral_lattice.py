@@ -17,7 +17,6 @@ r >= 1 (r falls by one), and else lowers those of all others (r becomes d).
 import itertools
 
 import numpy as np
-from scipy import sparse
 
 
 class PermutohedralLattice:
@@ -32,6 +31,8 @@ class PermutohedralLattice:
     """
 
     def __init__(self, features, weight=1.0):
+        from scipy import sparse
+
         corners, shares, blurs = _build(np.asarray(features, "float64"))
         num_points, num_corners = corners.shape
         starts = np.arange(0, corners.size + 1, num_corners)
@@ -153,6 +154,8 @@ def _number_corners(base, ranks, radix):
 
 def _blur(keys, radix, j):
     """Returns the matrix of half a neighbour, the corner, half a neighbour."""
+    from scipy import sparse
+
     d = len(radix) - 1
     step = np.where(keys % (d + 1), radix[j] - 1, radix[j] - radix.sum() + d)
     ahead = np.searchsorted(keys, keys + step)

@@ -1,30 +1,36 @@
 import numpy as np
+from keras import ops
 
-from keras_xmap._boxes import region_boxes
 from keras_xmap._checks import check_one_of
-from keras_xmap.segmentation._photos import check_map
+from keras_xmap._checks import check_threshold
+from keras_xmap._typing import ArrayLike
+from keras_xmap.ops import above_threshold
+from keras_xmap.segmentation._components import label_components
+from keras_xmap.segmentation._images_and_maps import check_map
 
 
-def boxes(map, threshold=0.2, regions="largest"):
+def boxes(
+    maps: ArrayLike, threshold: float = 0.2, components: str = "largest"
+) -> np.ndarray | list[np.ndarray]:
     """Returns tight boxes around where a map is high.
 
-    The map is brought to [0, 1] by its own minimum and maximum; a region is
-    what lies above the threshold and hangs together, corners included.
-    `metrics.MaxBoxAccuracy` measures such boxes, and finds the threshold that
-    suits a method.
+    A box surrounds an 8-connected component of what exceeds a share of the
+    map's maximum, see `ops.above_threshold`. `metrics.MaxBoxAccuracy`
+    measures such boxes, and finds the threshold that suits a method.
 
     Args:
-        map: Array `(height, width)` of finite numbers: an explanation map, a
+        maps: Array `(height, width)` of finite numbers: an explanation map, a
             probability, or a mask such as `grabcut` returns, for which any
             threshold will do. Or several: `(batch, height, width)` or a list.
         threshold: Float from 0 to below 1. Defaults to `0.2`, as CAM.
-        regions: `"largest"`, the region of most pixels, or `"all"`, the
-            largest first. Defaults to `"largest"`.
+        components: `"largest"`, the component of most pixels, the first of
+            several, or `"all"`, the largest first. Defaults to `"largest"`.
 
     Returns:
-        Integer array `(regions, 4)` of `(x0, y0, x1, y1)`, in pixels of the
-        map. Column `x1` and row `y1` belong to the box. A flat map has no
-        box: `(0, 4)`. For several maps a list of arrays.
+        Integer array `(components, 4)` of half-open boxes `(x0, y0, x1, y1)`
+        in pixels of the map, as Keras' `bounding_box_format="xyxy"`:
+        `map[y0:y1, x0:x1]` is what is inside. A map without a positive value
+        has no box: `(0, 4)`. For several maps a list of arrays.
 
     Raises:
         ValueError: If a shape, a value or an option is not as above.
@@ -34,34 +40,39 @@ def boxes(map, threshold=0.2, regions="largest"):
 
     Example:
 
-    >>> map = np.zeros((6, 8))
-    >>> map[1:4, 2:5] = 1.0
-    >>> map[5, 7] = 0.5
-    >>> keras_xmap.segmentation.boxes(map)
-    array([[2, 1, 4, 3]])
-    >>> keras_xmap.segmentation.boxes(map, regions="all")
-    array([[2, 1, 4, 3],
-           [7, 5, 7, 5]])
+    >>> heatmap = np.zeros((6, 8))
+    >>> heatmap[1:4, 2:5] = 1.0
+    >>> heatmap[5, 7] = 0.5
+    >>> keras_xmap.segmentation.boxes(heatmap)
+    array([[2, 1, 5, 4]])
+    >>> keras_xmap.segmentation.boxes(heatmap, components="all")
+    array([[2, 1, 5, 4],
+           [7, 5, 8, 6]])
     """
-    check_one_of("regions", regions, ("largest", "all"))
-    check_threshold(threshold)
-    if isinstance(map, (list, tuple)) or np.ndim(map) == 3:
-        return [boxes(one, threshold, regions) for one in map]
-    found, sizes = region_boxes(_above(check_map(map), threshold), regions)
+    check_one_of("components", components, ("largest", "all"))
+    check_threshold("threshold", threshold)
+    if isinstance(maps, (list, tuple)) or np.ndim(maps) == 3:
+        return [_boxes(heatmap, threshold, components) for heatmap in maps]
+    return _boxes(maps, threshold, components)
+
+
+def _boxes(heatmap, threshold, components):
+    heatmap = check_map(heatmap)
+    if heatmap.dtype != bool:
+        mask = above_threshold(heatmap, threshold)
+        heatmap = ops.convert_to_numpy(mask)
+    labels, sizes = label_components(heatmap)
+    if not len(sizes):
+        return np.zeros((0, 4), "int64")
+    y, x = np.nonzero(labels)
+    label = labels[y, x] - 1
+    if components == "largest":
+        chosen = label == sizes.argmax()
+        y, x = y[chosen], x[chosen]
+        return np.array([[x.min(), y.min(), x.max() + 1, y.max() + 1]])
+    corners = np.stack([x, y, x + 1, y + 1], axis=-1)
+    found = np.empty((len(sizes), 4), "int64")
+    found[label] = corners  # any pixel of each, to start from
+    np.minimum.at(found[:, :2], label, corners[:, :2])
+    np.maximum.at(found[:, 2:], label, corners[:, 2:])
     return found[np.argsort(-sizes, kind="stable")]
-
-
-def check_threshold(threshold):
-    """Raises unless `threshold` is a share of the range of a map."""
-    if not 0 <= threshold < 1:
-        raise ValueError(
-            "`threshold` must be a number from 0 to below 1. Received: "
-            f"threshold={threshold!r}. It is a share of the map's range."
-        )
-
-
-def _above(map, threshold):
-    low, high = map.min(), map.max()
-    if not low < high:
-        return np.zeros(map.shape, bool)
-    return (map - low) / (high - low) > threshold

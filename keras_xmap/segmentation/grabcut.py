@@ -1,35 +1,36 @@
+from collections.abc import Sequence
+
 import numpy as np
-from skimage import filters
-from skimage import measure
-from skimage import segmentation
 
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
-from keras_xmap.segmentation._photos import check_image
-from keras_xmap.segmentation._photos import check_map
-from keras_xmap.segmentation._photos import fit_map
-from keras_xmap.segmentation._photos import for_each
-from keras_xmap.segmentation._photos import is_batch
+from keras_xmap._typing import ArrayLike
+from keras_xmap.segmentation._components import largest_component
+from keras_xmap.segmentation._images_and_maps import check_image
+from keras_xmap.segmentation._images_and_maps import check_map
+from keras_xmap.segmentation._images_and_maps import fit_map
+from keras_xmap.segmentation._images_and_maps import for_each
+from keras_xmap.segmentation._images_and_maps import is_batch
 
 # Of OpenCV, for each side; a mean, a covariance and a weight are 13 numbers.
 _NUM_GAUSSIANS = 5
 
 
 def grabcut(
-    image,
-    map,
-    quantiles=(0.3, 0.95),
-    regions="largest",
-    method="grabcut",
-    num_iterations=5,
-):
+    images: ArrayLike,
+    maps: ArrayLike,
+    quantiles: Sequence[float] = (0.3, 0.95),
+    components: str = "largest",
+    method: str = "grabcut",
+    num_iterations: int = 5,
+) -> np.ndarray | list[np.ndarray]:
     """Returns the mask of the object that a map points at.
 
     A map shows where the evidence is, not how far the object reaches. As
     Simonyan et al. did with saliency maps: the pixels of the highest values
     are certain to be the object and those of the lowest to be background;
     colours of both, and the edges of the image, decide on all others; and the
-    largest region is kept.
+    largest component is kept.
 
     `"grabcut"` alternates models of the colours (mixtures of 5 Gaussians)
     with the minimal cut through the graph of neighbouring pixels, as OpenCV
@@ -39,20 +40,19 @@ def grabcut(
     faster, and finds less of the object.
 
     Args:
-        image: Array `(height, width)`, `(height, width, 1)` or `(height,
+        images: Array `(height, width)`, `(height, width, 1)` or `(height,
             width, 3)`, integers or floats from 0 to 255: the photo as it was
             read. Or several: an array `(batch, height, width, channels)`, or
             a list of images of any sizes.
-        map: Array `(rows, columns)` of finite numbers, resized linearly where
+        maps: Array `(rows, columns)` of finite numbers, resized linearly where
             it is not of the image's size. For several images `(batch, rows,
             columns)` or a list. Smooth a map of single pixels first.
         quantiles: Pair of floats `0 <= low < high < 1`: pixels up to the low
             quantile of the map are background, all zeros of a map that is 0
             in more than that, and those above the high one, or the highest at
             any rate, are object. Defaults to `(0.3, 0.95)`.
-        regions: `"largest"`, which drops all regions of the object but that
-            of most pixels (8 neighbours), or `"all"`. Defaults to
-            `"largest"`.
+        components: `"largest"`, which keeps the 8-connected component of
+            most pixels alone, or `"all"`. Defaults to `"largest"`.
         method: `"grabcut"` or `"watershed"`. Defaults to `"grabcut"`.
         num_iterations: Integer >= 1, of `"grabcut"` alone. Defaults to `5`.
 
@@ -63,7 +63,7 @@ def grabcut(
 
     Raises:
         ImportError: If OpenCV is needed and not installed.
-        TypeError: If `image` does not hold numbers.
+        TypeError: If `images` does not hold numbers.
         ValueError: If a shape, a value or an option is not as above.
 
     References:
@@ -75,31 +75,34 @@ def grabcut(
     >>> image = np.zeros((40, 60, 3), "uint8")
     >>> image[10:30, 20:45] = (200, 120, 40)
     >>> rows, columns = np.mgrid[:40, :60]
-    >>> map = np.exp(-((rows - 16) ** 2 + (columns - 30) ** 2) / 50)
-    >>> mask = keras_xmap.segmentation.grabcut(image, map, method="watershed")
+    >>> heatmap = np.exp(-((rows - 16) ** 2 + (columns - 30) ** 2) / 50)
+    >>> mask = keras_xmap.segmentation.grabcut(
+    ...     image, heatmap, method="watershed"
+    ... )
     >>> keras_xmap.segmentation.boxes(mask)
-    array([[20, 10, 44, 29]])
+    array([[20, 10, 45, 30]])
     """
     low, high = _check_quantiles(quantiles)
-    check_one_of("regions", regions, ("largest", "all"))
+    check_one_of("components", components, ("largest", "all"))
     check_one_of("method", method, ("grabcut", "watershed"))
     check_positive_integer("num_iterations", num_iterations)
 
-    def cut(image, map):
+    def cut(image, heatmap):
         image = np.round(check_image(image)).astype("uint8")
-        map = fit_map(check_map(map), image.shape[:2])
-        if not map.min() < map.max():
-            return np.zeros(map.shape, bool)
-        seeds = _seeds(map, low, high)
+        heatmap = check_map(heatmap).astype("float64")
+        heatmap = fit_map(heatmap, image.shape[:2])
+        if not heatmap.min() < heatmap.max():
+            return np.zeros(heatmap.shape, bool)
+        seeds = _seeds(heatmap, low, high)
         if method == "watershed":
             mask = _watershed(image, seeds)
         else:
             mask = _grabcut(image, seeds, num_iterations)
-        return _largest(mask) if regions == "largest" else mask
+        return largest_component(mask) if components == "largest" else mask
 
-    if is_batch(image):
-        return for_each(cut, image, map)
-    return cut(image, map)
+    if is_batch(images):
+        return for_each(cut, images, maps)
+    return cut(images, maps)
 
 
 def _check_quantiles(quantiles):
@@ -115,13 +118,13 @@ def _check_quantiles(quantiles):
     return low, high
 
 
-def _seeds(map, low, high):
+def _seeds(heatmap, low, high):
     """Returns 1 on the object, 2 on the background, 0 where undecided."""
-    low, high = np.quantile(map, (low, high))
+    low, high = np.quantile(heatmap, (low, high))
     # Many maps are 0 over large parts: the low quantile may be the lowest
     # value itself, and even the high one the highest.
-    is_object = (map > high) | (map == map.max())
-    return np.where(is_object, 1, np.where(map <= low, 2, 0))
+    is_object = (heatmap > high) | (heatmap == heatmap.max())
+    return np.where(is_object, 1, np.where(heatmap <= low, 2, 0))
 
 
 def _grabcut(image, seeds, num_iterations):
@@ -129,8 +132,9 @@ def _grabcut(image, seeds, num_iterations):
         import cv2
     except ImportError as error:
         raise ImportError(
-            "grabcut cuts with OpenCV, which is not installed. Run: pip "
-            "install keras-xmap[segmentation]; or pass method='watershed'."
+            "grabcut cuts with OpenCV, which is not installed. Received: "
+            "method='grabcut'. Run: pip install keras-xmap[segmentation]; or "
+            "pass method='watershed'."
         ) from error
     # Fewer pixels than Gaussians leave a side without a model of colours.
     fewest = min((seeds == 1).sum(), (seeds != 1).sum())
@@ -158,15 +162,11 @@ def _grabcut(image, seeds, num_iterations):
 
 
 def _watershed(image, seeds):
+    from skimage import filters
+    from skimage import segmentation
+
     edges = np.max(
         [filters.sobel(channel) for channel in np.moveaxis(image, -1, 0)],
         axis=0,
     )
     return segmentation.watershed(edges, seeds) == 1
-
-
-def _largest(mask):
-    labels = measure.label(mask, connectivity=2)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return labels == sizes.argmax()

@@ -3,27 +3,27 @@ import functools
 import numpy as np
 
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import check_share
+from keras_xmap._typing import ArrayLike
 from keras_xmap.ops import crf_parameters
-from keras_xmap.segmentation._maps_of_classes import check_maps
-from keras_xmap.segmentation._maps_of_classes import classes_first
+from keras_xmap.segmentation._images_and_maps import check_class_maps
+from keras_xmap.segmentation._images_and_maps import check_image
+from keras_xmap.segmentation._images_and_maps import fit_map
+from keras_xmap.segmentation._images_and_maps import for_each
+from keras_xmap.segmentation._images_and_maps import is_batch
 from keras_xmap.segmentation._permutohedral_lattice import PermutohedralLattice
-from keras_xmap.segmentation._photos import check_image
-from keras_xmap.segmentation._photos import fit_map
-from keras_xmap.segmentation._photos import for_each
-from keras_xmap.segmentation._photos import is_batch
 
 # Keeps the logarithm of a probability finite, as the usual CRF codes do.
 _SMALLEST_PROBABILITY = 1e-5
 
 
 def refine_with_crf(
-    image,
-    maps,
-    parameters="paper",
-    num_iterations=10,
-    min_ratio=0.01,
-    class_axis=0,
-):
+    images: ArrayLike,
+    maps: ArrayLike,
+    parameters: str | dict[str, float] = "paper",
+    num_iterations: int = 10,
+    min_ratio: float = 0.01,
+) -> np.ndarray | list[np.ndarray]:
     """Draws the borders of classes where a whole photo has its edges.
 
     The dense CRF of `ops.mean_field` at the photo's own size. The sums over
@@ -38,7 +38,7 @@ def refine_with_crf(
     pixel's are divided by their sum.
 
     Args:
-        image: Array `(height, width)`, `(height, width, 1)` or `(height,
+        images: Array `(height, width)`, `(height, width, 1)` or `(height,
             width, 3)`, integers or floats from 0 to 255: the photo as it was
             read. Or several: an array `(batch, height, width, channels)`, or
             a list of images of any sizes.
@@ -54,17 +54,13 @@ def refine_with_crf(
             no part, and its result is 0: time grows with the classes, and
             most of a network's are not in the photo. 0 keeps all classes
             with a probability above 0. Defaults to `0.01`.
-        class_axis: `0` for maps `(classes, rows, columns)`, `-1` for `(rows,
-            columns, classes)`; in a batch this is the axis of one entry.
-            Defaults to `0`.
-
     Returns:
-        Probabilities, float32, `(classes, height, width)`, or `(height,
-        width, classes)` if `class_axis=-1`. Of a batch that is an array, an
-        array; of a list, a list. The labels are their `argmax`.
+        Probabilities, float32, `(classes, height, width)`. Of a batch that is
+        an array, an array; of a list, a list. The labels are their `argmax`
+        over the classes.
 
     Raises:
-        TypeError: If `image` does not hold numbers.
+        TypeError: If `images` does not hold numbers.
         ValueError: If a shape, a value or an option is not as above.
 
     References:
@@ -84,22 +80,17 @@ def refine_with_crf(
     """
     parameters = crf_parameters(parameters)
     check_positive_integer("num_iterations", num_iterations)
-    if not 0 <= min_ratio <= 1:
-        raise ValueError(
-            "`min_ratio` must be a number from 0 to 1. Received: "
-            f"min_ratio={min_ratio!r}. 0 keeps all classes."
-        )
+    check_share("min_ratio", min_ratio, "0 keeps all classes.")
 
     def refine(image, maps):
         image = check_image(image)
-        maps = classes_first(check_maps(maps), class_axis)
-        maps = np.stack([fit_map(map, image.shape[:2]) for map in maps])
-        maps = _refine(image, maps, parameters, num_iterations, min_ratio)
-        return np.moveaxis(maps, 0, class_axis)
+        maps = [fit_map(x, image.shape[:2]) for x in check_class_maps(maps)]
+        maps = np.stack(maps)
+        return _refine(image, maps, parameters, num_iterations, min_ratio)
 
-    if is_batch(image):
-        return for_each(refine, image, maps)
-    return refine(image, maps)
+    if is_batch(images):
+        return for_each(refine, images, maps)
+    return refine(images, maps)
 
 
 def _refine(image, maps, parameters, num_iterations, min_ratio):
@@ -111,31 +102,31 @@ def _refine(image, maps, parameters, num_iterations, min_ratio):
     maps = np.maximum(maps[present], _SMALLEST_PROBABILITY)
     scores = np.log(maps).reshape(len(maps), -1).T
     scores = np.ascontiguousarray(scores, "float32")
-    filters = _filters(image, parameters)
+    kernels = _kernels(image, parameters)
     q = _softmax(scores.copy())
     for _ in range(num_iterations):
-        q = sum((filter(q) for filter in filters), scores.copy())
+        q = sum((kernel(q) for kernel in kernels), scores.copy())
         q = _softmax(q)
     refined = np.zeros((len(present), *image.shape[:2]), "float32")
     refined[present] = q.T.reshape(-1, *image.shape[:2])
     return refined
 
 
-def _filters(image, parameters):
-    """Returns the filters of q that are not of weight 0."""
+def _kernels(image, parameters):
+    """Returns the kernels that are not of weight 0."""
     height, width = image.shape[:2]
-    filters = []
+    kernels = []
     if parameters["appearance_weight"]:
         position = _positions(height, width, parameters["position_stddev"])
         color = image.reshape(height * width, -1) / parameters["color_stddev"]
-        filters.append(
+        kernels.append(
             PermutohedralLattice(
                 np.concatenate([position, color], axis=1),
                 parameters["appearance_weight"],
             )
         )
     if parameters["smoothness_weight"]:
-        filters.append(
+        kernels.append(
             _smoothness(
                 height,
                 width,
@@ -143,7 +134,7 @@ def _filters(image, parameters):
                 parameters["smoothness_weight"],
             )
         )
-    return filters
+    return kernels
 
 
 # The same for all images of one size, as those of a folder often are.

@@ -1,11 +1,15 @@
 import numpy as np
+from keras import ops
 
 from keras_xmap._checks import check_fraction
-from keras_xmap.segmentation._maps_of_classes import check_maps
-from keras_xmap.segmentation._maps_of_classes import classes_first
+from keras_xmap._typing import ArrayLike
+from keras_xmap.ops import normalize
+from keras_xmap.segmentation._images_and_maps import check_class_maps
 
 
-def to_probabilities(maps, background_threshold=0.2, class_axis=0):
+def to_probabilities(
+    maps: ArrayLike, background_threshold: float = 0.2
+) -> np.ndarray | list[np.ndarray]:
     """Makes probabilities of explanation maps, with the background first.
 
     The maps of an image's classes say how much speaks for each class, on a
@@ -26,10 +30,6 @@ def to_probabilities(maps, background_threshold=0.2, class_axis=0):
             width)`, or a list of stacks, one an image, of any numbers of
             classes.
         background_threshold: Float between 0 and 1. Defaults to `0.2`.
-        class_axis: `0` for maps `(classes, height, width)`, `-1` for
-            `(height, width, classes)`; in a batch this is the axis of one
-            entry. Defaults to `0`.
-
     Returns:
         Float32 probabilities like the maps, with one class more: number 0 is
         the background, and class `i` of the maps is number `i + 1`.
@@ -46,21 +46,21 @@ def to_probabilities(maps, background_threshold=0.2, class_axis=0):
     """
     check_fraction("background_threshold", background_threshold)
     if isinstance(maps, (list, tuple)):
-        return [
-            to_probabilities(entry, background_threshold, class_axis)
-            for entry in maps
-        ]
+        return [_probabilities(entry, background_threshold) for entry in maps]
     maps = np.asarray(maps)
-    if maps.ndim == 4:
-        parts = [
-            to_probabilities(entry, background_threshold, class_axis)
-            for entry in maps
-        ]
-        return np.stack(parts) if parts else maps
+    if maps.ndim != 4:
+        return _probabilities(maps, background_threshold)
+    parts = [_probabilities(entry, background_threshold) for entry in maps]
+    if not parts:
+        return np.zeros((0, maps.shape[1] + 1, *maps.shape[2:]), "float32")
+    return np.stack(parts)
+
+
+def _probabilities(maps, background_threshold):
+    maps = np.asarray(maps)
     maps = np.maximum(maps, 0) if maps.dtype.kind in "if" else maps
-    maps = classes_first(check_maps(maps), class_axis).astype("float32")
-    top = maps.max(axis=(1, 2), keepdims=True)
-    maps = maps / np.where(top > 0, top, 1)
+    maps = check_class_maps(maps).astype("float32")
+    maps = ops.convert_to_numpy(normalize(maps, "max", axis=(1, 2)))
     background = np.full_like(maps[:1], background_threshold)
     maps = np.concatenate([background, maps])
-    return np.moveaxis(maps / maps.sum(axis=0), 0, class_axis)
+    return maps / maps.sum(axis=0)

@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_one_of
+from keras_xmap.ops import box_iou
 from keras_xmap.targets.class_target import checked_index
 from keras_xmap.targets.class_target import class_indices
 from keras_xmap.targets.target import Target
@@ -112,7 +113,7 @@ class BoxScore(Target):
         if box is None:
             box = ops.stack([parts[f"box {side}"] for side in range(4)])[None]
         overlap = ops.stop_gradient(
-            _iou(
+            box_iou(
                 _corners(ops.cast(box, "float32")[:, None], self.box_format),
                 _corners(ops.cast(predicted, "float32"), self.box_format),
             )
@@ -154,7 +155,7 @@ def _checked_box(box, box_format):
             f"{tuple(box.shape)}."
         )
     if isinstance(box, np.ndarray):
-        low, high = _corners(box, box_format)
+        low, high = _extremes(box, box_format)
         if not (np.isfinite(box).all() and (low < high).all()):
             raise ValueError(
                 "`box` must have a width and a height above 0. Received: "
@@ -164,6 +165,11 @@ def _checked_box(box, box_format):
 
 
 def _corners(boxes, box_format):
+    """Returns boxes by two opposite corners, the lower coordinates first."""
+    return ops.concatenate(_extremes(boxes, box_format), axis=-1)
+
+
+def _extremes(boxes, box_format):
     """Returns the lower and the upper coordinates, `(..., 2)` each."""
     first, second = boxes[..., :2], boxes[..., 2:]
     if box_format == "xywh":
@@ -171,14 +177,3 @@ def _corners(boxes, box_format):
     if box_format == "center_xywh":
         return first - second / 2, first + second / 2
     return first, second
-
-
-def _iou(one, other):
-    """Returns intersection over union of boxes given by their corners."""
-    low = ops.maximum(one[0], other[0])
-    high = ops.minimum(one[1], other[1])
-    shared = ops.prod(ops.relu(high - low), axis=-1)
-    areas = [
-        ops.prod(ops.relu(high - low), axis=-1) for low, high in (one, other)
-    ]
-    return ops.divide_no_nan(shared, areas[0] + areas[1] - shared)

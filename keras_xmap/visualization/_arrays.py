@@ -1,7 +1,6 @@
 """What pictures and maps have in common: arrays of real numbers."""
 
 import numpy as np
-from skimage.transform import resize
 
 
 def check_numbers(name, array):
@@ -30,6 +29,8 @@ def quantize(values):
 
 
 def resized(array, size, interpolation):
+    from skimage.transform import resize
+
     if array.shape[:2] == tuple(size):
         return array
     linear = interpolation == "bilinear"

@@ -1,24 +1,26 @@
+import numpy as np
 from keras import ops
 
+from keras_xmap._typing import Tensor
 from keras_xmap.ops import relevance
 
 
-def grayscale_attention(attention):
-    """Draws maps in 256 greys, the object dark, as the source prints them.
+def grayscale_attention(noise_mask: Tensor) -> np.ndarray:
+    """Draws noise masks in 256 greys, the object dark, as the source does.
 
-    `grey = round(255 * attention)`
+    `grey = round(255 * noise_mask)`
 
-    The opposite of `relevance`, and not stretched: black is a pixel that
+    The opposite of `ops.relevance`, and not stretched: black is a pixel that
     takes no noise at all, white one that takes all of it.
 
     Args:
-        attention: Maps in [0, 1], see `relevance`.
+        noise_mask: Masks in [0, 1], see `ops.relevance`.
 
     Returns:
         NumPy array `(batch, height, width)` of dtype uint8.
 
     Raises:
-        ValueError: If `attention` is not one map an image.
+        ValueError: If `noise_mask` is not one map an image.
 
     References:
         - Li & Shimada, "Discovery of Image Pixels highly Contributing to
@@ -26,9 +28,9 @@ def grayscale_attention(attention):
 
     Example:
 
-    >>> attention = np.array([[[[0.2], [1.0]]]])
-    >>> keras_xmap.visualization.grayscale_attention(attention)
+    >>> noise_mask = np.array([[[[0.2], [1.0]]]])
+    >>> keras_xmap.visualization.grayscale_attention(noise_mask)
     array([[[ 51, 255]]], dtype=uint8)
     """
-    grey = ops.round(255.0 * ops.clip(1 - relevance(attention), 0, 1))
+    grey = ops.round(255.0 * ops.clip(1 - relevance(noise_mask), 0, 1))
     return ops.convert_to_numpy(ops.cast(grey, "uint8"))

@@ -1,6 +1,12 @@
+from collections.abc import Callable
+from collections.abc import Sequence
+
 import numpy as np
 
+from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_share
+from keras_xmap._typing import ArrayLike
 from keras_xmap.visualization._arrays import check_finite
 from keras_xmap.visualization._arrays import check_numbers
 from keras_xmap.visualization._arrays import quantize
@@ -26,9 +32,14 @@ _FLAT_TOLERANCE = 1e-6
 
 
 def overlay(
-    image, map, alpha=0.5, colormap=None, signed=False, data_range=None
-):
-    """Lays a map over its image in colour; bright is important.
+    image: ArrayLike,
+    heatmap: ArrayLike,
+    alpha: float = 0.5,
+    colormap: str | Callable[[np.ndarray], ArrayLike] | None = None,
+    signed: bool = False,
+    data_range: Sequence[float] | None = None,
+) -> np.ndarray:
+    """Lays one map over its image in colour; bright is important.
 
     The map is brought to the image's size and scaled by its own extremes,
     so colours compare pixels of one map, not one map with another:
@@ -36,14 +47,14 @@ def overlay(
     - `signed=False`: the lowest value, also a negative one, is darkest and
       the highest brightest;
     - `signed=True`: zero is darkest; positive values brighten to orange and
-      negative ones to blue, on one scale: `map / max(abs(map))`.
+      negative ones to blue, on one scale: `heatmap / max(abs(heatmap))`.
 
     A flat map, whose spread is below a millionth of its size, is no
     evidence. It is darkest throughout, never noise blown up to full colour.
 
     Args:
         image: Image of any kind that `to_uint8` takes.
-        map: Real array `(map_height, map_width)`, finite. Resized linearly
+        heatmap: Real array `(map_height, map_width)`, finite. Resized linearly
             with half-pixel centres, and smoothed first when it shrinks.
         alpha: Float in [0, 1]: 0 shows the image alone, 1 the colours alone.
             Defaults to `0.5`.
@@ -61,42 +72,40 @@ def overlay(
         A uint8 array `(height, width, 3)` of the image's size.
 
     Raises:
-        TypeError: If `image` or `map` does not hold real numbers.
+        TypeError: If `image` or `heatmap` does not hold real numbers, or
+            `signed` is not a boolean.
         ValueError: If a shape, a value or an option is not as above.
 
     Example:
 
     >>> image = np.zeros((2, 2))
-    >>> map = np.array([[0.0, 1.0], [0.0, 0.0]])
-    >>> picture = keras_xmap.visualization.overlay(image, map)
+    >>> heatmap = np.array([[0.0, 1.0], [0.0, 0.0]])
+    >>> picture = keras_xmap.visualization.overlay(image, heatmap)
     >>> picture.sum(axis=-1).tolist()  # brightness
     [[76, 260], [76, 76]]
     """
     image = to_uint8(image, data_range)
-    if not isinstance(alpha, (int, float)) or not 0 <= alpha <= 1:
-        raise ValueError(
-            "`alpha` must be a number in [0, 1]. "
-            f"Received: alpha={alpha!r}. 0 shows the image alone."
-        )
-    values = resized(_check_map(map), image.shape[:2], "bilinear")
+    check_share("alpha", alpha, "0 shows the image alone.")
+    check_boolean("signed", signed)
+    values = resized(_check_map(heatmap), image.shape[:2], "bilinear")
     colors = _colorize(_normalize(values, signed), colormap, signed)
     return quantize((1 - alpha) * (image / 255) + alpha * colors)
 
 
-def _check_map(map):
-    map = check_numbers("map", map)
-    if map.ndim != 2 or not map.size:
+def _check_map(heatmap):
+    heatmap = check_numbers("heatmap", heatmap)
+    if heatmap.ndim != 2 or not heatmap.size:
         raise ValueError(
-            "`map` must be one map of shape (height, width). "
-            f"Received: map.shape={map.shape}. Index a batch, map[0]; reduce "
-            "the channels of an attribution, np.abs(map).sum(axis=-1)."
+            "`heatmap` must be one map of shape (height, width). Received: "
+            f"heatmap.shape={heatmap.shape}. Index a batch, maps[0]; reduce "
+            "the channels of an attribution, np.abs(heatmap).sum(axis=-1)."
         )
-    check_finite("map", map)
+    check_finite("heatmap", heatmap)
     # Divided by the largest magnitude before any difference is taken: no
     # overflow, and tolerances are relative.
-    map = map.astype("float64")
-    peak = np.abs(map).max()
-    return map / peak if peak > 0 else map
+    heatmap = heatmap.astype("float64")
+    peak = np.abs(heatmap).max()
+    return heatmap / peak if peak > 0 else heatmap
 
 
 def _normalize(values, signed):

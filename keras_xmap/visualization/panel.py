@@ -1,11 +1,20 @@
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_xmap._checks import check_one_of
+from keras_xmap._typing import ArrayLike
 from keras_xmap.visualization._arrays import resized
 from keras_xmap.visualization.to_uint8 import to_uint8
 
 
-def panel(rows, titles=None, cell_size=None, interpolation="nearest", gap=4):
+def panel(
+    rows: Sequence[Sequence[ArrayLike | None]],
+    titles: Sequence[str] | None = None,
+    cell_size: Sequence[int] | None = None,
+    interpolation: str = "nearest",
+    gap: int = 4,
+) -> np.ndarray:
     """Arranges images in a grid of equal cells on white.
 
     An image keeps its proportions: it is scaled to fit its cell and centred
@@ -150,7 +159,6 @@ def _title_bars(titles, num_columns):
             f"`titles` must be {num_columns} strings, one for each column. "
             f"Received: titles={titles!r}."
         )
-    # Pillow comes with scikit-image and draws text only here.
     from PIL import Image
     from PIL import ImageDraw
     from PIL import ImageFont

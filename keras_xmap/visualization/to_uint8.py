@@ -1,5 +1,8 @@
+from collections.abc import Sequence
+
 import numpy as np
 
+from keras_xmap._typing import ArrayLike
 from keras_xmap.visualization._arrays import check_finite
 from keras_xmap.visualization._arrays import check_numbers
 from keras_xmap.visualization._arrays import quantize
@@ -8,7 +11,9 @@ from keras_xmap.visualization._arrays import quantize
 _RANGE_TOLERANCE = 1e-3
 
 
-def to_uint8(image, data_range=None):
+def to_uint8(
+    image: ArrayLike, data_range: Sequence[float] | None = None
+) -> np.ndarray:
     """Converts any usual image to RGB of 8 bits per channel.
 
     The scale of the values is never stretched: a dark image stays dark. It

@@ -55,7 +55,7 @@ def read(path):
 def test_explain_writes_the_map_and_the_picture_of_every_image(folder, capsys):
     status = cli.main(
         ["explain", "model.keras", "rgb.png", "grey.png", "rgba.png"]
-        + ["--target", "1", "--output", "out"]
+        + ["--target", "1", "--directory", "out"]
     )
     assert status == 0
     assert sorted(p.name for p in (folder / "out").iterdir()) == [
@@ -82,7 +82,7 @@ def test_explain_writes_the_map_and_the_picture_of_every_image(folder, capsys):
 
 
 def test_without_a_target_the_top_class_is_named(folder, capsys):
-    cli.main(["explain", "model.keras", "grey.png", "--output", "out"])
+    cli.main(["explain", "model.keras", "grey.png", "--directory", "out"])
     image = keras.utils.img_to_array(Image.open("grey.png").convert("RGB"))
     scores = keras.saving.load_model("model.keras")(image[None])[0].numpy()
     assert (
@@ -94,17 +94,25 @@ def test_every_method_can_be_asked_for_in_any_spelling(folder):
     for method in ("cam", "Grad-CAM", "hires_cam", "saliency", "smoothgrad"):
         status = cli.main(
             ["explain", "model.keras", "grey.png", "--method", method]
-            + ["--output", method]
+            + ["--directory", method]
         )
         assert status == 0
         assert len(list((folder / method).iterdir())) == 2
 
 
-def test_layer_and_range_reach_the_explainer(folder):
+def test_target_layer_and_range_reach_the_explainer(folder):
     arguments = ["explain", "model.keras", "grey.png", "--target", "2"]
     status = cli.main(
         arguments
-        + ["--layer", "features", "--range", "-1", "1", "--output", "out"]
+        + [
+            "--target-layer",
+            "features",
+            "--range",
+            "-1",
+            "1",
+            "--directory",
+            "out",
+        ]
     )
     assert status == 0
     image = keras.utils.img_to_array(Image.open("grey.png").convert("RGB"))
@@ -120,7 +128,7 @@ def test_layer_and_range_reach_the_explainer(folder):
 def test_models_of_grey_images_and_of_any_size_are_served(folder):
     classifier((None, None, 1)).save("grey.keras")
     status = cli.main(
-        ["explain", "grey.keras", "rgb.png", "grey.png", "--output", "out"]
+        ["explain", "grey.keras", "rgb.png", "grey.png", "--directory", "out"]
     )
     assert status == 0
     assert np.load("out/rgb.gradcam.npy").shape == (24, 32)
@@ -128,7 +136,7 @@ def test_models_of_grey_images_and_of_any_size_are_served(folder):
 
 
 def test_files_are_overwritten_only_by_force(folder, capsys):
-    arguments = ["explain", "model.keras", "grey.png", "--output", "out"]
+    arguments = ["explain", "model.keras", "grey.png", "--directory", "out"]
     assert cli.main(arguments) == 0
     (folder / "out/grey.gradcam.npy").write_bytes(b"mine")
     (folder / "out/grey.gradcam.png").unlink()
@@ -150,7 +158,7 @@ def test_models_with_python_code_are_loaded_only_if_asked(folder, capsys):
         ]
     )
     model.save("code.keras")
-    arguments = ["explain", "code.keras", "grey.png", "--output", "out"]
+    arguments = ["explain", "code.keras", "grey.png", "--directory", "out"]
     assert cli.main(arguments) == 2
     assert "--unsafe" in capsys.readouterr().err
     assert not (folder / "out").exists()
@@ -158,21 +166,34 @@ def test_models_with_python_code_are_loaded_only_if_asked(folder, capsys):
 
 
 MISTAKES = {
-    "no model": (["no.keras", "grey.png"], "There is no model no.keras"),
-    "no image": (["model.keras", "no.png"], "There is no image no.png"),
+    "no model": (
+        ["no.keras", "grey.png"],
+        "Received: no.keras, which is not there",
+    ),
+    "no image": (
+        ["model.keras", "no.png"],
+        "Received: no.png, which is not there",
+    ),
     "not an image": (["model.keras", "model.keras"], "read as an image"),
-    "not a model": (["grey.png", "grey.png"], "grey.png cannot be loaded"),
+    "not a model": (["grey.png", "grey.png"], "Received: grey.png: "),
     "no method": (
         ["model.keras", "grey.png", "--method", "magic"],
         "Received: magic",
     ),
     "no layer": (
-        ["model.keras", "grey.png", "--layer", "x"],
+        ["model.keras", "grey.png", "--target-layer", "x"],
         "Received: target_layer='x'",
     ),
     "layer for saliency": (
-        ["model.keras", "grey.png", "--method", "saliency", "--layer", "last"],
-        "`--layer` is for class activation maps",
+        [
+            "model.keras",
+            "grey.png",
+            "--method",
+            "saliency",
+            "--target-layer",
+            "last",
+        ],
+        "`--target-layer` is for methods",
     ),
     "no class": (
         ["model.keras", "grey.png", "--target", "9"],
@@ -188,7 +209,7 @@ MISTAKES = {
 @pytest.mark.parametrize("case", MISTAKES)
 def test_a_mistake_ends_in_one_line_and_writes_nothing(folder, case, capsys):
     arguments, message = MISTAKES[case]
-    assert cli.main(["explain", *arguments, "--output", "out"]) == 2
+    assert cli.main(["explain", *arguments, "--directory", "out"]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
@@ -197,8 +218,8 @@ def test_a_mistake_ends_in_one_line_and_writes_nothing(folder, case, capsys):
 
 def test_a_model_of_something_else_than_images_is_refused(folder, capsys):
     keras.Sequential([keras.Input((4,)), layers.Dense(2)]).save("v.keras")
-    assert cli.main(["explain", "v.keras", "grey.png", "--output", "o"]) == 2
-    assert "input_shape=(None, 4)" in capsys.readouterr().err
+    assert cli.main(["explain", "v.keras", "grey.png", "--directory", "o"]) == 2
+    assert "(None, 4)" in capsys.readouterr().err
 
 
 def test_methods_lists_every_explainer_with_its_first_line(capsys):

@@ -66,6 +66,6 @@ def test_every_explainer_of_images_is_shown_at_work():
 def test_the_command_runs_the_demonstration_as_asked(monkeypatch):
     asked = []
     monkeypatch.setattr(demo, "main", lambda *a, **k: asked.append((a, k)))
-    arguments = ["--output", "there", "--scenes", "64", "--epochs", "2"]
+    arguments = ["--directory", "there", "--scenes", "64", "--epochs", "2"]
     assert cli.main(["demo", *arguments]) == 0
     assert asked == [(("there",), {"num_scenes": 64, "epochs": 2})]

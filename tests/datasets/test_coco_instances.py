@@ -115,7 +115,7 @@ def test_a_subset_is_of_the_rows_given(tmp_path):
         (annotation([]), r"segmentation=\[\]"),
         (annotation([[1, 1, 3]]), r"a polygon of shape \(3,\)"),
         (annotation({"size": [4, 5], "counts": [3, 3]}), "sum 6"),
-        (annotation({"size": [5, 4], "counts": COUNTS}), r"size \[5, 4\]"),
+        (annotation({"size": [5, 4], "counts": COUNTS}), r"size=\[5, 4\]"),
         (annotation({"size": [4, 5], "counts": "5 2"}), "annotation id=5"),
         ({"id": 5, "image_id": 7, "category_id": 30}, "segmentation"),
     ],
@@ -152,3 +152,20 @@ def test_corrupt_photos_are_named_and_left_out_only_if_asked(tmp_path):
     (tmp_path / "a.png").unlink()
     with pytest.raises(ValueError, match=r"Received: '.*a\.png'"):
         objects[0]
+
+
+def test_it_prints_as_the_call_that_makes_it(tmp_path, monkeypatch):
+    write(tmp_path, [annotation(SQUARE), annotation(SQUARE)])
+    monkeypatch.chdir(tmp_path)
+    objects = COCOInstances("instances.json", ".", min_area=2)
+    call = (
+        "COCOInstances(annotations='instances.json', directory='.', "
+        "crowd=False, min_area=2.0)"
+    )
+    assert repr(objects) == call
+    assert repr(objects.subset([1])) == f"{call}.subset(<1 of 2>)"
+
+
+def test_a_boolean_is_a_boolean(tmp_path):
+    with pytest.raises(TypeError, match="Received: crowd=0"):
+        COCOInstances(tmp_path / "instances.json", tmp_path, crowd=0)

@@ -1,20 +1,21 @@
 import time
 
+import keras
 import numpy as np
 import pytest
 
 from keras_xmap import datasets
+from keras_xmap.datasets import ellipses
 from keras_xmap.datasets._ellipse_geometry import coverage
 from keras_xmap.datasets._ellipse_geometry import intersection
 from keras_xmap.datasets._photo_objects import photo_objects
-from keras_xmap.datasets.ellipses import ellipses
 
 SETS = ("circles", "points", "objects")
 
 
 @pytest.fixture(scope="module", params=SETS)
 def data(request):
-    return ellipses(300, request.param)
+    return ellipses(300, request.param, seed=0)
 
 
 def moments(mask):
@@ -65,7 +66,7 @@ def test_no_ellipse_is_cut_by_the_frame(data):
 
 
 def test_the_target_is_the_inclination_of_the_pixels():
-    data = ellipses(200, "circles")
+    data = ellipses(200, "circles", seed=0)
     measured = np.array([moments(mask) for mask in data.masks])
     np.testing.assert_allclose(measured[:, :2], data.shapes[:, 0, :2], atol=0.4)
     double = 2 * measured[:, 2]
@@ -76,7 +77,7 @@ def test_the_target_is_the_inclination_of_the_pixels():
 
 @pytest.mark.parametrize("clutter", ["points", "objects"])
 def test_the_target_is_where_the_axes_of_the_pixels_meet(clutter):
-    data = ellipses(200, clutter)
+    data = ellipses(200, clutter, seed=0)
     measured = np.ones((200, 2, 5))
     for number in range(200):
         for k, mask in enumerate(split_in_two(data, number)):
@@ -86,7 +87,7 @@ def test_the_target_is_where_the_axes_of_the_pixels_meet(clutter):
 
 
 def test_axes_meet_inside_at_fifteen_degrees_or_more():
-    data = ellipses(500, "points")
+    data = ellipses(500, "points", seed=0)
     between = data.shapes[:, 0, 4] - data.shapes[:, 1, 4]
     assert np.abs(np.sin(between)).min() > np.sin(np.deg2rad(14.99))
     meeting = data.decode(data.targets)
@@ -106,7 +107,7 @@ def test_the_intersection_by_hand():
 
 
 def test_angles_turn_from_x_to_y_which_points_down():
-    data = ellipses(300, "circles")
+    data = ellipses(300, "circles", seed=0)
     for shape, mask in zip(data.shapes[:, 0], data.masks, strict=True):
         x, y, long, _, angle = shape
         for end in (0.8, -0.8):
@@ -131,7 +132,7 @@ def test_a_pixel_takes_the_share_that_is_covered():
 
 @pytest.mark.parametrize("clutter", ["circles", "points"])
 def test_clutter_touches_no_ellipse_and_is_counted(clutter):
-    data = ellipses(300, clutter)
+    data = ellipses(300, clutter, seed=0)
     ink = data.images[..., 0] > 0
     ring = np.zeros_like(data.masks)
     for rows in (-1, 0, 1):
@@ -148,7 +149,7 @@ def test_clutter_touches_no_ellipse_and_is_counted(clutter):
 
 
 def test_objects_are_grey_photographs_of_different_kinds():
-    data = ellipses(300, "objects")
+    data = ellipses(300, "objects", seed=0)
     beside = data.images[..., 0][~data.masks]
     grey = beside[(beside > 0.05) & (beside < 0.5)]
     assert len(grey) > 0.02 * beside.size
@@ -171,17 +172,20 @@ def test_the_splits_share_no_photographed_object():
 
 
 def test_a_seed_repeats_and_splits_and_seeds_differ():
-    again = ellipses(300, "points")
-    assert (again.images == ellipses(300, "points").images).all()
+    again = ellipses(300, "points", seed=0)
+    assert (again.images == ellipses(300, "points", seed=0).images).all()
     for other in (
         ellipses(300, "points", seed=1),
-        ellipses(300, "points", split="test"),
+        ellipses(300, "points", split="test", seed=0),
     ):
         assert (again.targets != other.targets).any(axis=1).all()
 
 
 def test_sizes_scale_the_shapes():
-    small, large = ellipses(50, "points"), ellipses(50, "points", size=96)
+    small, large = (
+        ellipses(50, "points", seed=0),
+        ellipses(50, "points", size=96, seed=0),
+    )
     np.testing.assert_allclose(
         large.shapes, small.shapes * [3, 3, 3, 3, 1], rtol=1e-5
     )
@@ -193,7 +197,7 @@ def test_sizes_scale_the_shapes():
 
 
 def test_the_raw_encoding_is_the_angle_in_half_turns():
-    double, raw = ellipses(100), ellipses(100, encoding="raw")
+    double, raw = ellipses(100, seed=0), ellipses(100, encoding="raw", seed=0)
     assert raw.targets.shape == (100, 1)
     np.testing.assert_allclose(
         raw.targets[:, 0] * np.pi, raw.shapes[:, 0, 4], rtol=1e-5
@@ -204,7 +208,7 @@ def test_the_raw_encoding_is_the_angle_in_half_turns():
 
 
 def test_errors_by_hand():
-    data = ellipses(1)._replace(targets=np.array([[1.0, 0.0]]))
+    data = ellipses(1, seed=0)._replace(targets=np.array([[1.0, 0.0]]))
 
     def degrees(angle):
         double = np.deg2rad(2 * angle)
@@ -212,28 +216,32 @@ def test_errors_by_hand():
 
     for angle, error in [(0, 0), (10, 10), (90, 90), (175, 5), (181, 1)]:
         assert degrees(angle) == pytest.approx(error, abs=1e-6)
-    raw = ellipses(1, encoding="raw")._replace(targets=np.array([[0.01]]))
+    raw = ellipses(1, encoding="raw", seed=0)._replace(
+        targets=np.array([[0.01]])
+    )
     assert raw.errors([[0.99]])[0] == pytest.approx(3.6)
-    point = ellipses(1, "points")._replace(targets=np.array([[0.0, 0.0]]))
+    point = ellipses(1, "points", seed=0)._replace(
+        targets=np.array([[0.0, 0.0]])
+    )
     assert point.errors([[3 / 16, -4 / 16]])[0] == pytest.approx(5)
     np.testing.assert_allclose(point.decode([[-1, 1]]), [[0, 32]])
 
 
 def test_the_best_constant_answer_is_far_off():
-    circles, points = ellipses(1000), ellipses(1000, "points")
+    circles, points = ellipses(1000, seed=0), ellipses(1000, "points", seed=0)
     assert 42 < circles.errors(np.ones((1000, 2))).mean() < 48
     assert 9 < points.errors(np.zeros((1000, 2))).mean() < 12
 
 
 def test_the_numbers_of_images_of_the_source():
-    assert len(ellipses(clutter="objects").images) == 3000
-    assert len(ellipses(clutter="objects", split="test").images) == 1000
-    assert len(ellipses(split="test").images) == 3000
+    assert len(ellipses(clutter="objects", seed=0).images) == 3000
+    assert len(ellipses(clutter="objects", split="test", seed=0).images) == 1000
+    assert len(ellipses(split="test", seed=0).images) == 3000
 
 
 def test_eight_thousand_images_take_seconds():
     start = time.process_time()
-    assert len(ellipses().images) == 8000
+    assert len(ellipses(seed=0).images) == 8000
     assert time.process_time() - start < 10
 
 
@@ -251,3 +259,20 @@ def test_eight_thousand_images_take_seconds():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         datasets.ellipses(**{"num_images": 2, **arguments})
+
+
+def test_without_a_seed_keras_decides_what_is_drawn():
+    keras.utils.set_random_seed(7)
+    first, second = ellipses(2), ellipses(2)
+    assert (first.images != second.images).any()
+    keras.utils.set_random_seed(7)
+    assert (ellipses(2).images == first.images).all()
+    with pytest.raises(ValueError, match="Received: seed=-1"):
+        ellipses(2, seed=-1)
+
+
+def test_it_prints_shapes_and_no_pixels():
+    assert repr(ellipses(3, encoding="raw")) == (
+        "Ellipses(images=<float32 (3, 32, 32, 1)>, targets=<float32 (3, 1)>, "
+        "masks=<bool (3, 32, 32)>, shapes=<float32 (3, 1, 5)>)"
+    )

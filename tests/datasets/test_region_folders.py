@@ -27,7 +27,7 @@ def write(folder, labels=LABELS):
     return folder / "photos", folder / "maps"
 
 
-def test_regions_hang_together_and_are_of_one_known_class(tmp_path):
+def test_regions_are_8_connected_and_of_one_known_class(tmp_path):
     regions = RegionFolders(*write(tmp_path), CLASSES)
     assert regions.class_names == ("glass", "wood")
     found = {
@@ -75,3 +75,12 @@ def test_a_channel_that_a_label_map_lacks_is_named(tmp_path):
     folders = write(tmp_path, np.stack([LABELS] * 3, axis=-1))
     with pytest.raises(ValueError, match=r"Received: channel=3 for '.*a\.png"):
         RegionFolders(*folders, CLASSES, channel=3)
+
+
+def test_it_prints_as_the_call_that_makes_it(tmp_path, monkeypatch):
+    write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert repr(RegionFolders("photos", "maps", CLASSES)) == (
+        "RegionFolders(directory='photos', label_maps='maps', "
+        "classes={9: 'glass', 5: 'wood'}, channel=0, min_area=1)"
+    )

@@ -41,7 +41,12 @@ def test_an_image_with_an_empty_mask_is_left_out():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "rtol"), [("float32", 1e-6), ("float64", 1e-12)]
+    ("dtype", "rtol"),
+    [
+        ("float32", 1e-6),
+        # Elsewhere Keras itself computes in float32.
+        pytest.param("float64", 1e-12, marks=pytest.mark.tensorflow),
+    ],
 )
 def test_it_equals_the_numpy_reference(dtype, rtol):
     rng = np.random.default_rng(4)

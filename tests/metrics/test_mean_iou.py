@@ -48,8 +48,8 @@ def test_the_best_threshold_is_that_of_all_batches():
     masks = np.array([[[1, 0, 0]], [[1, 1, 0]]])
     maps = np.array([[[1.0, 0.5, 0.5]], [[1.0, 0.3, 0.1]]])
     metric = MeanIoU()
-    for mask, map in zip(masks, maps, strict=True):
-        metric.update_state(mask[None], map[None])
+    for mask, heatmap in zip(masks, maps, strict=True):
+        metric.update_state(mask[None], heatmap[None])
     assert float(metric.result()) == pytest.approx(0.75)
     metric.reset_state()
     assert float(metric.result()) == 0.0

@@ -16,9 +16,9 @@ def test_a_hit_and_a_miss_give_one_half():
 
 
 def test_bright_is_important_so_the_negated_map_misses():
-    mask, map = [[[0, 1, 1, 0]]], np.array([[[0.1, 0.9, 0.8, 0.2]]])
-    assert rate(mask, map) == 1.0
-    assert rate(mask, -map) == 0.0
+    mask, heatmap = [[[0, 1, 1, 0]]], np.array([[[0.1, 0.9, 0.8, 0.2]]])
+    assert rate(mask, heatmap) == 1.0
+    assert rate(mask, -heatmap) == 0.0
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float64"])
@@ -32,9 +32,9 @@ def test_masks_of_any_dtype_count_alike(dtype):
     [(0, 0.0), (3, 0.0), (3.01, 1.0), (15, 1.0)],
 )
 def test_the_distance_must_be_strictly_below_the_tolerance(tolerance, expected):
-    mask, map = np.zeros((1, 5, 9)), np.zeros((1, 5, 9))
-    mask[0, 2, 1], map[0, 2, 4] = 1, 1  # three pixels apart
-    assert rate(mask, map, tolerance=tolerance) == expected
+    mask, heatmap = np.zeros((1, 5, 9)), np.zeros((1, 5, 9))
+    mask[0, 2, 1], heatmap[0, 2, 4] = 1, 1  # three pixels apart
+    assert rate(mask, heatmap, tolerance=tolerance) == expected
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_the_distance_must_be_strictly_below_the_tolerance(tolerance, expected):
     ],
 )
 def test_the_distance_is_euclidean(offset, tolerance, expected):
-    mask, map = np.zeros((1, 11, 11)), np.zeros((1, 11, 11))
-    mask[0, 5, 5], map[0, 5 + offset[0], 5 + offset[1]] = 1, 1
-    assert rate(mask, map, tolerance=tolerance) == expected
+    mask, heatmap = np.zeros((1, 11, 11)), np.zeros((1, 11, 11))
+    mask[0, 5, 5], heatmap[0, 5 + offset[0], 5 + offset[1]] = 1, 1
+    assert rate(mask, heatmap, tolerance=tolerance) == expected
 
 
 def test_tied_maxima_count_the_part_of_them_that_hits():
@@ -87,8 +87,8 @@ def test_it_equals_a_search_over_all_pairs_of_pixels(tolerance):
     masks[:, 5, 5] = True
     maps = rng.normal(size=(20, 12, 17))
     hits = []
-    for mask, map in zip(masks, maps, strict=True):
-        point = np.unravel_index(map.argmax(), map.shape)
+    for mask, heatmap in zip(masks, maps, strict=True):
+        point = np.unravel_index(heatmap.argmax(), heatmap.shape)
         distance = np.hypot(*(np.argwhere(mask) - point).T).min()
         hits.append(distance < tolerance or distance == 0)
     assert 0 < np.mean(hits) < 1
@@ -111,8 +111,8 @@ def test_a_perfect_map_reaches_one():
 
 
 def test_large_values_do_not_disturb_it():
-    map = np.array([[[1e38, 3e38, -3e38]]])
-    assert rate([[[0, 1, 0]]], map) == 1.0
+    heatmap = np.array([[[1e38, 3e38, -3e38]]])
+    assert rate([[[0, 1, 0]]], heatmap) == 1.0
 
 
 def test_batches_add_up_and_reset_forgets():

@@ -32,5 +32,5 @@ def test_half_precision_is_taken():
 
 @pytest.mark.parametrize("convert", [relevance, grayscale_attention])
 def test_several_maps_an_image_are_refused(convert):
-    with pytest.raises(ValueError, match=r"attention.shape=\(1, 4, 4, 2\)"):
+    with pytest.raises(ValueError, match=r"noise_mask.shape=\(1, 4, 4, 2\)"):
         convert(np.ones((1, 4, 4, 2)))

@@ -64,9 +64,9 @@ def test_classes_end_where_the_image_has_its_edge():
     scores = rng.normal(0, 0.5, (40, 60, 2))
     scores[:, :28, 0] += 1
     scores[:, 28:, 1] += 1  # five columns of the wrong side
-    q = refine(image, softmax(scores), class_axis=-1)
+    q = refine(image, np.moveaxis(softmax(scores), -1, 0))
     labels = np.broadcast_to(np.arange(60) >= 33, (40, 60))
-    assert (q.argmax(-1) == labels).all()
+    assert (q.argmax(0) == labels).all()
 
 
 def test_without_weights_probabilities_stay():
@@ -95,13 +95,6 @@ def test_classes_may_be_renumbered():
     order = [2, 0, 1]
     q, p = refine(photo(), soft()), soft()
     np.testing.assert_allclose(refine(photo(), p[order]), q[order], atol=1e-4)
-
-
-def test_the_axis_of_classes_may_be_the_last():
-    p = soft()
-    last = refine(photo(), np.moveaxis(p, 0, -1), class_axis=-1)
-    assert last.shape == (24, 32, 3)
-    np.testing.assert_array_equal(np.moveaxis(last, -1, 0), refine(photo(), p))
 
 
 def test_classes_that_are_nowhere_likely_take_no_part():
@@ -153,8 +146,8 @@ def test_a_batch_is_its_images():
     maps = np.stack([soft(), soft(seed=1)])
     q = refine(images, maps)
     assert q.shape == (2, 3, 24, 32)
-    for row, image, map in zip(q, images, maps, strict=True):
-        np.testing.assert_array_equal(row, refine(image, map))
+    for row, image, own in zip(q, images, maps, strict=True):
+        np.testing.assert_array_equal(row, refine(image, own))
 
 
 def test_a_list_may_hold_any_sizes_and_numbers_of_classes():
@@ -193,11 +186,16 @@ BAD = {
     "logits": (photo(), np.log(P), {}, "logits by `keras.ops.softmax`"),
     "NaN in the maps": (photo(), P * np.nan, {}, "maps with values from nan"),
     "infinity": (photo(), np.where(P > 0.3, np.inf, P), {}, "to inf"),
-    "an axis": (photo(), P, {"class_axis": 1}, "Received: class_axis=1"),
     "a ratio": (photo(), P, {"min_ratio": 2}, "Received: min_ratio=2"),
+    "no ratio": (photo(), P, {"min_ratio": "x"}, "Received: min_ratio='x'"),
     "a name": (photo(), P, {"parameters": "x"}, "Received: parameters='x'"),
     "steps": (photo(), P, {"num_iterations": 0}, "Received: num_iterations=0"),
-    "a number": ([photo()], [P, P], {}, r"Received: len\(image\)=1, 2"),
+    "a number": (
+        [photo()],
+        [P, P],
+        {},
+        r"Received: len\(images\)=1, len\(maps\)=2",
+    ),
 }
 
 

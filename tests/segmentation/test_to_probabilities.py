@@ -15,8 +15,8 @@ def test_values_by_hand():
 
 
 def test_the_background_ends_at_its_share_of_the_highest_value():
-    map = np.array([[[1.0, 9.9, 10.1, 50.0]]])
-    labels = to_probabilities(map, 0.2).argmax(0)
+    maps = np.array([[[1.0, 9.9, 10.1, 50.0]]])
+    labels = to_probabilities(maps, 0.2).argmax(0)
     assert labels.tolist() == [[0, 0, 1, 1]]
 
 
@@ -33,20 +33,18 @@ def test_the_scale_of_a_map_does_not_matter(scale):
     )
 
 
-def test_classes_may_be_last_and_several_images_come_as_they_are():
+def test_several_images_come_as_they_are():
     p = to_probabilities(MAPS)
-    last = to_probabilities(np.moveaxis(MAPS, 0, -1), class_axis=-1)
-    np.testing.assert_array_equal(np.moveaxis(last, -1, 0), p)
     batch = to_probabilities(np.stack([MAPS, MAPS[::-1]]))
     assert batch.shape == (2, 3, 1, 4)
     np.testing.assert_array_equal(batch[1], p[[0, 2, 1]])
     ragged = to_probabilities([MAPS, MAPS[:1]])
     assert [part.shape for part in ragged] == [(3, 1, 4), (2, 1, 4)]
+    assert to_probabilities(batch[:0]).shape == (0, 4, 1, 4)
 
 
 BAD = [
     (MAPS, {"background_threshold": 0}, "Received: background_threshold=0"),
-    (MAPS, {"class_axis": 1}, "Received: class_axis=1"),
     (MAPS[0], {}, r"Received: maps.shape=\(1, 4\)"),
     (MAPS * np.nan, {}, "Received: maps with values from nan"),
     (np.where(MAPS > 1, np.inf, MAPS), {}, "Received: maps with values from"),

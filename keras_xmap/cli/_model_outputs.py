@@ -1,0 +1,79 @@
+"""Which number of a model is explained."""
+
+import keras
+import numpy as np
+
+from keras_xmap import targets
+from keras_xmap.cli._model_inputs import tensors_of
+
+
+class ModelOutput:
+    """One output of a model: scores, or maps of scores.
+
+    Args:
+        model: A Keras model.
+        name: Name or number of the output, or `None` for the only one.
+        channels_first: Boolean: whether images have their channels first.
+    """
+
+    def __init__(self, model, name, channels_first):
+        structure = tensors_of(model, "output")
+        flat = keras.tree.flatten(structure)
+        if isinstance(structure, dict):
+            names = keys = list(structure)
+            flat = [structure[key] for key in keys]
+        else:
+            names = getattr(model, "output_names", ["output"])
+            names, keys = list(names), list(range(len(flat)))
+        self._is_single = not isinstance(structure, (dict, list, tuple))
+        shapes = [tuple(tensor.shape) for tensor in flat]
+        number = _chosen(name, names, shapes)
+        self.name, self._key = names[number], keys[number]
+        self._shape = shapes[number]
+        # Maps of scores keep the classes last, but where channels are first
+        # and their number is known.
+        is_first = channels_first and len(self._shape) == 4
+        self._axis = 1 if is_first and self._shape[1] is not None else -1
+
+    @property
+    def is_map(self):
+        return len(self._shape) > 2
+
+    def target(self, index):
+        """Returns what an explainer is asked for, a class or `None`."""
+        key = None if self._is_single else self._key
+        if self.is_map:
+            return targets.MaskedMean(index, output=key, axis=self._axis)
+        if len(self._shape) == 1:
+            return targets.Component(index or 0, output=key)
+        return targets.Class(index, output=key)
+
+    def scores(self, answer):
+        """Returns the scores of one image by class, the mean of a map's."""
+        values = answer if self._is_single else answer[self._key]
+        values = keras.ops.convert_to_numpy(values)
+        if self.is_map:
+            values = np.moveaxis(values, self._axis, -1)
+            values = values.mean(axis=tuple(range(1, values.ndim - 1)))
+        return values.reshape((-1,))
+
+
+def _chosen(name, names, shapes):
+    """Returns the number of the output that is meant."""
+    known = ", ".join(
+        f"{name} {shape}" for name, shape in zip(names, shapes, strict=True)
+    )
+    if name is None:
+        if len(names) == 1:
+            return 0
+        raise ValueError(
+            "The model has several outputs; choose one by `--output NAME`. "
+            f"Received: no `--output`. Outputs: {known}."
+        )
+    if name in names:
+        return names.index(name)
+    raise ValueError(
+        "`--output` must be the name of an output of the model. Received: "
+        f"--output {name}. Outputs: {known}. The folder of the results is "
+        "`--directory`."
+    )

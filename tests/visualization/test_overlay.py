@@ -1,0 +1,190 @@
+import numpy as np
+import pytest
+from skimage.color import rgb2lab
+from visualization.images import COLORS
+from visualization.images import GRAY
+from visualization.images import all_kinds
+
+from keras_xmap.visualization import overlay
+
+
+def test_an_overlay_mixes_image_and_colour_by_alpha():
+    # Ends of viridis: 0 is (68, 1, 84), 1 is (253, 231, 37).
+    picture = overlay([[0.0, 1.0]], [[0.0, 3.0]], alpha=0.4)
+    expected = [[27, 0, 34], [0.6 * 255 + 101.2, 245.4, 167.8]]
+    np.testing.assert_array_equal(picture[0], np.round(expected))
+    assert picture.dtype == "uint8"
+
+
+def test_alpha_zero_is_the_image_and_one_the_colours():
+    heatmap = [[0, 1], [2, 3]]
+    np.testing.assert_array_equal(overlay(COLORS, heatmap, alpha=0), COLORS)
+    colors = overlay(COLORS, heatmap, alpha=1)
+    np.testing.assert_array_equal(colors, overlay(GRAY, heatmap, alpha=1))
+    assert colors[0, 0].tolist() == [68, 1, 84]
+    assert colors[1, 1].tolist() == [253, 231, 37]
+
+
+def test_the_golden_picture():
+    # Multiples of 1/8, at which both colour maps are tabulated.
+    heatmap = np.array([[0.0, 0.25, 0.5], [0.75, 1.0, 0.125]])
+    picture = overlay(np.full((2, 3), 0.5), heatmap, alpha=1)
+    expected = [
+        [[68, 1, 84], [59, 82, 139], [33, 145, 140]],
+        [[94, 201, 98], [253, 231, 37], [71, 45, 123]],
+    ]
+    np.testing.assert_array_equal(picture, expected)
+    signed = overlay(np.zeros((1, 5)), [[-4, -2, 0, 2, 4]], 1, signed=True)
+    expected = [
+        [184, 224, 248],
+        [0, 124, 190],
+        [31, 31, 31],
+        [180, 93, 17],
+        [255, 212, 139],
+    ]
+    np.testing.assert_array_equal(signed[0], expected)
+
+
+def lightness(picture):
+    return rgb2lab(picture)[..., 0]
+
+
+@all_kinds
+def test_bright_is_important_over_every_kind_of_image(image):
+    heatmap = np.array([[0.0, 0.1], [0.3, 0.9]])
+    light = lightness(overlay(image, heatmap, alpha=1))
+    np.testing.assert_array_equal(np.argsort(light.ravel()), [0, 1, 2, 3])
+    assert overlay(image, heatmap).shape == (2, 2, 3)
+
+
+def test_strong_evidence_is_bright_whatever_its_sign():
+    heatmap = np.array([[-3.0, -1.0, 0.0, 1.0, 3.0]])
+    picture = overlay(np.zeros((1, 5)), heatmap, signed=True)[0].astype(int)
+    light = lightness(picture.astype("uint8"))
+    assert light[0] > light[1] > light[2] < light[3] < light[4]
+    assert picture[0, 2] > picture[0, 0]  # negative is blue,
+    assert picture[4, 0] > picture[4, 2]  # positive orange
+
+
+def test_both_signs_share_one_scale():
+    picture = overlay(np.zeros((1, 3)), [[-1.0, 2.0, 1.0]], 1, signed=True)
+    expected = overlay(np.zeros((1, 3)), [[-2.0, 4.0, 2.0]], 1, signed=True)
+    np.testing.assert_array_equal(picture, expected)
+    assert lightness(picture)[0, 0] == pytest.approx(
+        lightness(picture)[0, 2], abs=2
+    )
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("value", [0.0, 5.0, -5.0, 1e300, 1e-300])
+def test_a_flat_map_is_darkest_throughout(value, signed):
+    heatmap = np.full((4, 4), value)
+    picture = overlay(np.zeros((4, 4)), heatmap, alpha=1, signed=signed)
+    darkest = [31, 31, 31] if signed else [68, 1, 84]
+    assert (picture == darkest).all()
+
+
+def test_rounding_noise_is_not_blown_up_to_colour():
+    heatmap = 0.1 + 1e-9 * np.random.default_rng(0).normal(size=(6, 6))
+    assert (overlay(np.zeros((6, 6)), heatmap, alpha=1) == [68, 1, 84]).all()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e300])
+def test_the_scale_of_a_map_does_not_matter(scale):
+    heatmap = scale * np.array([[-1.0, 0.0], [0.5, 1.0]])
+    for signed in (False, True):
+        np.testing.assert_array_equal(
+            overlay(GRAY, heatmap, signed=signed),
+            overlay(GRAY, heatmap / scale, signed=signed),
+        )
+
+
+def test_a_small_map_grows_with_half_pixel_centres():
+    # [0, 1] from 2 to 4 pixels is [0, 0.25, 0.75, 1].
+    grown = overlay(np.zeros((1, 4)), [[0.0, 1.0]], alpha=1)
+    asked = overlay(np.zeros((1, 4)), [[0.0, 0.25, 0.75, 1.0]], alpha=1)
+    np.testing.assert_array_equal(grown, asked)
+
+
+def test_a_large_map_is_smoothed_when_it_shrinks():
+    heatmap = np.zeros((40, 40))
+    heatmap[21, 21] = 1  # between the pixels that plain sampling would take
+    picture = overlay(np.zeros((8, 8)), heatmap, alpha=1)
+    light = lightness(picture)
+    assert np.unravel_index(light.argmax(), light.shape) == (4, 4)
+    assert light.max() > 85
+
+
+def test_a_mask_of_booleans_is_a_map():
+    picture = overlay(np.zeros((1, 2)), np.array([[False, True]]), alpha=1)
+    assert picture[0].tolist() == [[68, 1, 84], [253, 231, 37]]
+
+
+def ramp(signed):
+    values = np.linspace(-1 if signed else 0, 1, 201)[None]
+    return overlay(np.zeros((1, 201)), values, alpha=1, signed=signed)
+
+
+def test_viridis_is_that_of_matplotlib_within_6_of_255():
+    matplotlib = pytest.importorskip("matplotlib")
+    colors = matplotlib.colormaps["viridis"](np.linspace(0, 1, 201))
+    difference = ramp(False)[0] - np.round(255 * colors[:, :3])
+    assert np.abs(difference).max() <= 6
+
+
+def test_viridis_rises_in_lightness_all_along():
+    light = lightness(ramp(False))[0]
+    # Over steps of 1/50, beyond the rounding to 8 bits.
+    assert (light[4:] - light[:-4]).min() > 0.5
+    assert light[-1] - light[0] > 70
+
+
+def test_blue_orange_rises_alike_on_both_sides_of_a_dark_centre():
+    light = lightness(ramp(True))[0]
+    positive, negative = light[100:], light[100::-1]
+    for side in (positive, negative):
+        assert (side[4:] - side[:-4]).min() > 1
+    assert np.abs(positive - negative).max() < 3
+
+
+def test_a_callable_is_a_colour_map():
+    def red(values):
+        zeros = np.zeros_like(values)
+        return np.stack([values, zeros, zeros], axis=-1)
+
+    picture = overlay([[0.0, 0.0]], [[1.0, 3.0]], alpha=1, colormap=red)
+    assert picture[0].tolist() == [[0, 0, 0], [255, 0, 0]]
+
+
+def test_a_colour_map_of_matplotlib_is_a_callable():
+    matplotlib = pytest.importorskip("matplotlib")
+    picture = overlay(
+        [[0.0, 0.0]], [[0.0, 1.0]], 1, matplotlib.colormaps["gray"]
+    )
+    assert picture[0, :, 0].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": 1.5}, "alpha=1.5"),
+        ({"alpha": "half"}, "alpha='half'"),
+        ({"colormap": "jet"}, "colormap='jet'"),
+        ({"colormap": "blue_orange"}, "colormap='blue_orange'"),
+        ({"colormap": "viridis", "signed": True}, "colormap='viridis'"),
+        ({"colormap": lambda v: v}, r"shape=\(2, 2\)"),
+        ({"colormap": lambda v: np.dstack([255 * v] * 3)}, "from 0 to 255"),
+        ({"heatmap": np.zeros((1, 2, 2))}, r"heatmap.shape=\(1, 2, 2\). Index"),
+        ({"heatmap": np.zeros((2, 2, 3))}, r"heatmap.shape=\(2, 2, 3\)"),
+        ({"heatmap": [[0.0, np.nan]]}, "heatmap with 1 of 2 values NaN"),
+    ],
+)
+def test_an_overlay_that_cannot_be_made_is_refused(options, message):
+    arguments = {"image": GRAY, "heatmap": GRAY, **options}
+    with pytest.raises(ValueError, match=f"Received: .*{message}"):
+        overlay(**arguments)
+
+
+def test_a_boolean_is_a_boolean():
+    with pytest.raises(TypeError, match="Received: signed=1"):
+        overlay(GRAY, GRAY, signed=1)
