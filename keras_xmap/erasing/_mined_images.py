@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_xmap.erasing import _training_passes
-from keras_xmap.regions.region_store import RegionStore
+from keras_xmap.regions import RegionStore
 
 
 class MinedImages:

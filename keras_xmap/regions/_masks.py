@@ -7,6 +7,41 @@ import numpy as np
 _NUM_SET_BITS = np.asarray([bin(byte).count("1") for byte in range(256)])
 
 
+def check_mask(mask):
+    """Returns `mask` as an array, which must be boolean, of two axes."""
+    mask = np.asarray(mask)
+    if mask.dtype != bool:
+        raise TypeError(
+            f"Masks must be boolean. Received: dtype={mask.dtype}. Compare "
+            "a map with its threshold first."
+        )
+    if mask.ndim != 2:
+        raise ValueError(
+            "A mask must have the axes (height, width). Received: "
+            f"mask.shape={mask.shape}."
+        )
+    return mask
+
+
+def check_size(size, known):
+    """Returns the size of masks: `size`, or the only one of `known`."""
+    if size is None:
+        if len(known) != 1:
+            raise ValueError(
+                "`size` must be given unless the images have one and the same "
+                "size in the store. Received: size=None for sizes "
+                f"{sorted(known)}."
+            )
+        return next(iter(known))
+    sides = tuple(int(side) for side in size)
+    if len(sides) != 2 or min(sides) < 1:
+        raise ValueError(
+            "`size` must be a height and a width, integers >= 1. Received: "
+            f"size={sides}."
+        )
+    return sides
+
+
 def pack(mask):
     """Returns the record of a boolean mask."""
     return zlib.compress(np.packbits(mask), 1) if mask.any() else b""
@@ -28,10 +63,14 @@ def to_mask(bits, size):
 def to_masks(rows, size):
     """Returns masks `(batch, height, width)` of packed bits as bytes."""
     packed = np.frombuffer(b"".join(rows), "uint8")
-    num_pixels = size[0] * size[1]
-    packed = packed.reshape((len(rows), -(-num_pixels // 8)))
-    pixels = np.unpackbits(packed, axis=1, count=num_pixels)
+    packed = packed.reshape((len(rows), num_bytes(size)))
+    pixels = np.unpackbits(packed, axis=1, count=size[0] * size[1])
     return pixels.view("bool").reshape((len(rows), *size))
+
+
+def num_bytes(size):
+    """Returns how many bytes the packed bits of a mask take."""
+    return -(-size[0] * size[1] // 8)
 
 
 def count_pixels(bits):
