@@ -16,8 +16,25 @@ import contextlib
 import errno
 import io
 import os
+import re
 import uuid
 import zlib
+
+# What `pathlib` leaves of `gs://`; one letter is a drive of Windows.
+_COLLAPSED = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+
+
+def check_path(name, value):
+    """Returns the path `value` as text, local or with its scheme."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"`{name}` must be a path. Received: {name}={value!r}.")
+    path = os.fspath(value)
+    if not isinstance(value, str) and _COLLAPSED.match(path):
+        raise ValueError(
+            f"`{name}` must be text if it has a scheme: `pathlib` makes one "
+            f"slash of two. Received: {name}={value!r}."
+        )
+    return path
 
 
 def file_exists(path):

@@ -1,12 +1,14 @@
 """Files by the same functions, on this machine and behind a scheme."""
 
 import os
+import pathlib
 import subprocess
 import sys
 import uuid
 
 import pytest
 
+from keras_xmap._files import check_path
 from keras_xmap._files import checksum
 from keras_xmap._files import delete_file
 from keras_xmap._files import file_exists
@@ -51,6 +53,15 @@ def test_an_existing_file_is_replaced_whole(folder):
     write_atomically(path, b"new")
     assert read_file(path) == b"new"
     assert list_files(folder) == ["file"]
+
+
+def test_paths_are_checked_and_become_text(tmp_path):
+    assert check_path("directory", tmp_path) == str(tmp_path)
+    assert check_path("directory", "gs://bucket/a") == "gs://bucket/a"
+    with pytest.raises(TypeError, match="Received: directory=3"):
+        check_path("directory", 3)
+    with pytest.raises(ValueError, match="Received: directory=PosixPath"):
+        check_path("directory", pathlib.PosixPath("gs://bucket/a"))
 
 
 def test_a_path_may_be_an_object(tmp_path):

@@ -1,4 +1,3 @@
-import os
 import threading
 from collections.abc import Collection
 from collections.abc import Iterable
@@ -13,7 +12,9 @@ from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_instance
 from keras_xmap._checks import check_non_negative_integer
 from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._files import check_path
 from keras_xmap._repr import as_call
 from keras_xmap._typing import ArrayLike
 from keras_xmap._typing import Path
@@ -72,6 +73,7 @@ class RegionStore:
     Raises:
         ValueError: If an argument is out of range, or if a file in
             `directory` is damaged; the message names the files.
+        TypeError: If `directory` is no path.
 
     References:
         - [Wei et al., 2017](https://arxiv.org/abs/1703.08448)
@@ -93,7 +95,7 @@ class RegionStore:
         shard_size: int = 16384,
         memory_bytes: int = 2**30,
     ) -> None:
-        self.directory = None if directory is None else os.fspath(directory)
+        self.directory = check_optional(check_path, "directory", directory)
         self.worker = check_non_negative_integer("worker", worker)
         self.shard_size = check_positive_integer("shard_size", shard_size)
         self.memory_bytes = check_positive_integer("memory_bytes", memory_bytes)
