@@ -129,8 +129,8 @@ def regions_of(store, count, rounds):
     """Regions of a store, `(n, height, width, classes)`."""
     regions = np.zeros((count, SIZE, SIZE, NUM_CLASSES), "bool")
     for image_id in store.image_ids:
-        for class_id, round, mask in store.regions(image_id):
-            if round <= rounds:
+        for class_id, round_id, mask in store.regions(image_id):
+            if round_id <= rounds:
                 regions[image_id, :, :, class_id] |= mask
     return regions
 
@@ -148,7 +148,7 @@ def maps_of(model, data):
     return maps.transpose(0, 2, 3, 1)
 
 
-def main(argv=None):
+def arguments_of(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scenes", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=8, help="of a round")
@@ -159,10 +159,13 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     if arguments.smoke:
         arguments.scenes, arguments.epochs = 800, 7
+    return arguments
 
+
+def main(argv=None):
+    arguments = arguments_of(argv)
     keras.utils.set_random_seed(0)
     data, test = make_data(arguments.scenes, "train"), make_data(400, "test")
-    boxes = boxes_around(data.masks)
     fit = {
         "validation_data": (test.images, test.labels),
         "verbose": 0 if arguments.smoke else 2,
@@ -188,24 +191,29 @@ def main(argv=None):
         callbacks=[erasing],
         **fit,
     )
+    boxes = boxes_around(data.masks)
+    recall = report(erasing, data, boxes)
+    if not arguments.smoke:
+        compare(data, boxes, arguments.epochs, fit)
+    if arguments.picture:
+        picture(data, erasing, arguments.picture)
+    return recall
+
+
+def report(erasing, data, boxes):
+    """Says what each round has found, and returns the recall of them all."""
     print(erasing.finished)
-    results = []
     for record in erasing.rounds:
         print(
             f"round {record['round']}: held-out AUC "
             f"{record['logs']['val_auc']:.3f}, new regions "
             f"{record.get('new_share', 0):.3f} of the scenes"
         )
-    for round in erasing.store.rounds:
-        regions = regions_of(erasing.store, len(data.images), round)
-        results.append(measures(regions, data.masks, boxes))
-        show(f"erasing, after round {round}", results[-1])
-
-    if not arguments.smoke:
-        compare(data, boxes, arguments.epochs, fit)
-    if arguments.picture:
-        picture(data, erasing, arguments.picture)
-    return float(results[-1]["recall"])
+    for round_id in erasing.store.rounds:
+        regions = regions_of(erasing.store, len(data.images), round_id)
+        found = measures(regions, data.masks, boxes)
+        show(f"erasing, after round {round_id}", found)
+    return float(found["recall"])
 
 
 def compare(data, boxes, epochs, fit):
@@ -253,11 +261,11 @@ def picture(data, erasing, path):
     rows = []
     for i in range(5):
         row = [data.images[i], data.masks[i].any(axis=-1)]
-        for round in erasing.store.rounds:
-            region = erasing.store.region(i, rounds=range(1, round + 1))
+        for round_id in erasing.store.rounds:
+            region = erasing.store.region(i, rounds=range(1, round_id + 1))
             row.append(visualization.overlay(data.images[i], region * 1.0))
         rows.append(row)
-    titles = [f"round {round}" for round in erasing.store.rounds]
+    titles = [f"round {round_id}" for round_id in erasing.store.rounds]
     panel = visualization.panel(rows, ["scene", "ink", *titles], (96, 96))
     Image.fromarray(panel).save(path)
 

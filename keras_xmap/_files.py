@@ -1,26 +1,48 @@
 """Files that are either whole or not there, local or remote.
 
 Local paths are Python's own business. Paths with a scheme (`gs://`, `s3://`)
-go through `tf.io.gfile`, which needs TensorFlow. Local filesystems rename in
-one step. Object stores do not: there a rename is a copy and a deletion, and
-what makes `write_atomically` safe is that they show an object only once it is
-whole; a run that is killed between the two leaves a `.tmp` file beside it.
-Whoever reads should still hold the content against a checksum, as `checksum`
-computes it.
+go through `tf.io.gfile`, which needs TensorFlow. Both fail as Python's files
+do, with an `OSError`: `FileNotFoundError` where a file or its folder is
+missing.
+
+Local filesystems rename in one step. Object stores do not: there a rename is
+a copy and a deletion, and what makes `write_atomically` safe is that they show
+an object only once it is whole; a run that is killed between the two leaves a
+`.tmp` file beside it. Whoever reads should still hold the content against a
+checksum, as `checksum` computes it.
 """
 
 import contextlib
+import errno
 import io
 import os
+import re
 import uuid
 import zlib
+
+# What `pathlib` leaves of `gs://`; one letter is a drive of Windows.
+_COLLAPSED = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+
+
+def check_path(name, value):
+    """Returns the path `value` as text, local or with its scheme."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"`{name}` must be a path. Received: {name}={value!r}.")
+    path = os.fspath(value)
+    if not isinstance(value, str) and _COLLAPSED.match(path):
+        raise ValueError(
+            f"`{name}` must be text if it has a scheme: `pathlib` makes one "
+            f"slash of two. Received: {name}={value!r}."
+        )
+    return path
 
 
 def file_exists(path):
     """Returns whether a file or folder stands at `path`."""
     path = os.fspath(path)
     if _is_remote(path):
-        return _gfile().exists(path)
+        with _gfile(path) as gfile:
+            return gfile.exists(path)
     return os.path.exists(path)
 
 
@@ -28,7 +50,8 @@ def make_directory(path):
     """Makes the folder `path` and those above it, where they are missing."""
     path = os.fspath(path)
     if _is_remote(path):
-        _gfile().makedirs(path)
+        with _gfile(path) as gfile:
+            gfile.makedirs(path)
     else:
         os.makedirs(path, exist_ok=True)
 
@@ -36,12 +59,17 @@ def make_directory(path):
 def list_files(directory, prefix="", suffix=""):
     """Returns the sorted names in a folder; none if there is no folder."""
     directory = os.fspath(directory)
-    if not file_exists(directory):
-        return []
-    listed = _gfile().listdir if _is_remote(directory) else os.listdir
+    names = []
+    with contextlib.suppress(FileNotFoundError):
+        if _is_remote(directory):
+            with _gfile(directory) as gfile:
+                # Object stores end the names of folders in a slash.
+                names = [name.rstrip("/") for name in gfile.listdir(directory)]
+        else:
+            names = os.listdir(directory)
     return sorted(
         name
-        for name in listed(directory)
+        for name in names
         if name.startswith(prefix) and name.endswith(suffix)
     )
 
@@ -49,14 +77,12 @@ def list_files(directory, prefix="", suffix=""):
 def delete_file(path):
     """Deletes the file at `path`; nothing happens where there is none."""
     path = os.fspath(path)
-    if not _is_remote(path):
-        with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError):
+        if _is_remote(path):
+            with _gfile(path) as gfile:
+                gfile.remove(path)
+        else:
             os.remove(path)
-        return
-    import tensorflow as tf
-
-    with contextlib.suppress(tf.errors.NotFoundError):
-        tf.io.gfile.remove(path)
 
 
 def open_file(path):
@@ -90,34 +116,46 @@ def write_atomically(path, content):
     temporary = f"{path}.{uuid.uuid4().hex}.tmp"
     try:
         if _is_remote(path):
-            with _gfile().GFile(temporary, "wb") as file:
-                file.write(content)
-            _gfile().rename(temporary, path, overwrite=True)
+            with _gfile(path) as gfile:
+                with gfile.GFile(temporary, "wb") as file:
+                    file.write(content)
+                gfile.rename(temporary, path, overwrite=True)
         else:
             with open(temporary, "wb") as file:
                 file.write(content)
             os.replace(temporary, path)
-    finally:
-        if file_exists(temporary):
+    except BaseException:
+        # What went wrong is worth more than what is left over.
+        with contextlib.suppress(OSError):
             delete_file(temporary)
+        raise
 
 
 def _is_remote(path):
     return "://" in path
 
 
-def _gfile():
+@contextlib.contextmanager
+def _gfile(path):
+    """Gives `tf.io.gfile`, and its errors as those of Python's files."""
     import tensorflow as tf
 
-    return tf.io.gfile
+    try:
+        yield tf.io.gfile
+    except tf.errors.NotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, str(error), path) from error
+    except tf.errors.OpError as error:
+        raise OSError(errno.EIO, str(error), path) from error
 
 
 class _RemoteFile(io.RawIOBase):
     def __init__(self, path):
         super().__init__()
-        self._file = _gfile().GFile(path, "rb")
-        self._size = self._file.size()
+        self._path = path
         self._position = 0
+        with _gfile(path) as gfile:
+            self._file = gfile.GFile(path, "rb")
+            self._size = self._file.size()
 
     def readable(self):
         return True
@@ -140,15 +178,16 @@ class _RemoteFile(io.RawIOBase):
 
     def readinto(self, buffer):
         count = min(len(buffer), max(self._size - self._position, 0))
-        if count:
+        if not count:
+            return 0
+        with _gfile(self._path):
             self._file.seek(self._position)
             content = self._file.read(count)
-            buffer[: len(content)] = content
-            self._position += len(content)
-            return len(content)
-        return 0
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)
 
     def close(self):
-        if not self.closed:
+        if not self.closed and hasattr(self, "_file"):
             self._file.close()
         super().close()

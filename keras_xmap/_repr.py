@@ -64,7 +64,7 @@ def _short(value):
         text = value.__name__
     else:
         text = repr(value)
-    if len(text) > _MOST_CHARACTERS:
+    if len(text) > _MOST_CHARACTERS and not isinstance(value, str):
         text = f"{text[:_MOST_CHARACTERS]}..."
     return text
 

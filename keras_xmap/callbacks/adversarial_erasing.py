@@ -1,21 +1,30 @@
-import time
+import inspect
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+from typing import Literal
 
 import keras
 
-from keras_xmap import distribution
-from keras_xmap import explainers
+from keras_xmap._checks import check_boolean
+from keras_xmap._checks import check_callable
 from keras_xmap._checks import check_fraction
+from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
-from keras_xmap._warnings import warn_user
+from keras_xmap._files import check_path
+from keras_xmap._repr import as_call
+from keras_xmap._typing import Number
+from keras_xmap._typing import Path
+from keras_xmap.callbacks._rounds_in_fit import RoundsInFit
 from keras_xmap.callbacks.stop_rule import StopRule
-from keras_xmap.erasing._restart import Restart
-from keras_xmap.erasing._restart import check_reset
-from keras_xmap.erasing._rounds import ErasingRounds
+from keras_xmap.erasing import ErasingRounds
+from keras_xmap.explainers import GradCAM
 from keras_xmap.layers import EraseRegions
+from keras_xmap.regions import RegionStore
 
 
-class AdversarialErasing(keras.callbacks.Callback):
+class AdversarialErasing(RoundsInFit):
     """Finds whole objects with a classifier, by erasing what it has found.
 
     A classifier looks at the part of an object that tells it best from other
@@ -33,34 +42,18 @@ class AdversarialErasing(keras.callbacks.Callback):
     taken; when a round finds next to nothing; or after `max_rounds`.
 
     Train on `training_data`, which looks regions up as batches are made, for
-    `num_epochs`:
-
-    ```python
-    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).enumerate()
-    erasing = keras_xmap.callbacks.AdversarialErasing(
-        dataset, epochs_per_round=10, directory="erasing")
-    model.fit(
-        erasing.training_data(batch_size=32),
-        epochs=erasing.num_epochs,
-        validation_data=(test_images, test_labels),
-        callbacks=[erasing],
-    )
-    mask = erasing.store.region(7, class_id=3)
-    ```
+    `num_epochs`; held-out images are `validation_data` of `fit` as ever.
 
     **Other callbacks.** Those given to `fit` see one training of
     `num_epochs`: right for `TensorBoard`, `CSVLogger` and `BackupAndRestore`;
     one that stops training ends it in the middle of a round. Those given as
-    `callbacks` live for a round: begun, counted from epoch 0 and ended with
-    it. There `EarlyStopping` ends the round, and the regions come from the
-    weights it restores; `ReduceLROnPlateau` and `LearningRateScheduler`
-    begin anew with the learning rate. Nothing is traced a second time.
+    `callbacks` live for a round: `EarlyStopping` ends the round, which mines
+    with the weights it restores; schedules of the learning rate begin anew.
 
     **When it is killed.** With a `directory`, call the same `fit` again: it
-    goes on with the round it was in, from that round's start, and ends with
-    the regions it would have had, as far as the device computes the same
-    twice. `epochs` stays `num_epochs`. With `BackupAndRestore` in `fit`, it
-    goes on with the epoch. A run that had ended returns after one step.
+    goes on with the round it was in, and ends with the regions it would have
+    had, as far as the device computes the same twice. With `BackupAndRestore`
+    in `fit`, it goes on with the epoch.
 
     **Several replicas and workers.** Build the model in the scope of the
     strategy and hand it to `distribution.distribution_safe`. Workers share
@@ -113,6 +106,7 @@ class AdversarialErasing(keras.callbacks.Callback):
         ValueError: If an argument is out of range; in `fit`, if the data is
             not that of `training_data`, or if `epochs` is less than
             `num_epochs`.
+        TypeError: If an argument is of another type.
 
     References:
         - [Wei et al., 2017](https://arxiv.org/abs/1703.08448)
@@ -137,64 +131,70 @@ class AdversarialErasing(keras.callbacks.Callback):
 
     def __init__(
         self,
-        dataset,
-        epochs_per_round,
-        max_rounds=3,
-        threshold=0.2,
-        explainer=explainers.GradCAM,
-        targets=None,
-        fill="mean",
-        reset="new",
-        stop=None,
-        directory=None,
-        callbacks=(),
-        seed=0,
-    ):
-        super().__init__()
-        self.epochs_per_round = check_positive_integer(
-            "epochs_per_round", epochs_per_round
-        )
+        dataset: Any,
+        epochs_per_round: int,
+        max_rounds: int = 3,
+        threshold: float = 0.2,
+        explainer: Callable[[keras.Model], Any] = GradCAM,
+        targets: Callable[[Any], Any] | None = None,
+        fill: str | Number | Sequence[Number] | EraseRegions = "mean",
+        reset: Literal["new", "start"] | Callable[[], keras.Model] = "new",
+        stop: Callable[[list[dict[str, Any]]], str | None] | None = None,
+        directory: Path | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        seed: int = 0,
+    ) -> None:
+        self.dataset = dataset
         self.max_rounds = check_positive_integer("max_rounds", max_rounds)
-        self.explainer = explainer
-        self.reset = check_reset(reset)
-        self.stop = StopRule() if stop is None else stop
-        self.callbacks = list(callbacks)
+        self.threshold = check_fraction("threshold", threshold)
+        self.explainer = check_callable("explainer", explainer)
+        self.targets = check_optional(check_callable, "targets", targets)
+        self.fill, self.reset = fill, reset
+        self.stop = StopRule() if stop is None else check_callable("stop", stop)
+        self.directory = check_optional(check_path, "directory", directory)
         self.seed = check_seed("seed", seed)
-        if not isinstance(fill, EraseRegions) and fill not in ("mean", "noise"):
-            EraseRegions(fill)
-        self._rounds = ErasingRounds(
+        rounds = ErasingRounds(
             dataset,
-            targets,
-            check_fraction("threshold", threshold),
+            self.threshold,
+            self.targets,
             fill,
-            directory,
+            reset,
+            self.directory,
             self.seed,
         )
-        self._inner, self._epoch = None, 0
+        super().__init__(rounds, epochs_per_round, callbacks)
+
+    def __repr__(self) -> str:
+        names = inspect.signature(type(self)).parameters
+        return as_call(self, **{name: getattr(self, name) for name in names})
 
     @property
-    def store(self):
-        return self._rounds.store
+    def store(self) -> RegionStore | None:
+        return self._rounds.data.trained.store
 
     @property
-    def held_out_store(self):
-        return self._rounds.held_out_store
+    def held_out_store(self) -> RegionStore | None:
+        held_out = self._rounds.data.held_out
+        return None if held_out is None else held_out.store
 
     @property
-    def rounds(self):
-        return self._rounds.records
+    def rounds(self) -> list[dict[str, Any]]:
+        return self._rounds.state.records
 
     @property
-    def finished(self):
-        return self._rounds.finished
+    def finished(self) -> str | None:
+        return self._rounds.state.finished
 
     @property
-    def num_epochs(self):
+    def num_epochs(self) -> int:
         return self.max_rounds * self.epochs_per_round
 
     def training_data(
-        self, batch_size=32, shuffle_buffer=1024, drop_remainder=False
-    ):
+        self,
+        batch_size: int = 32,
+        shuffle_buffer: int = 1024,
+        drop_remainder: bool = False,
+    ) -> Any:
         """Returns the dataset to train on: images without their regions.
 
         Every epoch must be one pass over it, begun in that epoch. You may
@@ -212,23 +212,19 @@ class AdversarialErasing(keras.callbacks.Callback):
         Returns:
             `tf.data.Dataset` of `(inputs, labels)`.
         """
-        return self._rounds.training_data(
+        return self._rounds.data.training_data(
             check_positive_integer("batch_size", batch_size),
             check_positive_integer("shuffle_buffer", shuffle_buffer),
-            drop_remainder,
-        ).prefetch(2)
+            check_boolean("drop_remainder", drop_remainder),
+        )
 
-    def validation_data(self, dataset, batch_size=32):
+    def validation_data(self, dataset: Any, batch_size: int = 32) -> Any:
         """Returns held-out images without what is found in them.
 
         Their regions are mined as well, by their labels and with the network
         of each round, which was not trained on them, into `held_out_store`.
-
-        As `validation_data` of `fit` they tell, beside whole held-out images,
-        what a round has learned from. It is the labels that say which maps
-        are erased, so that holes may give labels away: where erased images
-        are recognised and whole ones are not, the network reads the holes.
-        Judge rounds by whole ones, see `StopRule`.
+        Labels say which maps are erased, so that holes may give them away:
+        judge rounds by whole images, see `StopRule`.
 
         To be called once, before `fit`.
 
@@ -237,166 +233,18 @@ class AdversarialErasing(keras.callbacks.Callback):
             batch_size: Integer >= 1. Defaults to `32`.
 
         Returns:
-            `tf.data.Dataset` of `(inputs, labels)`, in the order of
-            `dataset`.
+            `tf.data.Dataset` of `(inputs, labels)`, in the same order.
         """
-        return self._rounds.validation_data(
-            dataset, check_positive_integer("batch_size", batch_size)
-        ).prefetch(2)
+        batch_size = check_positive_integer("batch_size", batch_size)
+        return self._rounds.data.validation_data(dataset, batch_size)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.params["epochs"] < self.num_epochs:
             raise ValueError(
                 "`epochs` of `fit` must be `num_epochs`, which is max_rounds * "
                 f"epochs_per_round = {self.num_epochs}. Received: epochs="
                 f"{self.params['epochs']}."
             )
-        self._workers = distribution.Workers(self.model.distribute_strategy)
-        self._rounds.open(self._workers)
-        self._restart = Restart(self.model, self.reset, self.seed)
-        self._restart.keep(self._rounds.start_values(self._restart.values()))
-        self._explainer = self.explainer(self.model)
-        self._inner, self._epoch = None, 0
-        self._conclude()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._inner is None and self.finished is None:
-            self._enter_round(epoch)
-        if self._inner is not None:
-            self._inner_stop = self._cut_short = False
-            self._is_first_batch = True
-            self._rounds.begin_epoch(self._epoch)
-            self._restart.begin_epoch(self._rounds.round, self._epoch)
-            self._inner.on_epoch_begin(self._epoch)
-
-    def on_epoch_end(self, epoch, logs=None):
-        if self._inner is None:
-            return
-        if self._cut_short:
-            self._rounds.passes.leave()
-        else:
-            self._rounds.passes.close_epoch()
-        outer_stop = self.model.stop_training and not self._inner_stop
-        self.model.stop_training = False
-        self._inner.on_epoch_end(self._epoch, logs)
-        stopped = self.model.stop_training or self._inner_stop
-        self.model.stop_training = outer_stop
-        self._epoch += 1
-        if stopped or self._epoch == self.epochs_per_round:
-            self._inner.on_train_end(logs)
-            self._inner = None
-            self._end_round(epoch + 1, self._agreed(logs))
-
-    def on_train_end(self, logs=None):
-        if self._inner is not None:
-            self._inner.on_train_end(logs)
-            self._inner = None
-        if self.finished is None:
-            warn_user(
-                f"Training ended in round {self._rounds.round} of erasing, "
-                f"after {self._epoch} of {self.epochs_per_round} epochs: its "
-                "regions were not mined. Callbacks that stop a round belong "
-                "in `callbacks` of AdversarialErasing."
-            )
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if self._inner is not None:
-            self._inner.on_train_batch_begin(batch, logs)
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self._inner is not None:
-            if self._is_first_batch:
-                self._rounds.passes.check_first_batch()
-                self._is_first_batch = False
-            before = self.model.stop_training
-            self._inner.on_train_batch_end(batch, logs)
-            self._inner_stop |= self.model.stop_training and not before
-            self._cut_short = self.model.stop_training
-
-    def on_test_begin(self, logs=None):
-        if self._inner is not None:
-            self._inner.on_test_begin(logs)
-
-    def on_test_end(self, logs=None):
-        if self._inner is not None:
-            self._inner.on_test_end(logs)
-
-    def on_test_batch_begin(self, batch, logs=None):
-        if self._inner is not None:
-            self._inner.on_test_batch_begin(batch, logs)
-
-    def on_test_batch_end(self, batch, logs=None):
-        if self._inner is not None:
-            self._inner.on_test_batch_end(batch, logs)
-
-    def _enter_round(self, epoch):
-        """Begins a round, or goes on with one that was broken off."""
-        rounds = self._rounds
-        if rounds.directory is None and epoch > 0 and not rounds.records:
-            raise ValueError(
-                "To go on with an earlier run, its regions must be known. "
-                f"Received: directory=None, and a fit from epoch {epoch}."
-            )
-        # Where another callback has restored weights, epochs are done.
-        self._epoch = epoch - rounds.began
-        trained = rounds.trained or {
-            "num_epochs": self.epochs_per_round,
-            "logs": {},
-        }
-        # A backup may be older than the end of the round's training.
-        if 0 < trained["num_epochs"] <= self._epoch:
-            self._end_round(epoch, trained["logs"])
-            if self.finished is not None:
-                return
-            self._epoch = 0
-        if self._epoch <= 0:
-            self._epoch = 0
-            rounds.begin_at(epoch)
-            self._restart.begin(rounds.round)
-        self._inner = keras.callbacks.CallbackList(
-            self.callbacks,
-            model=self.model,
-            **{**self.params, "epochs": self.epochs_per_round},
-        )
-        self._inner.on_train_begin()
-
-    def _end_round(self, next_epoch, logs):
-        rounds = self._rounds
-        rounds.end_training(self._epoch, logs)
-        record = {
-            "round": rounds.round,
-            "num_epochs": self._epoch,
-            "logs": logs,
-        }
-        reason = self.stop([*rounds.records, record])
-        if reason:
-            rounds.finish(f"Round {rounds.round} failed: {reason}.", record)
-            self.model.stop_training = True
-            return
-        started = time.perf_counter()
-        self._restart.align_replicas()
-        record.update(rounds.mine(self._explainer))
-        record["mining_seconds"] = time.perf_counter() - started
-        rounds.end_round(record, next_epoch)
-        self._conclude()
-
-    def _conclude(self):
-        """Ends training if no round is to follow those that are mined."""
-        rounds = self._rounds
-        if rounds.records and rounds.finished is None:
-            reason = self.stop(rounds.records)
-            if reason:
-                rounds.finish(
-                    f"Round {rounds.round - 1} is the last: {reason}."
-                )
-            elif rounds.round > self.max_rounds:
-                rounds.finish(f"max_rounds={self.max_rounds} is reached.")
-        if rounds.finished is not None:
-            self.model.stop_training = True
-
-    def _agreed(self, logs):
-        """Returns logs that are the same on all workers, whose acts hang on."""
-        names = sorted(logs or {})
-        sums = self._workers.sum([float(logs[name]) for name in names])
-        count = self._workers.count
-        return {n: x / count for n, x in zip(names, sums, strict=True)}
+        rounds = self.max_rounds
+        self._rounds.open(self.model, rounds, self.explainer, self.stop)
+        super().on_train_begin(logs)

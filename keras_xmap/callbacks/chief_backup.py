@@ -1,10 +1,13 @@
 import os
 import tempfile
+from typing import Any
 
 import keras
 
 from keras_xmap import _files
-from keras_xmap import distribution
+from keras_xmap._repr import as_call
+from keras_xmap._typing import Path
+from keras_xmap.distribution import Workers
 
 _PREFIX, _SUFFIX = "epoch-", ".weights.h5"
 
@@ -28,6 +31,7 @@ class ChiefBackup(keras.callbacks.Callback):
 
     Raises:
         ValueError: In `fit`, if the model has no weights yet.
+        TypeError: If `directory` is no path.
 
     Example:
 
@@ -38,11 +42,14 @@ class ChiefBackup(keras.callbacks.Callback):
     >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=[backup])
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: Path) -> None:
         super().__init__()
-        self.directory = os.fspath(directory)
+        self.directory = _files.check_path("directory", directory)
 
-    def on_train_begin(self, logs=None):
+    def __repr__(self) -> str:
+        return as_call(self, directory=self.directory)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not self.model.built:
             raise ValueError(
                 "The model must be built before `fit`, so that its weights "
@@ -55,7 +62,7 @@ class ChiefBackup(keras.callbacks.Callback):
                 f"Received: keras {keras.__version__}."
             )
         strategy = self.model.distribute_strategy
-        self._workers = distribution.Workers(strategy)
+        self._workers = Workers(strategy)
         names = self._names()
         if names:
             with strategy.scope():
@@ -66,7 +73,9 @@ class ChiefBackup(keras.callbacks.Callback):
         # Nobody changes the folder before all have looked into it.
         self._workers.wait()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         if not self._workers.is_chief:
             return
         older = self._names()
@@ -80,7 +89,7 @@ class ChiefBackup(keras.callbacks.Callback):
             )
         self._delete(set(older) - {name})
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         # Keras keeps it, and the next fit would begin there.
         self.model._initial_epoch = None
         if self._workers.is_chief:

@@ -1,5 +1,12 @@
+from typing import Any
+from typing import Literal
+
 from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_optional
+from keras_xmap._checks import check_share
+from keras_xmap._checks import check_string
+from keras_xmap._repr import as_call
 from keras_xmap._warnings import warn_user
 
 _LESS_IS_BETTER = ("loss", "error", "entropy", "divergence")
@@ -48,19 +55,27 @@ class StopRule:
     """
 
     def __init__(
-        self, monitor=None, tolerance=0.5, min_new_share=0.01, mode="auto"
-    ):
-        self.monitor = monitor
+        self,
+        monitor: str | None = None,
+        tolerance: float = 0.5,
+        min_new_share: float = 0.01,
+        mode: Literal["auto", "min", "max"] = "auto",
+    ) -> None:
+        self.monitor = check_optional(check_string, "monitor", monitor)
         self.tolerance = check_non_negative("tolerance", tolerance)
-        self.min_new_share = check_non_negative("min_new_share", min_new_share)
-        if self.min_new_share > 1:
-            raise ValueError(
-                "`min_new_share` must be a share of the pixels, at most 1. "
-                f"Received: min_new_share={min_new_share}."
-            )
+        self.min_new_share = check_share("min_new_share", min_new_share)
         self.mode = check_one_of("mode", mode, ("auto", "min", "max"))
 
-    def __call__(self, records):
+    def __repr__(self) -> str:
+        return as_call(
+            self,
+            monitor=self.monitor,
+            tolerance=self.tolerance,
+            min_new_share=self.min_new_share,
+            mode=self.mode,
+        )
+
+    def __call__(self, records: list[dict[str, Any]]) -> str | None:
         """Judges the last round: once trained, and once mined.
 
         Args:

@@ -3,10 +3,11 @@ import inspect
 import keras
 import tensorflow as tf
 
-from keras_xmap.distribution._strategies import is_multi_worker
+from keras_xmap._checks import check_model
+from keras_xmap.distribution.workers import is_multi_worker
 
 
-def distribution_safe(model):
+def distribution_safe(model: keras.Model) -> keras.Model:
     """Makes `fit` and `evaluate` of one model right under a strategy.
 
     Keras 3 looks at the first batch before it trains, and averages it over
@@ -26,7 +27,7 @@ def distribution_safe(model):
             or not. Without a strategy it trains as before.
 
     Returns:
-        `model`.
+        `model` itself.
 
     Raises:
         TypeError: If `model` is not a `keras.Model`.
@@ -38,10 +39,7 @@ def distribution_safe(model):
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     >>> model = keras_xmap.distribution.distribution_safe(model)
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            f"`model` must be a keras.Model. Received: {type(model).__name__}."
-        )
+    check_model("model", model)
     _check_keras()
     if "_maybe_symbolic_build" in vars(model):
         return model

@@ -1,22 +1,47 @@
+from collections.abc import Sequence
+
 import tensorflow as tf
 
-from keras_xmap.distribution._strategies import is_multi_worker
+from keras_xmap._checks import check_instance
+from keras_xmap._typing import Number
 
 
 class Workers:
     """The processes that train one model together, and which one this is.
 
+    For what a program does beside `fit`: one of the processes writes, each
+    takes its part of the files, and all go on once every one is done.
+    Without several workers it is the only one, and the chief.
+
     Args:
-        strategy: `tf.distribute.Strategy`.
+        strategy: `tf.distribute.Strategy`, that of the model.
 
     Attributes:
         count: Integer, how many there are.
         index: Integer from 0, this one among them.
         is_chief: Boolean, whether this one writes what all share.
+
+    Raises:
+        TypeError: If `strategy` is not a `tf.distribute.Strategy`.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> workers = keras_xmap.distribution.Workers(tf.distribute.get_strategy())
+    >>> files = ["a.png", "b.png", "c.png"]
+    >>> num_mine = len(files[workers.index :: workers.count])
+    >>> workers.sum([num_mine])
+    [3.0]
     """
 
-    def __init__(self, strategy):
-        self._strategy = strategy
+    def __init__(self, strategy: tf.distribute.Strategy) -> None:
+        self._strategy = check_instance(
+            "strategy",
+            strategy,
+            tf.distribute.Strategy,
+            "a tf.distribute.Strategy",
+            "Without one, give `tf.distribute.get_strategy()`.",
+        )
         self.count, self.index, self.is_chief = 1, 0, True
         if not is_multi_worker(strategy):
             return
@@ -31,10 +56,20 @@ class Workers:
         self.index = names.index((resolver.task_type, resolver.task_id))
         self.is_chief = self.index == 0
 
-    def sum(self, values):
-        """Returns the sums of a list of floats over all workers.
+    def __repr__(self) -> str:
+        return f"Workers(strategy={type(self._strategy).__name__}())"
 
-        All workers wait here for each other.
+    def sum(self, values: Sequence[Number]) -> list[float]:
+        """Returns the sums of numbers over all workers.
+
+        All workers wait here for each other, and must come here in the same
+        order with lists of one length.
+
+        Args:
+            values: List of numbers, those of this worker.
+
+        Returns:
+            List of floats, the same on all workers.
         """
         if self.count == 1:
             return [float(value) for value in values]
@@ -55,6 +90,11 @@ class Workers:
 
         return total(tf.constant(values, tf.float64)).numpy().tolist()
 
-    def wait(self):
+    def wait(self) -> None:
         """Returns when all workers have come here."""
         self.sum([0.0])
+
+
+def is_multi_worker(strategy):
+    """Returns whether other processes train along with this one."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)

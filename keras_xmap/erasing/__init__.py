@@ -1,11 +1,10 @@
-"""Adversarial erasing: rounds that find, erase and look again.
+"""Images without what was found in them, round after round.
 
-`callbacks.AdversarialErasing` runs them inside `model.fit`.
+`callbacks.AdversarialErasing` runs the rounds inside `model.fit`.
 """
 
-from keras_xmap.erasing._restart import Restart
-from keras_xmap.erasing._restart import check_reset
-from keras_xmap.erasing._rounds import ErasingRounds
+# Not for users: what `callbacks` drives.
+from keras_xmap.erasing._rounds import ErasingRounds as ErasingRounds
 from keras_xmap.erasing.erased import erased
 
-__all__ = ["ErasingRounds", "Restart", "check_reset", "erased"]
+__all__ = ["erased"]

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from keras_xmap._checks import check_one_of
-from keras_xmap.erasing._random_states import set_random_states
 
 
 class Restart:
@@ -15,7 +14,7 @@ class Restart:
 
     Args:
         model: Compiled and built `keras.Model`.
-        how: `"new"`, `"start"` or a function, see `AdversarialErasing`.
+        how: `"new"`, `"start"` or a function, as `check_reset` returns it.
         seed: Integer, of the numbers that `"new"` draws.
     """
 
@@ -27,7 +26,7 @@ class Restart:
                 "it on a batch first."
             )
         self.model = model
-        self.how = check_reset(how)
+        self.how = how
         self.seed = seed
         with model.distribute_strategy.scope():
             model.optimizer.build(model.trainable_variables)
@@ -44,12 +43,12 @@ class Restart:
         """Takes `values`, as `values` returned them, for the start."""
         self._start = values
 
-    def begin(self, round):
+    def begin(self, round_id):
         """Brings the model to the start of a round, from 1."""
         count = len(self._variables)
         values = list(self._start[:count])
-        if round > 1 and self.how != "start":
-            fresh = self._fresh(round)
+        if round_id > 1 and self.how != "start":
+            fresh = self._fresh(round_id)
             frozen = frozen_variables(self.model)
             values = [
                 old if id(variable) in frozen else new
@@ -65,14 +64,14 @@ class Restart:
             ):
                 variable.assign(value)
 
-    def begin_epoch(self, round, epoch):
+    def begin_epoch(self, round_id, epoch):
         """Draws the random states of layers anew for an epoch of a round.
 
         A backup of weights does not hold them; so an epoch that is run again
         draws the same.
         """
         with self.model.distribute_strategy.scope():
-            set_random_states(self._seeds, f"{self.seed} {round} {epoch}")
+            set_random_states(self._seeds, f"{self.seed} {round_id} {epoch}")
 
     def align_replicas(self):
         """Gives all replicas of this process what its first one holds.
@@ -87,8 +86,8 @@ class Restart:
                     if not variable.trainable:
                         variable.assign(variable.numpy())
 
-    def _fresh(self, round):
-        with seeded(f"{self.seed} {round}"), keras.device("cpu:0"):
+    def _fresh(self, round_id):
+        with seeded(f"{self.seed} {round_id}"), keras.device("cpu:0"):
             model = self._make()
             values = [
                 v.numpy()
@@ -139,6 +138,19 @@ def frozen_variables(layer):
     for inner in getattr(layer, "layers", ()):
         found |= frozen_variables(inner)
     return found
+
+
+def random_states(layer):
+    """Returns the variables of a layer that `SeedGenerator`s count in."""
+    weights = {id(variable) for variable in layer.weights}
+    return [v for v in layer.variables if id(v) not in weights]
+
+
+def set_random_states(variables, key):
+    """Gives random states values that hang on the text `key` alone."""
+    draw = random.Random(key)
+    for variable in variables:
+        variable.assign([draw.randrange(2**31) for _ in variable.numpy()])
 
 
 @contextlib.contextmanager

@@ -1,9 +1,25 @@
-import keras
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
+from keras_xmap._axes import check_data_format
+from keras_xmap._axes import spatial_axes
+from keras_xmap._checks import check_callable
+from keras_xmap._checks import check_instance
+from keras_xmap._typing import DataFormat
+from keras_xmap._typing import Tensor
+from keras_xmap.regions import RegionStore
 
-def erased(dataset, regions, erase, input_name=None, data_format=None):
+
+def erased(
+    dataset: tf.data.Dataset,
+    regions: RegionStore | Callable[[Any, tuple[int, int]], np.ndarray],
+    erase: Callable[[list[Tensor]], Tensor],
+    input_name: str | int | None = None,
+    data_format: DataFormat | None = None,
+) -> tf.data.Dataset:
     """Returns a dataset whose images lack what was mined from them.
 
     The originals stay as they are: regions are looked up, and erased, when a
@@ -47,16 +63,33 @@ def erased(dataset, regions, erase, input_name=None, data_format=None):
     Raises:
         ValueError: If the dataset does not end, does not hold pairs, or if
             `erase` computes in lower precision than the images have.
+        TypeError: If an argument is of another type.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> images = np.ones((2, 2, 2, 1), "float32")
+    >>> dataset = tf.data.Dataset.from_tensor_slices(images).enumerate()
+    >>> store = keras_xmap.regions.RegionStore()
+    >>> store.add([1], [0], 1, [np.array([[True, False], [False, False]])])
+    >>> erase = keras_xmap.layers.EraseRegions("zero", dtype="float32")
+    >>> batches = keras_xmap.erasing.erased(dataset.batch(2), store, erase)
+    >>> next(batches.as_numpy_iterator()).sum(axis=(1, 2, 3)).tolist()
+    [4.0, 3.0]
     """
     _check_dataset(dataset)
     look_up = getattr(regions, "mask", regions)
-    data_format = data_format or getattr(
-        erase, "data_format", keras.config.image_data_format()
-    )
+    check_callable("regions", look_up, "Or give a RegionStore.")
+    check_callable("erase", erase)
+    if input_name is not None:
+        check_instance("input_name", input_name, (str, int), "a name or index")
+    if data_format is None:
+        data_format = getattr(erase, "data_format", None)
+    data_format = check_data_format(data_format)
 
     def without_regions(ids, element):
         inputs = element[0] if isinstance(element, tuple) else element
-        images = inputs if input_name is None else inputs[input_name]
+        images = inputs if input_name is None else _part(inputs, input_name)
         images = _erase(images, ids, look_up, erase, data_format)
         if input_name is not None:
             images = _replaced(inputs, input_name, images)
@@ -73,6 +106,7 @@ def erased(dataset, regions, erase, input_name=None, data_format=None):
 
 
 def _check_dataset(dataset):
+    check_instance("dataset", dataset, tf.data.Dataset, "a tf.data.Dataset")
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError(
             "`dataset` must end, or batches made before an erasure would be "
@@ -98,7 +132,7 @@ def _erase(images, ids, look_up, erase, data_format):
         )
     single = images.shape.rank == 3
     batch, ids = (images[None], ids[None]) if single else (images, ids)
-    first = 1 if data_format == "channels_last" else 2
+    first, _ = spatial_axes(4, data_format)
     size = tf.shape(batch)[first : first + 2]
     mask = tf.numpy_function(
         lambda ids, size: np.asarray(look_up(ids, tuple(size)), "bool"),
@@ -118,6 +152,16 @@ def _erase(images, ids, look_up, erase, data_format):
         )
     result = tf.ensure_shape(tf.cast(result, expected), batch.shape)
     return result[0] if single else result
+
+
+def _part(inputs, name):
+    names = inputs if isinstance(inputs, dict) else range(len(inputs))
+    if name not in names:
+        raise ValueError(
+            f"`input_name` must be one of {list(names)}. Received: "
+            f"input_name={name!r}."
+        )
+    return inputs[name]
 
 
 def _replaced(inputs, name, images):

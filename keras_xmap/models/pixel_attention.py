@@ -134,8 +134,8 @@ def pixel_attention(
     noise_mask = AreaRatioLoss(area_ratio, area_weight)(attention(images))
     outputs = {
         "prediction": predictor(images),
-        "noisy_prediction": predictor(noise([images, maps])),
-        "noise_mask": maps,
+        "noisy_prediction": predictor(noise([images, noise_mask])),
+        "noise_mask": noise_mask,
     }
     return keras.Model(images, outputs, name=name)
 

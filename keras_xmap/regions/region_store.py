@@ -1,30 +1,37 @@
-import collections
-import os
 import threading
-import uuid
+from collections.abc import Collection
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+from typing import Literal
+from typing import TypeAlias
 
 import numpy as np
 
+from keras_xmap._checks import check_boolean
+from keras_xmap._checks import check_instance
+from keras_xmap._checks import check_non_negative_integer
 from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive_integer
-from keras_xmap._files import delete_file
-from keras_xmap._files import list_files
-from keras_xmap._files import make_directory
-from keras_xmap._files import write_atomically
-from keras_xmap.regions import _region_export
-from keras_xmap.regions._packed_masks import nearest
-from keras_xmap.regions._packed_masks import pack
-from keras_xmap.regions._packed_masks import to_mask
-from keras_xmap.regions._packed_masks import to_masks
-from keras_xmap.regions._region_arguments import as_ids
-from keras_xmap.regions._region_arguments import as_rounds
-from keras_xmap.regions._region_arguments import check_mask
-from keras_xmap.regions._region_arguments import check_number
-from keras_xmap.regions._region_arguments import check_size
-from keras_xmap.regions._region_index import RegionIndex
-from keras_xmap.regions._region_shard import Shard
-from keras_xmap.regions._region_shard import ShardError
-from keras_xmap.regions._region_shard import encode
+from keras_xmap._files import check_path
+from keras_xmap._repr import as_call
+from keras_xmap._typing import ArrayLike
+from keras_xmap._typing import Path
+from keras_xmap.regions import _export
+from keras_xmap.regions._index import RegionIndex
+from keras_xmap.regions._index import as_ids
+from keras_xmap.regions._index import as_rounds
+from keras_xmap.regions._masks import check_mask
+from keras_xmap.regions._masks import check_size
+from keras_xmap.regions._masks import pack
+from keras_xmap.regions._masks import to_mask
+from keras_xmap.regions._shards import ShardFolder
+from keras_xmap.regions._unions import Unions
+
+ImageId: TypeAlias = int | str
+Rounds: TypeAlias = int | Iterable[int] | None
+Overlap: TypeAlias = Literal["smallest", "ignore"]
 
 
 class RegionStore:
@@ -66,6 +73,7 @@ class RegionStore:
     Raises:
         ValueError: If an argument is out of range, or if a file in
             `directory` is damaged; the message names the files.
+        TypeError: If `directory` is no path.
 
     References:
         - [Wei et al., 2017](https://arxiv.org/abs/1703.08448)
@@ -75,42 +83,51 @@ class RegionStore:
     >>> store = keras_xmap.regions.RegionStore()
     >>> cat, dog = np.zeros((2, 3, 4), "bool")
     >>> cat[0, 0] = dog[2] = True
-    >>> store.add([7, 7], [0, 1], round=1, masks=[cat, dog])
+    >>> store.add([7, 7], [0, 1], round_id=1, masks=[cat, dog])
     >>> store.mask([7, 8], size=(3, 4)).sum(axis=(1, 2)).tolist()
     [5, 0]
     """
 
     def __init__(
         self,
-        directory=None,
-        worker=0,
-        shard_size=16384,
-        memory_bytes=2**30,
-    ):
-        self.directory = None if directory is None else os.fspath(directory)
-        self.worker = check_number("worker", worker)
+        directory: Path | None = None,
+        worker: int = 0,
+        shard_size: int = 16384,
+        memory_bytes: int = 2**30,
+    ) -> None:
+        self.directory = check_optional(check_path, "directory", directory)
+        self.worker = check_non_negative_integer("worker", worker)
         self.shard_size = check_positive_integer("shard_size", shard_size)
         self.memory_bytes = check_positive_integer("memory_bytes", memory_bytes)
         self._lock = threading.RLock()
         self._index = RegionIndex()
-        self._unions = {}  # number of the image: bytes of packed bits
-        self._unions_rounds = None
-        self._unions_bytes = 0
-        self._cleaned = False
-        self.refresh()
+        self._unions = Unions(self._index, self.memory_bytes)
+        self._folder = None
+        if self.directory is not None:
+            self._folder = ShardFolder(self.directory, self.worker)
+            self.refresh()
+
+    def __repr__(self) -> str:
+        return as_call(self, directory=self.directory, worker=self.worker)
 
     @property
-    def image_ids(self):
+    def image_ids(self) -> list[int] | list[str]:
         """Sorted list of the ids of all images with a region."""
         index = self._index
         return sorted(index.image_ids[number] for number in index.numbers())
 
     @property
-    def rounds(self):
+    def rounds(self) -> list[int]:
         """Sorted list of the rounds that have a region."""
         return sorted(self._index.rounds())
 
-    def add(self, image_ids, class_ids, round, masks):
+    def add(
+        self,
+        image_ids: ArrayLike,
+        class_ids: ArrayLike,
+        round_id: int,
+        masks: Sequence[ArrayLike],
+    ) -> None:
         """Adds regions of one round, row by row.
 
         A region may be empty: it then tells that the image was looked at.
@@ -118,7 +135,7 @@ class RegionStore:
         Args:
             image_ids: Sequence or array of ids, one a region.
             class_ids: Sequence or array of integers >= 0, one a region.
-            round: Integer >= 0.
+            round_id: Integer >= 0.
             masks: Boolean array `(regions, height, width)`, or a sequence
                 of arrays `(height, width)` of different sizes.
 
@@ -128,113 +145,111 @@ class RegionStore:
             TypeError: If masks are not boolean, or ids of two kinds.
         """
         image_ids, class_ids = as_ids(image_ids), np.asarray(class_ids)
-        round = check_number("round", round)
+        round_id = check_non_negative_integer("round_id", round_id)
         if not len(image_ids) == len(class_ids) == len(masks):
             raise ValueError(
                 "There must be one image id and one class id a mask. Received: "
                 f"{len(image_ids)} image ids, {len(class_ids)} class ids, "
                 f"{len(masks)} masks."
             )
-        rows = []
-        for image_id, class_id, mask in zip(
-            image_ids, class_ids.tolist(), masks, strict=True
-        ):
-            mask = check_mask(mask)
-            rows.append((image_id, check_number("class_ids", class_id), mask))
+        classes = [
+            check_non_negative_integer("class_ids", class_id)
+            for class_id in class_ids.tolist()
+        ]
+        masks = [check_mask(mask) for mask in masks]
         with self._lock:
-            numbers = [self._index.add_image(i, m.shape) for i, _, m in rows]
-            for number, (_, class_id, mask) in zip(numbers, rows, strict=True):
-                self._index.add_pending(number, class_id, round, pack(mask))
-                self._forget(number, round)
-            if self.directory and self._index.num_pending >= self.shard_size:
+            numbers = [
+                self._index.add_image(image_id, mask.shape)
+                for image_id, mask in zip(image_ids, masks, strict=True)
+            ]
+            rows = zip(numbers, classes, masks, strict=True)
+            for number, class_id, mask in rows:
+                record = pack(mask)
+                self._index.add_pending(number, class_id, round_id, record)
+                self._unions.change(number, round_id)
+            if self._folder and self._index.num_pending >= self.shard_size:
                 self.flush()
 
-    def flush(self):
+    def flush(self) -> None:
         """Writes what waits to `directory`; without one does nothing."""
-        if self.directory is None:
+        if self._folder is None:
             return
         with self._lock:
-            by_round = collections.defaultdict(list)
-            for number, entries in self._index.pending.items():
-                image = self._index.image_ids[number], self._index.sizes[number]
-                for class_id, round, record in entries:
-                    by_round[round].append((*image, class_id, record))
-            if not by_round:
-                return
-            make_directory(self.directory)
-            self._clean()
-            for round, rows in sorted(by_round.items()):
-                name = f"{self._prefix(round)}{uuid.uuid4().hex}.npz"
-                path = os.path.join(self.directory, name)
-                write_atomically(path, encode(round, rows))
-                self._index.add_shard(name, Shard(path))
-            self._index.keep_pending(lambda round: False)
+            for round_id, rows in self._index.pending_rows():
+                name = self._folder.write(round_id, rows)
+                self._index.add_shard(name, self._folder.read(name))
+            self._index.keep_pending(lambda round_id: False)
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Finds what other workers wrote to, or took from, `directory`.
 
         Raises:
             ValueError: If shards are damaged; the message names them all.
                 The others can be used.
         """
-        if self.directory is None:
-            return
-        damaged = []
-        with self._lock:
-            names = list_files(self.directory, "regions-", ".npz")
-            for name in set(self._index.shards) - set(names):
-                self._index.remove_shard(name)
-            for name in names:
-                if name in self._index.shards:
-                    continue
-                try:
-                    shard = Shard(os.path.join(self.directory, name))
-                    self._index.add_shard(name, shard)
-                except ShardError as error:
-                    damaged.extend(error.damaged)
-            self._forget()
-        if damaged:
-            raise ShardError(damaged)
+        if self._folder is not None:
+            with self._lock:
+                self._unions.forget()
+                self._index.update(self._folder)
 
-    def discard(self, round):
+    def discard(self, round_id: int) -> None:
         """Takes all regions of a round away, also the files of all workers.
 
         With several workers: call it on one, then `refresh` on the others.
+
+        Args:
+            round_id: Integer >= 0.
         """
+        round_id = check_non_negative_integer("round_id", round_id)
         with self._lock:
-            self._index.keep_pending(lambda other: other != round)
+            self._index.keep_pending(lambda other: other != round_id)
             for name, shard in list(self._index.shards.items()):
-                if shard.round == round:
+                if shard.round_id == round_id:
                     self._index.remove_shard(name)
-                    delete_file(shard.path)
-            self._forget()
+                    self._folder.delete(name)
+            self._unions.forget()
 
-    def merge(self, other):
-        """Adds all regions of another store."""
+    def merge(self, other: "RegionStore") -> None:
+        """Adds all regions of another store.
+
+        Args:
+            other: `RegionStore`.
+        """
+        check_instance("other", other, RegionStore, "a RegionStore")
         for image_id in other.image_ids:
-            for class_id, round, mask in other.regions(image_id):
-                self.add([image_id], [class_id], round, [mask])
+            for class_id, round_id, mask in other.regions(image_id):
+                self.add([image_id], [class_id], round_id, [mask])
 
-    def mined(self, round):
-        """Returns the set of ids of images that have a region of `round`."""
+    def mined(self, round_id: int) -> set[int] | set[str]:
+        """Returns the set of ids of images that have a region of a round.
+
+        Args:
+            round_id: Integer >= 0.
+        """
+        round_id = check_non_negative_integer("round_id", round_id)
         index = self._index
-        return {index.image_ids[number] for number in index.numbers(round)}
+        return {index.image_ids[number] for number in index.numbers(round_id)}
 
-    def size(self, image_id):
+    def size(self, image_id: ImageId) -> tuple[int, int]:
         """Returns `(height, width)` of the regions of an image."""
-        return self._index.sizes[self._number(image_id)]
+        return self._index.sizes[self._index.known(image_id)]
 
-    def regions(self, image_id):
-        """Returns a list of `(class_id, round, mask)`, all of one image."""
+    def regions(self, image_id: ImageId) -> list[tuple[int, int, np.ndarray]]:
+        """Returns a list of `(class_id, round_id, mask)`, all of one image."""
         with self._lock:
-            number = self._number(image_id)
+            number = self._index.known(image_id)
             size = self._index.sizes[number]
             return [
-                (class_id, round, to_mask(read(), size))
-                for class_id, round, read in self._index.found(number)
+                (class_id, round_id, to_mask(read(), size))
+                for class_id, round_id, read in self._index.found(number)
             ]
 
-    def region(self, image_id, class_id=None, rounds=None):
+    def region(
+        self,
+        image_id: ImageId,
+        class_id: int | None = None,
+        rounds: Rounds = None,
+    ) -> np.ndarray:
         """Returns the union of regions of one image as a mask.
 
         Args:
@@ -249,12 +264,20 @@ class RegionStore:
         Raises:
             ValueError: If the store has no region of the image.
         """
+        if class_id is not None:
+            class_id = check_non_negative_integer("class_id", class_id)
+        rounds = as_rounds(rounds)
         with self._lock:
-            number = self._number(image_id)
-            bits = self._union(number, class_id, as_rounds(rounds))
+            number = self._index.known(image_id)
+            bits = self._index.union(number, class_id, rounds)
             return to_mask(bits, self._index.sizes[number])
 
-    def mask(self, image_ids, size=None, rounds=None):
+    def mask(
+        self,
+        image_ids: ArrayLike,
+        size: Collection[int] | None = None,
+        rounds: Rounds = None,
+    ) -> np.ndarray:
         """Returns what is to be erased from a batch of images.
 
         This is the union over classes and rounds; images without regions
@@ -273,22 +296,16 @@ class RegionStore:
         """
         image_ids, rounds = as_ids(image_ids), as_rounds(rounds)
         with self._lock:
-            if rounds != self._unions_rounds:
-                self._forget()
-                self._unions_rounds = rounds
             numbers = [self._index.number(image_id) for image_id in image_ids]
             sizes = {self._index.sizes[n] for n in numbers if n is not None}
-            size = check_size(size, sizes)
-            if sizes <= {size}:
-                return self._equal_masks(numbers, size)
-            masks = np.zeros((len(numbers), *size), "bool")
-            for mask, number in zip(masks, numbers, strict=True):
-                if number is not None:
-                    own = self._index.sizes[number]
-                    mask[:] = nearest(self._equal_masks([number], own)[0], size)
-            return masks
+            return self._unions.masks(numbers, check_size(size, sizes), rounds)
 
-    def labels(self, image_id, rounds=None, overlap="smallest"):
+    def labels(
+        self,
+        image_id: ImageId,
+        rounds: Rounds = None,
+        overlap: Overlap = "smallest",
+    ) -> np.ndarray:
         """Returns the regions of one image as an image of labels.
 
         Args:
@@ -306,25 +323,16 @@ class RegionStore:
             ValueError: If a class is above 253, which has no label.
         """
         check_one_of("overlap", overlap, ("smallest", "ignore"))
+        rounds = as_rounds(rounds)
         with self._lock:
-            classes = {
+            found = self._index.found(self._index.known(image_id))
+            masks = {
                 class_id: self.region(image_id, class_id, rounds)
-                for class_id, _, _ in self._index.found(self._number(image_id))
+                for class_id in {row[0] for row in found}
             }
-        if max(classes) > 253:
-            raise ValueError(
-                "Labels end at class 253. Received: class_id="
-                f"{max(classes)} of image {image_id!r}. Use `region`."
-            )
-        labels = np.zeros(self.size(image_id), "uint8")
-        order = sorted(classes, key=lambda c: (-classes[c].sum(), -c))
-        for class_id in order:
-            labels[classes[class_id]] = class_id + 1
-        if overlap == "ignore":
-            labels[np.sum(list(classes.values()), axis=0) > 1] = 255
-        return labels
+        return _export.label_map(image_id, masks, overlap)
 
-    def statistics(self):
+    def statistics(self) -> list[dict[str, Any]]:
         """Returns what each round found, for all images of the store.
 
         Returns:
@@ -335,26 +343,23 @@ class RegionStore:
             the share that was in none of an earlier round.
         """
         with self._lock:
-            return _region_export.statistics(self._index)
+            return _export.statistics(self._index)
 
-    def verify(self):
+    def verify(self) -> None:
         """Reads every region back from `directory`.
 
         Raises:
             ValueError: If regions are damaged; the message names them all.
         """
-        damaged = []
         with self._lock:
-            for number in sorted(self._index.numbers()):
-                for _, _, read in self._index.found(number):
-                    try:
-                        read()
-                    except ShardError as error:
-                        damaged.extend(error.damaged)
-        if damaged:
-            raise ShardError(damaged)
+            self._index.verify()
 
-    def save_png(self, directory, rounds=None, overlap="smallest"):
+    def save_png(
+        self,
+        directory: Path,
+        rounds: Rounds = None,
+        overlap: Overlap = "smallest",
+    ) -> None:
         """Writes `labels` of every image as `ID.png`, coloured as VOC is.
 
         Args:
@@ -362,9 +367,15 @@ class RegionStore:
             rounds: See `region`. Defaults to `None`.
             overlap: See `labels`. Defaults to `"smallest"`.
         """
-        _region_export.save_png(self, directory, rounds, overlap)
+        _export.save_png(self, directory, as_rounds(rounds), overlap)
 
-    def save_coco(self, path, rounds=None, class_names=None, compressed=True):
+    def save_coco(
+        self,
+        path: Path,
+        rounds: Rounds = None,
+        class_names: Sequence[str] | None = None,
+        compressed: bool = True,
+    ) -> None:
         """Writes one annotation an image and class, as COCO does.
 
         Categories are 1 more than the class. Ids that are text become the
@@ -379,56 +390,6 @@ class RegionStore:
                 are handed in, or as a list, as in COCO's own files. Defaults
                 to `True`.
         """
-        _region_export.save_coco(self, path, rounds, class_names, compressed)
-
-    def _number(self, image_id):
-        number = self._index.number(*as_ids([image_id]))
-        if number is None:
-            raise ValueError(
-                "`image_id` must be an image with a region. Received: "
-                f"image_id={image_id!r}. `image_ids` lists them."
-            )
-        return number
-
-    def _union(self, number, class_id, rounds):
-        union = None
-        for _, _, read in self._index.found(number, class_id, rounds):
-            bits = read()
-            if bits is not None:
-                union = bits if union is None else union | bits
-        return union
-
-    def _equal_masks(self, numbers, size):
-        num_bytes = -(-size[0] * size[1] // 8)
-        return to_masks([self._packed(n, num_bytes) for n in numbers], size)
-
-    def _packed(self, number, num_bytes):
-        packed = None if number is None else self._unions.get(number)
-        if packed is None:
-            packed = b""
-            if number is not None:
-                union = self._union(number, None, self._unions_rounds)
-                packed = b"" if union is None else union.tobytes()
-                if self._unions_bytes + len(packed) <= self.memory_bytes:
-                    self._unions[number] = packed
-                    self._unions_bytes += len(packed)
-        return packed or bytes(num_bytes)
-
-    def _forget(self, number=None, round=None):
-        """Drops the unions, or that of one image, from memory."""
-        if number is None:
-            self._unions, self._unions_bytes = {}, 0
-        elif self._unions_rounds is None or round in self._unions_rounds:
-            self._unions_bytes -= len(self._unions.pop(number, b""))
-
-    def _prefix(self, round):
-        return f"regions-{round:04d}-{self.worker:05d}-"
-
-    def _clean(self):
-        """Deletes what this worker left over when it was killed."""
-        if self._cleaned:
-            return
-        for name in list_files(self.directory, "regions-", ".tmp"):
-            if name.split("-")[2] == f"{self.worker:05d}":
-                delete_file(os.path.join(self.directory, name))
-        self._cleaned = True
+        compressed = check_boolean("compressed", compressed)
+        rounds = as_rounds(rounds)
+        _export.save_coco(self, path, rounds, class_names, compressed)

@@ -40,8 +40,8 @@ def test_each_round_finds_the_next_piece_until_nothing_is_left():
     before = images.copy()
     erasing = erasing_of(images, labels, max_rounds=4)
     history = fit(blobs.brightest(), erasing)
-    for j, round in enumerate((1, 2)):
-        regions = blobs.regions_of(erasing.store, 16, rounds=round)
+    for j, round_id in enumerate((1, 2)):
+        regions = blobs.regions_of(erasing.store, 16, rounds=round_id)
         assert (regions == masks[:, j]).all()
     assert erasing.store.rounds == [1, 2]
     # The brightest pixel that the network saw: of no image an older one.
@@ -106,7 +106,7 @@ def test_what_is_erased_is_the_mean_of_all_images():
     images, labels, masks = blobs.make_images(noise=0.1)
     erasing = erasing_of(images, labels, fill="mean", max_rounds=1)
     fit(blobs.brightest(), erasing)
-    erasing._rounds.round = 2
+    erasing._rounds.state.round_id = 2
     data = erasing.training_data(16, shuffle_buffer=1)
     ((erased, of_batch),) = data.as_numpy_iterator()
     assert (of_batch == labels).all()
@@ -302,12 +302,36 @@ def test_one_object_serves_two_fits():
         ({"reset": "old"}, "Received: reset='old'"),
         ({"fill": "black"}, "Received: fill='black'"),
         ({"seed": -1}, "Received: seed=-1"),
+        ({"explainer": "cam"}, "Received: explainer='cam'"),
+        ({"targets": [0, 1]}, r"Received: targets=\[0, 1\]"),
+        ({"stop": "never"}, "Received: stop='never'"),
+        ({"directory": 3}, "Received: directory=3"),
+        ({"callbacks": StopRule()}, r"Received: callbacks=StopRule\("),
+        ({"callbacks": [StopRule]}, "Received: callbacks=<class"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
     images, labels, _ = blobs.make_images()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         erasing_of(images, labels, **arguments)
+
+
+def test_wrong_batches_are_refused():
+    erasing = erasing_of(*blobs.make_images()[:2])
+    with pytest.raises(ValueError, match="Received: drop_remainder=1"):
+        erasing.training_data(drop_remainder=1)
+    with pytest.raises(ValueError, match="Received: batch_size=0"):
+        erasing.validation_data(None, batch_size=0)
+    with pytest.raises(TypeError, match="Received: dataset=None"):
+        erasing.validation_data(None)
+
+
+def test_it_prints_as_the_call_that_makes_it():
+    text = repr(erasing_of(*blobs.make_images()[:2], directory="run"))
+    assert text.startswith("AdversarialErasing(dataset=<_ZipDataset")
+    assert "epochs_per_round=1, max_rounds=3, threshold=0.5" in text
+    assert "stop=StopRule(monitor='accuracy', tolerance=0.4" in text
+    assert text.endswith("directory='run', callbacks=[], seed=0)")
 
 
 def test_wrong_data_is_refused():
@@ -354,22 +378,24 @@ def test_images_are_found_among_several_inputs():
 def test_noise_in_place_of_regions_hangs_on_round_and_epoch_alone():
     images, labels, masks = blobs.make_images()
 
-    def batches(epoch, round=2, before=0):
+    def batches(epoch, round_id=2, before=0):
         erasing = erasing_of(images, labels, fill="noise")
         data = erasing.training_data(4)
         rounds = erasing._rounds
-        rounds.open(distribution.Workers(tf.distribute.get_strategy()))
+        workers = distribution.Workers(tf.distribute.get_strategy())
+        rounds.state.open({}, workers)
+        rounds.data.open(workers)
         erasing.store.add(range(16), labels, 1, masks[:, 0])
-        rounds.round = round
+        rounds.state.round_id = round_id
         for _ in range(before + 1):
-            rounds.begin_epoch(epoch)
+            rounds.data.begin_epoch(epoch)
             *_, last = data
         return last[0].numpy()
 
     whole = batches(epoch=1)
     assert (batches(epoch=1, before=2) == whole).all()
     assert (batches(epoch=2) != whole).any()
-    assert (batches(epoch=1, round=3) != whole).any()
+    assert (batches(epoch=1, round_id=3) != whole).any()
 
 
 def test_held_out_images_lack_what_is_found_in_them():
@@ -387,10 +413,10 @@ def test_held_out_images_lack_what_is_found_in_them():
     assert history["val_accuracy"] == [1.0, 1.0, 0.5]
     assert erasing.finished.startswith("Round 3 failed: val_accuracy 0.5")
     # What was found in them is theirs alone, though ids are the same.
-    for j, round in enumerate((1, 2)):
-        regions = blobs.regions_of(erasing.held_out_store, 8, rounds=round)
+    for j, round_id in enumerate((1, 2)):
+        regions = blobs.regions_of(erasing.held_out_store, 8, rounds=round_id)
         assert (regions == masks[16:, j]).all()
-        regions = blobs.regions_of(erasing.store, 16, rounds=round)
+        regions = blobs.regions_of(erasing.store, 16, rounds=round_id)
         assert (regions == masks[:16, j]).all()
     assert [r["num_regions"] for r in erasing.rounds[:2]] == [16, 16]
 

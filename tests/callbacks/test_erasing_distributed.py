@@ -48,8 +48,8 @@ def test_two_replicas_erase_piece_by_piece(strategy):
         fill=0.0,
         stop=StopRule("accuracy", 0.4),
     )
-    for j, round in enumerate((1, 2)):
-        regions = blobs.regions_of(erasing.store, 16, rounds=round)
+    for j, round_id in enumerate((1, 2)):
+        regions = blobs.regions_of(erasing.store, 16, rounds=round_id)
         assert (regions == masks[:, j]).all()
     # No replica saw a batch from before an erasure.
     assert history["peak"] == [3.0, 1.0, 0.0]
@@ -98,9 +98,9 @@ def test_two_workers_find_what_one_process_finds(tmp_path):
     found = results_of(start_workers(WORKER, tmp_path / "two"))
     assert found[0] == found[1]
     files = os.listdir(tmp_path / "two" / "run" / "regions")
-    for round in (1, 2, 3):
+    for round_id in (1, 2, 3):
         for worker in (0, 1):
-            prefix = f"regions-{round:04d}-{worker:05d}-"
+            prefix = f"regions-{round_id:04d}-{worker:05d}-"
             assert sum(name.startswith(prefix) for name in files) == 1
     # Sums over processes are rounded in another order: pixels may differ.
     counts = [

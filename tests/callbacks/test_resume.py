@@ -67,8 +67,8 @@ def regions(erasing):
     assert erasing.store.rounds == [1, 2, 3]
     return np.stack(
         [
-            blobs.regions_of(erasing.store, NUM_IMAGES, rounds=round)
-            for round in (1, 2, 3)
+            blobs.regions_of(erasing.store, NUM_IMAGES, rounds=round_id)
+            for round_id in (1, 2, 3)
         ]
     )
 

@@ -76,8 +76,18 @@ def test_a_metric_that_is_not_there_is_named():
         ({"min_new_share": -0.1}, "Received: min_new_share=-0.1"),
         ({"min_new_share": 1.5}, "Received: min_new_share=1.5"),
         ({"mode": "big"}, "Received: mode='big'"),
+        ({"monitor": 3}, "Received: monitor=3"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         StopRule(**arguments)
+
+
+def test_a_rule_prints_as_the_call_that_makes_it():
+    rule = StopRule("val_auc", tolerance=0.3)
+    assert repr(rule) == (
+        "StopRule(monitor='val_auc', tolerance=0.3, min_new_share=0.01, "
+        "mode='auto')"
+    )
+    assert repr(eval(repr(rule))) == repr(rule)

@@ -10,8 +10,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import numpy as np
 import tensorflow as tf
-from engine.test_distribution import make_data
-from engine.test_distribution import make_model
+from distribution.test_distribution import make_data
+from distribution.test_distribution import make_model
 
 from keras_xmap.distribution import Workers
 from keras_xmap.distribution import distribution_safe

@@ -115,7 +115,7 @@ def test_another_keras_is_noticed(monkeypatch):
 
 
 def test_only_models_are_taken():
-    with pytest.raises(TypeError, match="Received: Dense"):
+    with pytest.raises(TypeError, match="Received: model=<Dense"):
         distribution_safe(layers.Dense(1))
 
 
@@ -145,11 +145,22 @@ def test_the_global_mean_of_nothing_is_zero():
     assert float(global_mean(tf.constant([1.0, 4.0]))) == 2.5
 
 
+def test_the_global_mean_of_whole_numbers_is_refused():
+    with pytest.raises(TypeError, match="Received: per_sample of dtype int32"):
+        global_mean([1, 4])
+
+
 def test_one_process_is_its_own_chief(strategy):
     for of in (strategy, tf.distribute.get_strategy()):
         workers = Workers(of)
         assert (workers.count, workers.index, workers.is_chief) == (1, 0, True)
         assert workers.sum([1.5, 2]) == [1.5, 2.0]
+        assert repr(workers) == f"Workers(strategy={type(of).__name__}())"
+
+
+def test_workers_are_those_of_a_strategy():
+    with pytest.raises(TypeError, match="Received: strategy='workers'"):
+        Workers("workers")
 
 
 WORKER = pathlib.Path(__file__).with_name("distribution_worker.py")

@@ -193,3 +193,23 @@ def test_wrong_data_is_named():
     data = numbered(IMAGES, LABELS).batch(5)
     with pytest.raises(ValueError, match="Received: float16 for float32"):
         erased(data, full_store(), EraseRegions(0.0, dtype="float16"))
+
+
+def test_wrong_types_are_named():
+    data = numbered(IMAGES, LABELS).batch(5)
+    with pytest.raises(TypeError, match="Received: dataset=array"):
+        erased(IMAGES, full_store(), eraser())
+    with pytest.raises(TypeError, match="Received: regions={}"):
+        erased(data, {}, eraser())
+    with pytest.raises(TypeError, match="Received: erase='mean'"):
+        erased(data, full_store(), "mean")
+    with pytest.raises(TypeError, match="Received: input_name=0.5"):
+        erased(data, full_store(), eraser(), input_name=0.5)
+    with pytest.raises(ValueError, match="Received: data_format='last'"):
+        erased(data, full_store(), eraser(), data_format="last")
+    inputs = tf.data.Dataset.from_tensor_slices(
+        {"image": IMAGES, "size": LABELS}
+    )
+    inputs = inputs.enumerate().batch(5)
+    with pytest.raises(ValueError, match="Received: input_name='photo'"):
+        erased(inputs, full_store(), eraser(), input_name="photo")

@@ -57,9 +57,9 @@ def test_networks_of_later_rounds_are_new_and_independent():
     model = blobs.trained()
     restart = started(model)
     rounds = [kernels(model)]
-    for round in (2, 3):
+    for round_id in (2, 3):
         train(model)
-        restart.begin(round)
+        restart.begin(round_id)
         rounds.append(kernels(model))
     for a in range(3):
         for b in range(a):
@@ -128,9 +128,9 @@ def test_every_round_may_start_from_the_same_weights():
     model = blobs.trained()
     restart = started(model, "start")
     before = restart.values()
-    for round in (2, 3):
+    for round_id in (2, 3):
         train(model)
-        restart.begin(round)
+        restart.begin(round_id)
         for old, now in zip(before, restart.values(), strict=True):
             np.testing.assert_array_equal(now, old)
 

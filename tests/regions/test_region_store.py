@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -7,8 +10,6 @@ from PIL import Image
 from keras_xmap.ops import resize
 from keras_xmap.regions import RegionStore
 from keras_xmap.regions import decode_run_lengths
-
-pytestmark = pytest.mark.tensorflow
 
 
 def drawn(*rows):
@@ -97,10 +98,10 @@ def test_equal_keys_are_joined_and_order_does_not_matter():
         for i, c, r in rng.integers(0, 3, size=(40, 3))
     ]
     one, other = RegionStore(), RegionStore()
-    for image_id, class_id, round, mask in rows:
-        one.add([image_id], [class_id], round, [mask])
-    for image_id, class_id, round, mask in rows[::-1] + rows[:9]:
-        other.add([image_id], [class_id], round, [mask])
+    for image_id, class_id, round_id, mask in rows:
+        one.add([image_id], [class_id], round_id, [mask])
+    for image_id, class_id, round_id, mask in rows[::-1] + rows[:9]:
+        other.add([image_id], [class_id], round_id, [mask])
     for i in range(3):
         for c in range(3):
             for r in range(3):
@@ -253,6 +254,44 @@ def test_text_ids_are_numbered_for_coco(tmp_path):
     assert content["categories"] == [{"id": 1, "name": "0"}]
 
 
+def test_what_coco_needs_is_checked(store, tmp_path):
+    with pytest.raises(ValueError, match="1 names, and regions of class 4"):
+        store.save_coco(tmp_path / "coco.json", class_names=["cat"])
+    with pytest.raises(ValueError, match="Received: compressed=1"):
+        store.save_coco(tmp_path / "coco.json", compressed=1)
+    store.save_coco(tmp_path / "coco.json", iter([1, 2]), {0: "cat", 4: "dog"})
+    content = json.loads((tmp_path / "coco.json").read_text())
+    assert [a["area"] for a in content["annotations"]] == [7, 3]
+
+
+def test_a_store_prints_as_the_call_that_makes_it(tmp_path):
+    store = RegionStore("regions", worker=3)
+    assert repr(store) == "RegionStore(directory='regions', worker=3)"
+    assert repr(RegionStore()) == "RegionStore(directory=None, worker=0)"
+
+
+def test_no_other_library_is_needed(tmp_path):
+    code = """
+import sys
+for name in ("skimage", "matplotlib", "cv2", "sklearn"):
+    sys.modules[name] = None
+import numpy as np
+from keras_xmap.regions import RegionStore
+store = RegionStore(sys.argv[1])
+store.add([7], [0], 1, np.ones((1, 2, 3), "bool"))
+store.flush()
+store.save_png(sys.argv[1])
+print(RegionStore(sys.argv[1]).mask([7]).sum())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "6", done.stderr
+
+
 @pytest.mark.parametrize(
     "row, error, message",
     [
@@ -261,7 +300,7 @@ def test_text_ids_are_numbered_for_coco(tmp_path):
         (([7], [0], 1, [np.ones(3, "bool")]), ValueError, r"mask.shape=\(3,\)"),
         (([7], [0, 1], 1, [CAT]), ValueError, "1 image ids, 2 class ids, 1 m"),
         (([7], [-1], 1, [CAT]), ValueError, "Received: class_ids=-1"),
-        (([7], [0], -1, [CAT]), ValueError, "Received: round=-1"),
+        (([7], [0], -1, [CAT]), ValueError, "Received: round_id=-1"),
         (([0.5], [0], 1, [CAT]), TypeError, "Received: 0.5"),
         ((7, [0], 1, [CAT]), ValueError, r"Received: image_ids.shape=\(\)"),
         ((["a"], [0], 1, [CAT]), TypeError, "Received: 'a' beside "),
@@ -285,6 +324,18 @@ def test_wrong_questions_are_named(store):
         store.mask([8])
     with pytest.raises(ValueError, match="Received: overlap='both'"):
         store.labels(7, overlap="both")
+    with pytest.raises(ValueError, match="Received: class_id=0.5"):
+        store.region(7, class_id=0.5)
+    with pytest.raises(ValueError, match="Received: round_id=1.0"):
+        store.mined(1.0)
+    with pytest.raises(ValueError, match="Received: rounds=0.5"):
+        store.mask([7], rounds=[0.5])
+    with pytest.raises(TypeError, match="Received: rounds='1'"):
+        store.mask([7], rounds="1")
+    with pytest.raises(ValueError, match=r"Received: size=\(3, 4, 1\)"):
+        store.mask([7], size=(3, 4, 1))
+    with pytest.raises(TypeError, match="Received: other={} "):
+        store.merge({})
     store.add([7], [254], 1, [CAT])
     with pytest.raises(ValueError, match="Received: class_id=254 of image 7"):
         store.labels(7)
@@ -294,6 +345,7 @@ def test_wrong_questions_are_named(store):
     "kwargs, message",
     [
         ({"worker": -1}, "Received: worker=-1"),
+        ({"worker": True}, "Received: worker=True"),
         ({"shard_size": 0}, "Received: shard_size=0"),
         ({"memory_bytes": 0.5}, "Received: memory_bytes=0.5"),
     ],

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_xmap.erasing._training_passes import image_input
-from keras_xmap.erasing._training_passes import mining_pass
-from keras_xmap.erasing._training_passes import training_passes
+from keras_xmap.erasing._passes import image_input
+from keras_xmap.erasing._passes import mining_pass
+from keras_xmap.erasing._passes import training_passes
 
 pytestmark = pytest.mark.tensorflow
 

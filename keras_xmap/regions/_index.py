@@ -1,11 +1,15 @@
 """Which regions there are of an image, over all shards and those to come."""
 
 import collections
+from collections.abc import Iterable
 
 import numpy as np
 
+from keras_xmap._checks import check_non_negative_integer
+from keras_xmap._checks import is_integer
 from keras_xmap._files import open_file
-from keras_xmap.regions._packed_masks import unpack
+from keras_xmap.regions._masks import unpack
+from keras_xmap.regions._shards import ShardError
 
 _MAX_OPEN_FILES = 64
 
@@ -30,6 +34,16 @@ class RegionIndex:
         """Returns the number of an image, or `None` if it is not known."""
         return self._numbers.get(image_id)
 
+    def known(self, image_id):
+        """Returns the number of an image, which must be known."""
+        number = self.number(*as_ids([image_id]))
+        if number is None:
+            raise ValueError(
+                "`image_id` must be an image with a region. Received: "
+                f"image_id={image_id!r}. `image_ids` lists them."
+            )
+        return number
+
     def add_image(self, image_id, size):
         """Returns the number of an image, new or known, of this size."""
         number = self._numbers.get(image_id)
@@ -49,10 +63,19 @@ class RegionIndex:
             )
         return number
 
-    def add_pending(self, number, class_id, round, record):
+    def add_pending(self, number, class_id, round_id, record):
         entries = self.pending.setdefault(number, [])
-        entries.append((class_id, round, record))
+        entries.append((class_id, round_id, record))
         self.num_pending += 1
+
+    def pending_rows(self):
+        """Returns pairs, a round and what waits of it, as a shard takes it."""
+        by_round = collections.defaultdict(list)
+        for number, entries in self.pending.items():
+            image = self.image_ids[number], self.sizes[number]
+            for class_id, round_id, record in entries:
+                by_round[round_id].append((*image, class_id, record))
+        return sorted(by_round.items())
 
     def keep_pending(self, keep):
         """Drops the pending regions whose round `keep` does not want."""
@@ -62,6 +85,32 @@ class RegionIndex:
         }
         self.pending = {number: rows for number, rows in kept.items() if rows}
         self.num_pending = sum(map(len, self.pending.values()))
+
+    def update(self, folder):
+        """Drops the shards that are gone from a folder, and reads new ones."""
+        names, damaged = folder.names(), []
+        for name in set(self.shards) - set(names):
+            self.remove_shard(name)
+        for name in names:
+            if name not in self.shards:
+                try:
+                    self.add_shard(name, folder.read(name))
+                except ShardError as error:
+                    damaged.extend(error.damaged)
+        if damaged:
+            raise ShardError(damaged)
+
+    def verify(self):
+        """Reads the record of every region."""
+        damaged = []
+        for number in sorted(self.numbers()):
+            for _, _, read in self.found(number):
+                try:
+                    read()
+                except ShardError as error:
+                    damaged.extend(error.damaged)
+        if damaged:
+            raise ShardError(damaged)
 
     def add_shard(self, name, shard):
         shard.numbers = np.asarray(
@@ -84,36 +133,45 @@ class RegionIndex:
         self._rows = None
 
     def found(self, number, class_id=None, rounds=None):
-        """Yields `(class_id, round, read)` of the regions of an image.
+        """Yields `(class_id, round_id, read)` of the regions of an image.
 
         `read()` returns the packed bits, or `None` if there are no pixels.
         """
         for name, row in self._rows_of(number):
             shard = self.shards[name]
             of_class = int(shard.class_ids[row])
-            if _wanted(of_class, shard.round, class_id, rounds):
-                yield of_class, shard.round, self._reader(name, row)
-        for of_class, round, record in self.pending.get(number, ()):
-            if _wanted(of_class, round, class_id, rounds):
-                yield of_class, round, lambda record=record: unpack(record)
+            if _wanted(of_class, shard.round_id, class_id, rounds):
+                yield of_class, shard.round_id, self._reader(name, row)
+        for of_class, round_id, record in self.pending.get(number, ()):
+            if _wanted(of_class, round_id, class_id, rounds):
+                yield of_class, round_id, lambda record=record: unpack(record)
+
+    def union(self, number, class_id, rounds):
+        """Returns the packed bits of a union, `None` if it has no pixels."""
+        union = None
+        for _, _, read in self.found(number, class_id, rounds):
+            bits = read()
+            if bits is not None:
+                union = bits if union is None else union | bits
+        return union
 
     def rounds(self):
         """Returns the set of rounds that have a region."""
-        return {shard.round for shard in self.shards.values()} | {
-            round
+        return {shard.round_id for shard in self.shards.values()} | {
+            round_id
             for entries in self.pending.values()
-            for _, round, _ in entries
+            for _, round_id, _ in entries
         }
 
-    def numbers(self, round=None):
-        """Returns the set of numbers of images with a region (of `round`)."""
+    def numbers(self, round_id=None):
+        """Returns the set of numbers of images with a region (of a round)."""
         found = {
             number
             for number, entries in self.pending.items()
-            if round is None or any(entry[1] == round for entry in entries)
+            if round_id is None or any(row[1] == round_id for row in entries)
         }
         for shard in self.shards.values():
-            if round is None or shard.round == round:
+            if round_id is None or shard.round_id == round_id:
                 found.update(shard.numbers.tolist())
         return found
 
@@ -141,9 +199,42 @@ class RegionIndex:
             yield names[shard_numbers[place]], int(rows[place])
 
 
-def _wanted(class_id, round, wanted_class, wanted_rounds):
+def as_ids(image_ids):
+    """Returns ids as a list of Python integers or text."""
+    array = np.asarray(image_ids)
+    if array.ndim != 1:
+        raise ValueError(
+            "`image_ids` must have one axis. Received: image_ids.shape="
+            f"{array.shape}."
+        )
+    ids = [i.decode() if isinstance(i, bytes) else i for i in array.tolist()]
+    wrong = [i for i in ids if type(i) not in (int, str)]
+    if wrong:
+        raise TypeError(
+            f"Image ids must be integers or text. Received: {wrong[0]!r}."
+        )
+    return ids
+
+
+def as_rounds(rounds):
+    """Returns `None` for all rounds, or a set of them."""
+    if rounds is None:
+        return None
+    if is_integer(rounds):
+        rounds = (rounds,)
+    if not isinstance(rounds, Iterable) or isinstance(rounds, (str, bytes)):
+        raise TypeError(
+            "`rounds` must be an integer, a collection of integers or None. "
+            f"Received: rounds={rounds!r}."
+        )
+    return frozenset(
+        check_non_negative_integer("rounds", round_id) for round_id in rounds
+    )
+
+
+def _wanted(class_id, round_id, wanted_class, wanted_rounds):
     return (wanted_class is None or class_id == wanted_class) and (
-        wanted_rounds is None or round in wanted_rounds
+        wanted_rounds is None or round_id in wanted_rounds
     )
 
 

@@ -7,14 +7,21 @@ from the low end on, each a printable character whose sixth bit says that more
 groups follow.
 """
 
+from typing import Any
+
 import numpy as np
+
+from keras_xmap._checks import check_boolean
+from keras_xmap._typing import ArrayLike
 
 _FIRST_CHARACTER = 48
 _MORE = 32
 _SIGN = 16
 
 
-def encode_run_lengths(mask, compressed=True):
+def encode_run_lengths(
+    mask: ArrayLike, compressed: bool = True
+) -> dict[str, Any]:
     """Returns the COCO run lengths of a mask.
 
     Args:
@@ -25,7 +32,18 @@ def encode_run_lengths(mask, compressed=True):
     Returns:
         Dictionary `{"size": [height, width], "counts": counts}`, fit for
         JSON.
+
+    Raises:
+        ValueError: If `mask` does not have two axes, or `compressed` is no
+            boolean.
+
+    Example:
+
+    >>> mask = np.array([[True, False], [True, True]])
+    >>> keras_xmap.regions.encode_run_lengths(mask, compressed=False)
+    {'size': [2, 2], 'counts': [0, 2, 1, 1]}
     """
+    compressed = check_boolean("compressed", compressed)
     mask = np.asarray(mask)
     if mask.ndim != 2:
         raise ValueError(
@@ -42,7 +60,7 @@ def encode_run_lengths(mask, compressed=True):
     }
 
 
-def decode_run_lengths(run_lengths):
+def decode_run_lengths(run_lengths: dict[str, Any]) -> np.ndarray:
     """Returns the mask that COCO run lengths stand for.
 
     Args:
@@ -53,8 +71,23 @@ def decode_run_lengths(run_lengths):
         Boolean array `(height, width)`.
 
     Raises:
-        ValueError: If the counts do not add up to the size.
+        ValueError: If the counts do not add up to the size, or are no string
+            as COCO writes it.
+        TypeError: If `run_lengths` is not such a dictionary.
+
+    Example:
+
+    >>> runs = {"size": [2, 2], "counts": [0, 2, 1, 1]}
+    >>> keras_xmap.regions.decode_run_lengths(runs).tolist()
+    [[True, False], [True, True]]
     """
+    if not isinstance(run_lengths, dict) or not (
+        {"size", "counts"} <= set(run_lengths)
+    ):
+        raise TypeError(
+            "`run_lengths` must be a dictionary of size and counts. Received: "
+            f"run_lengths={run_lengths!r}."
+        )
     height, width = (int(side) for side in run_lengths["size"])
     counts = run_lengths["counts"]
     if isinstance(counts, str):

@@ -1,35 +1,36 @@
 """What others read of mined regions: statistics, PNG, COCO."""
 
+import io
 import json
 import os
 import pathlib
-import struct
-import zlib
 
 import numpy as np
+from PIL import Image
 
 from keras_xmap._files import make_directory
 from keras_xmap._files import write_atomically
-from keras_xmap.regions._packed_masks import count_pixels
-from keras_xmap.regions.run_length import encode_run_lengths
+from keras_xmap.regions._masks import count_pixels
+from keras_xmap.regions._masks import num_bytes
+from keras_xmap.regions._run_lengths import encode_run_lengths
 
 
 def statistics(index):
     """Returns `RegionStore.statistics` of a `RegionIndex`."""
     rounds = sorted(index.rounds())
     totals = {
-        round: {"num_images": 0, "num_regions": 0, "new_share": 0.0}
-        for round in rounds
+        round_id: {"num_images": 0, "num_regions": 0, "new_share": 0.0}
+        for round_id in rounds
     }
     numbers = index.numbers()
     for number in numbers:
-        height, width = index.sizes[number]
-        earlier = np.zeros(-(-height * width // 8), "uint8")
+        size = index.sizes[number]
+        earlier = np.zeros(num_bytes(size), "uint8")
         by_round = {}
-        for _, round, read in index.found(number):
-            by_round.setdefault(round, []).append(read())
-        for round, regions in sorted(by_round.items()):
-            total = totals[round]
+        for _, round_id, read in index.found(number):
+            by_round.setdefault(round_id, []).append(read())
+        for round_id, regions in sorted(by_round.items()):
+            total = totals[round_id]
             total["num_images"] += 1
             total["num_regions"] += len(regions)
             union = earlier.copy()
@@ -37,21 +38,42 @@ def statistics(index):
                 if bits is not None:
                     union |= bits
             new = count_pixels(union & ~earlier)
-            total["new_share"] += new / (height * width) / len(numbers)
+            total["new_share"] += new / (size[0] * size[1]) / len(numbers)
             earlier = union
-    shares = np.cumsum([totals[round]["new_share"] for round in rounds])
+    shares = np.cumsum([totals[round_id]["new_share"] for round_id in rounds])
     return [
-        {"round": round, **totals[round], "area_share": float(share)}
-        for round, share in zip(rounds, shares, strict=True)
+        {"round": round_id, **totals[round_id], "area_share": float(share)}
+        for round_id, share in zip(rounds, shares, strict=True)
     ]
 
 
+def label_map(image_id, masks, overlap):
+    """Returns `RegionStore.labels` of masks by class, at least one."""
+    if max(masks) > 253:
+        raise ValueError(
+            f"Labels end at class 253. Received: class_id={max(masks)} of "
+            f"image {image_id!r}. Use `region`."
+        )
+    (size,) = {mask.shape for mask in masks.values()}
+    labels = np.zeros(size, "uint8")
+    order = sorted(masks, key=lambda c: (-masks[c].sum(), -c))
+    for class_id in order:
+        labels[masks[class_id]] = class_id + 1
+    if overlap == "ignore":
+        labels[np.sum(list(masks.values()), axis=0) > 1] = 255
+    return labels
+
+
 def save_png(store, directory, rounds, overlap):
+    palette = voc_colors().tobytes()
     for image_id in store.image_ids:
-        labels = store.labels(image_id, rounds, overlap)
+        image = Image.fromarray(store.labels(image_id, rounds, overlap))
+        image.putpalette(palette)
+        content = io.BytesIO()
+        image.save(content, format="PNG")
         path = os.path.join(os.fspath(directory), f"{_file_name(image_id)}.png")
         make_directory(os.path.dirname(path))
-        write_atomically(path, indexed_png(labels, voc_colors()))
+        write_atomically(path, content.getvalue())
 
 
 def save_coco(store, path, rounds, class_names, compressed):
@@ -67,22 +89,13 @@ def save_coco(store, path, rounds, class_names, compressed):
                 "width": width,
             }
         )
-        of_image = sorted({found[0] for found in store.regions(image_id)})
-        classes.update(of_image)
-        for class_id in of_image:
+        for class_id in sorted({row[0] for row in store.regions(image_id)}):
+            classes.add(class_id)
             mask = store.region(image_id, class_id, rounds)
             if mask.any():
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,
-                        "image_id": coco_id,
-                        "category_id": class_id + 1,
-                        "segmentation": encode_run_lengths(mask, compressed),
-                        "area": int(mask.sum()),
-                        "bbox": _box(mask),
-                        "iscrowd": 0,
-                    }
-                )
+                row = _annotation(mask, class_id, compressed)
+                ids = {"id": len(annotations) + 1, "image_id": coco_id}
+                annotations.append({**ids, **row})
     content = {
         "images": images,
         "annotations": annotations,
@@ -106,34 +119,33 @@ def voc_colors():
     return (bits << (7 - place)).sum(axis=-1).astype("uint8")
 
 
-def indexed_png(labels, colors):
-    """Returns the bytes of a PNG that holds uint8 labels and a palette."""
-    height, width = labels.shape
-    # One byte before each row says that the row is not filtered.
-    rows = np.pad(labels, ((0, 0), (1, 0)))
-    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in (
-            (b"IHDR", header),
-            (b"PLTE", colors.tobytes()),
-            (b"IDAT", zlib.compress(rows.tobytes())),
-            (b"IEND", b""),
-        )
-    )
+def _annotation(mask, class_id, compressed):
+    return {
+        "category_id": class_id + 1,
+        "segmentation": encode_run_lengths(mask, compressed),
+        "area": int(mask.sum()),
+        "bbox": _box(mask),
+        "iscrowd": 0,
+    }
 
 
 def _box(mask):
+    """Returns the box as COCO writes it: left, top, width and height."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     top, left = int(rows[0]), int(columns[0])
     return [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top]
 
 
 def _class_name(class_id, class_names):
-    return str(class_id if class_names is None else class_names[class_id])
+    if class_names is None:
+        return str(class_id)
+    try:
+        return str(class_names[class_id])
+    except (IndexError, KeyError) as error:
+        raise ValueError(
+            "`class_names` must name every class of the store. Received: "
+            f"{len(class_names)} names, and regions of class {class_id}."
+        ) from error
 
 
 def _file_name(image_id):

@@ -1,4 +1,4 @@
-"""Mined regions as records, many to a file.
+"""The files of a store: mined regions as records, many to a shard.
 
 A shard holds regions of one round. It is an uncompressed `.npz` archive that
 `numpy.load` reads: one row a region in each of
@@ -13,14 +13,21 @@ be read without the others; a blob of a map of 320 x 320 takes some 400 bytes
 instead of 12800.
 """
 
+import errno
 import io
+import os
 import struct
+import uuid
 import zipfile
 
 import numpy as np
 
 from keras_xmap._files import checksum
+from keras_xmap._files import delete_file
+from keras_xmap._files import list_files
+from keras_xmap._files import make_directory
 from keras_xmap._files import open_file
+from keras_xmap._files import write_atomically
 
 _COLUMNS = ("image_ids", "class_ids", "sizes", "checksums", "offsets")
 # What zipfile and NumPy raise for an archive with wrong bytes.
@@ -59,13 +66,16 @@ class Shard:
         self.path = path
         try:
             with open_file(path) as file, zipfile.ZipFile(file) as archive:
-                self.round = int(_read_array(archive, "round"))
+                self.round_id = int(_read_array(archive, "round"))
                 for name in _COLUMNS:
                     setattr(self, name, _read_array(archive, name))
                 self._start = self._find_bits(file, archive)
             if self.image_ids.dtype.kind == "S":
                 self.image_ids = np.char.decode(self.image_ids, "utf-8")
-        except _DAMAGE as error:
+        except (*_DAMAGE, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+            # Or the archive has led to a place in front of the file.
             raise ShardError([f"{path} ({error})"]) from error
 
     def __len__(self):
@@ -97,11 +107,54 @@ class Shard:
         return end - int(self.offsets[-1])
 
 
-def encode(round, rows):
+class ShardFolder:
+    """The folder of a store, to which each worker writes shards of its own.
+
+    Args:
+        path: Path of the folder, made when it is first written to.
+        worker: Integer >= 0, the number of this process.
+    """
+
+    def __init__(self, path, worker):
+        self._path = path
+        self._worker = worker
+        self._cleaned = False
+
+    def names(self):
+        """Returns the sorted names of the shards of all workers."""
+        return list_files(self._path, "regions-", ".npz")
+
+    def read(self, name):
+        """Returns the `Shard` of this name."""
+        return Shard(os.path.join(self._path, name))
+
+    def write(self, round_id, rows):
+        """Writes regions of a round, and returns the name of their shard."""
+        make_directory(self._path)
+        self._clean()
+        unique = uuid.uuid4().hex
+        name = f"regions-{round_id:04d}-{self._worker:05d}-{unique}.npz"
+        write_atomically(os.path.join(self._path, name), encode(round_id, rows))
+        return name
+
+    def delete(self, name):
+        delete_file(os.path.join(self._path, name))
+
+    def _clean(self):
+        """Deletes what this worker left over when it was killed."""
+        if self._cleaned:
+            return
+        for name in list_files(self._path, "regions-", ".tmp"):
+            if name.split("-")[2] == f"{self._worker:05d}":
+                self.delete(name)
+        self._cleaned = True
+
+
+def encode(round_id, rows):
     """Returns the bytes of a shard.
 
     Args:
-        round: Integer, the round of all regions.
+        round_id: Integer, the round of all regions.
         rows: List of `(image_id, size, class_id, record)`.
     """
     image_ids, sizes, class_ids, records = zip(*rows, strict=True)
@@ -110,7 +163,7 @@ def encode(round, rows):
         image_ids = np.char.encode(image_ids, "utf-8")
     lengths = [len(record) for record in records]
     arrays = {
-        "round": np.asarray(round, "int32"),
+        "round": np.asarray(round_id, "int32"),
         "image_ids": image_ids,
         "class_ids": np.asarray(class_ids, "int32"),
         "sizes": np.asarray(sizes, "int32"),

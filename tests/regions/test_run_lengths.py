@@ -4,8 +4,6 @@ import pytest
 from keras_xmap.regions import decode_run_lengths
 from keras_xmap.regions import encode_run_lengths
 
-pytestmark = pytest.mark.tensorflow
-
 # Counts, and by hand the characters: five bits each from the low end, 48
 # more, 32 more where another follows; from the fourth on the difference to
 # the one two before. pycocotools 2.0.11 writes the same.
@@ -67,3 +65,7 @@ def test_wrong_run_lengths_are_named():
             decode_run_lengths({"size": [2, 2], "counts": wrong})
     with pytest.raises(ValueError, match=r"Received: mask.shape=\(4,\)"):
         encode_run_lengths(np.ones(4))
+    with pytest.raises(TypeError, match="Received: run_lengths='22'"):
+        decode_run_lengths("22")
+    with pytest.raises(ValueError, match="Received: compressed='yes'"):
+        encode_run_lengths(np.ones((2, 2)), "yes")

@@ -1,0 +1,97 @@
+"""How maps of labelled images become regions."""
+
+import numpy as np
+
+
+class Mining:
+    """Adds where a network looks, class by class, to the regions of a round.
+
+    Args:
+        threshold: Float, the share of a map's maximum above which it is a
+            region.
+        targets: Function from labels to classes, or `None`, see
+            `callbacks.AdversarialErasing`.
+    """
+
+    def __init__(self, threshold, targets):
+        self._threshold = threshold
+        self._targets = targets
+        self._num_columns = 1
+
+    def mine(self, data, round_id, explainer, workers):
+        """Adds the regions of a round, and returns what they are.
+
+        Args:
+            data: `RoundData`.
+            round_id: Integer, the round that has trained.
+            explainer: An explainer of the trained model.
+            workers: `distribution.Workers`, each of which mines a part.
+
+        Returns:
+            Dictionary: `"new_share"`, the share of all pixels in regions of
+            this round and of none before; `"area_share"`, in any region;
+            `"num_regions"`.
+        """
+        for images in data.sets:
+            totals = np.zeros(4)
+            for batch in data.mining_data(images, workers):
+                totals += self._mine(images, round_id, explainer, *batch)
+            images.store.flush()
+            sums = workers.sum(totals.tolist())
+            images.store.refresh()
+            if images is data.trained:
+                pixels, before, new, count = sums
+        return {
+            "num_regions": int(count),
+            "new_share": new / max(pixels, 1),
+            "area_share": (before + new) / max(pixels, 1),
+        }
+
+    def _mine(self, images, round_id, explainer, inputs, labels, ids):
+        classes, is_class = self._classes(labels.numpy())
+        maps = next(
+            explainer.explain_batches(inputs, classes, batch_size=len(ids))
+        )
+        ids = ids.numpy()
+        masks = above(maps, self._threshold)
+        rows, columns = np.nonzero(is_class)
+        chosen = masks[rows, columns]
+        before = images.before(ids, masks.shape[-2:], round_id)
+        images.store.add(ids[rows], classes[rows, columns], round_id, chosen)
+        new = (masks & is_class[:, :, None, None]).any(axis=1) & ~before
+        return before.size, before.sum(), new.sum(), len(chosen)
+
+    def _classes(self, labels):
+        """Returns the classes of images `(batch, columns)`, and which count.
+
+        There are as many columns as any image had classes so far, so that
+        the explainer is compiled but once for each number.
+        """
+        if self._targets is not None:
+            labels = np.asarray(self._targets(labels))
+        if labels.ndim == 1 and labels.dtype.kind in "iu":
+            return labels[:, None], np.ones((len(labels), 1), "bool")
+        if labels.ndim != 2 or labels.shape[1] < 2:
+            raise ValueError(
+                "Labels must be class numbers `(batch,)` or one value for "
+                "each class `(batch, classes)`, above 0.5 for those in the "
+                f"image. Received: shape {labels.shape}, dtype {labels.dtype}. "
+                "Give a function of the labels as `targets`."
+            )
+        present = labels > 0.5
+        counts = present.sum(axis=1)
+        self._num_columns = max(self._num_columns, int(counts.max(initial=1)))
+        order = np.argsort(~present, axis=1, kind="stable")
+        classes = order[:, : self._num_columns]
+        is_class = np.arange(self._num_columns) < counts[:, None]
+        # What does not count repeats a class that does: no map of an absent.
+        return np.where(is_class, classes, classes[:, :1]), is_class
+
+
+def above(maps, threshold):
+    """Returns where maps `(..., height, width)` exceed a share of their peak.
+
+    A map without a positive value exceeds it nowhere.
+    """
+    peak = maps.max(axis=(-2, -1), keepdims=True)
+    return (maps > threshold * peak) & (peak > 0)

@@ -1,0 +1,73 @@
+"""Which pixels and which classes are mined."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from callbacks import blobs
+
+from keras_xmap.distribution import Workers
+from keras_xmap.erasing._mining import Mining
+from keras_xmap.erasing._mining import above
+from keras_xmap.erasing._round_data import RoundData
+from keras_xmap.erasing._run_state import RunState
+
+pytestmark = pytest.mark.tensorflow
+
+
+def test_a_region_is_what_exceeds_a_share_of_the_peak():
+    maps = np.array([[0.0, 1.0, 2.0, 4.0]])
+    assert above(maps, 0.5).tolist() == [[False, False, False, True]]
+    assert above(maps, 0.25).tolist() == [[False, False, True, True]]
+    # Each map by its own peak; one without a positive value has no region.
+    several = np.stack([maps, maps / 100, -maps, 0 * maps])
+    assert above(several, 0.25).sum(axis=(1, 2)).tolist() == [2, 2, 0, 0]
+
+
+class Explainer:
+    """Answers with the images' first channel, times the class plus one."""
+
+    def __init__(self):
+        self.asked = []
+
+    def explain_batches(self, inputs, target, batch_size):
+        self.asked.append(target.tolist())
+        maps = np.asarray(inputs)[:, None, :, :, 0]
+        yield maps * (target[:, :, None, None] + 1.0)
+
+
+def mined(labels, targets=None, threshold=0.5):
+    images, _, masks = blobs.make_images(4)
+    images = images.max(axis=-1, keepdims=True).repeat(2, axis=-1)
+    data = RoundData(blobs.make_dataset(images, labels), 0.0, 0, RunState(None))
+    workers = Workers(tf.distribute.get_strategy())
+    data.open(workers)
+    explainer = Explainer()
+    found = Mining(threshold, targets).mine(data, 1, explainer, workers)
+    return found, data.trained.store, explainer.asked, masks
+
+
+def test_classes_may_be_numbers_or_a_value_each():
+    found, store, asked, masks = mined([1, 0, 1, 0])
+    assert asked == [[[1], [0], [1], [0]]]
+    assert found == {
+        "num_regions": 4,
+        "new_share": 1 / 16,
+        "area_share": 1 / 16,
+    }
+    assert (store.region(2, class_id=1) == masks[2, 0]).all()
+    found, store, asked, _ = mined(
+        [[0.0, 1.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.9]]
+    )
+    # An image with fewer classes repeats one, and its region counts once.
+    assert asked == [[[1, 2], [0, 0], [0, 0], [2, 2]]]
+    assert found["num_regions"] == 4 and store.image_ids == [0, 1, 3]
+    assert found["new_share"] == 3 / 4 / 16
+    assert [row[:2] for row in store.regions(0)] == [(1, 1), (2, 1)]
+    assert [row[:2] for row in store.regions(1)] == [(0, 1)]
+
+
+def test_a_function_may_tell_the_classes():
+    _, _, asked, _ = mined([5, 6, 7, 8], targets=lambda labels: labels - 5)
+    assert asked == [[[0], [1], [2], [3]]]
+    with pytest.raises(ValueError, match=r"shape \(4,\), dtype float"):
+        mined([0.5, 1.0, 0.0, 0.0])
