@@ -38,20 +38,24 @@ endif
 .venv-bench.packages := -e ".[$(EXTRA),bench,plots,segmentation]"
 .venv-docs.packages := -e ".[docs]"
 
-# What runs on every Keras backend, and its tests.
+VISUALIZATION := $(wildcard tests/visualization tests/test_visualization.py)
+# The tests of what runs on every Keras backend.
 NEUTRAL := tests/datasets tests/layers tests/losses tests/metrics \
 	tests/models tests/ops tests/regions tests/segmentation tests/targets \
-	$(wildcard tests/visualization tests/test_visualization.py) \
+	$(VISUALIZATION) \
 	tests/conformance/test_layers.py tests/conformance/test_models.py \
 	tests/test_import.py tests/test_loading.py
 
-# What can differ by the version of a library: all that touches how Keras and
-# TensorFlow keep models, or calls another library. The formulas of explainers
-# are left out but for vectors from elsewhere: the conformance tests run each
-# of them, and they are made of operations that `tests/ops` holds.
-BY_VERSION := tests/callbacks tests/cli tests/conformance tests/distribution \
-	tests/engine tests/erasing tests/explainers/test_captum_vectors.py \
-	tests/explainers/test_tf_keras_vis.py tests/test_files.py $(NEUTRAL)
+# What differs by the version of Keras and TensorFlow: how they keep models,
+# run steps and write files. Formulas are left out but for vectors from
+# elsewhere: the conformance tests run each of them once.
+BY_FRAMEWORK := tests/callbacks tests/conformance tests/distribution \
+	tests/engine tests/erasing tests/models tests/test_import.py \
+	tests/test_loading.py tests/explainers/test_captum_vectors.py \
+	tests/explainers/test_tf_keras_vis.py
+# What differs by the version of other libraries.
+BY_LIBRARY := tests/cli tests/datasets tests/metrics tests/regions \
+	tests/segmentation tests/test_files.py $(VISUALIZATION)
 
 .PHONY: demo test test-slow test-jax test-torch test-min test-next \
 	lint format bench docs environments clean
@@ -73,13 +77,13 @@ test-jax test-torch: test-%: .venv-%/installed
 
 # The oldest versions that setup.cfg admits; needs Python 3.10 to 3.12.
 test-min: .venv-min/installed
-	.venv-min/bin/python -m pytest -n 2 $(BY_VERSION) $(ARGS)
+	.venv-min/bin/python -m pytest -n 2 $(BY_FRAMEWORK) $(BY_LIBRARY) $(ARGS)
 
 # The newest pre-releases of TensorFlow and Keras.
 test-next: .venv-next/installed
 	.venv-next/bin/python -c "import keras, tensorflow; \
 		print('TensorFlow', tensorflow.__version__, 'Keras', keras.__version__)"
-	.venv-next/bin/python -m pytest -n 2 $(BY_VERSION) $(ARGS)
+	.venv-next/bin/python -m pytest -n 2 $(BY_FRAMEWORK) $(ARGS)
 
 lint: .venv-lint/installed
 	.venv-lint/bin/ruff check
