@@ -4,6 +4,9 @@
 
 PYTHON ?= python3
 ARGS ?=
+# A build for a CPU where an index has one, as in
+#   make test-torch TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
+TORCH ?= torch==2.13.0
 export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -16,23 +19,46 @@ TENSORFLOW := tensorflow-cpu
 EXTRA := cpu
 endif
 
-# What stands in which environment: `<folder>.packages`.
+# What stands in which environment: `<folder>.packages`, and what is installed
+# after them: `<folder>.last`.
 .venv.packages := -e ".[$(EXTRA),plots,segmentation,test]"
 .venv-min.packages := $(.venv.packages) "$(TENSORFLOW)==2.18.*" \
 	"keras==3.10.*" "numpy==1.26.*" "pillow==10.1.*" "scikit-image==0.22.*" \
-	"scipy==1.12.*" \
-	"scikit-learn==1.4.*" "matplotlib==3.8.*" \
+	"scipy==1.12.*" "scikit-learn==1.4.*" "matplotlib==3.8.*" \
 	"opencv-python-headless==4.11.*" "tf-keras-vis==0.8.7"
-.venv-jax.packages := -e . jax pytest
-.venv-lint.packages := "ruff==0.17.*"
+# keras-nightly fills the same folder as keras, which our own metadata asks
+# for, so that it has to come last.
+.venv-next.packages := -e ".[plots,segmentation,test]" \
+	"$(TENSORFLOW)>=2.18rc0" "keras-nightly>=3.10.dev0"
+.venv-next.last := --force-reinstall --no-deps "keras-nightly>=3.10.dev0"
+.venv-jax.packages := -e ".[plots,segmentation]" pytest "pytest-xdist>=3.5" jax
+.venv-torch.packages := -e ".[plots,segmentation]" pytest "pytest-xdist>=3.5"
+.venv-torch.last := $(TORCH)
+.venv-lint.packages := "mypy==2.4.*" "ruff==0.17.*"
 .venv-bench.packages := -e ".[$(EXTRA),bench,plots,segmentation]"
 .venv-docs.packages := -e ".[docs]"
 
-# What runs on every Keras backend, and its tests.
-NEUTRAL := tests/ops tests/layers tests/losses tests/models \
-	tests/test_import.py tests/conformance/test_layers.py
+VISUALIZATION := $(wildcard tests/visualization tests/test_visualization.py)
+# The tests of what runs on every Keras backend.
+NEUTRAL := tests/datasets tests/layers tests/losses tests/metrics \
+	tests/models tests/ops tests/regions tests/segmentation tests/targets \
+	$(VISUALIZATION) \
+	tests/conformance/test_layers.py tests/conformance/test_models.py \
+	tests/test_import.py tests/test_loading.py
 
-.PHONY: demo test test-slow test-jax test-min lint format bench docs clean
+# What differs by the version of Keras and TensorFlow: how they keep models,
+# run steps and write files. Formulas are left out but for vectors from
+# elsewhere: the conformance tests run each of them once.
+BY_FRAMEWORK := tests/callbacks tests/conformance tests/distribution \
+	tests/engine tests/erasing tests/models tests/test_import.py \
+	tests/test_loading.py tests/explainers/test_captum_vectors.py \
+	tests/explainers/test_tf_keras_vis.py
+# What differs by the version of other libraries.
+BY_LIBRARY := tests/cli tests/datasets tests/metrics tests/regions \
+	tests/segmentation tests/test_files.py $(VISUALIZATION)
+
+.PHONY: demo test test-slow test-jax test-torch test-min test-next \
+	lint format bench docs environments clean
 
 demo: .venv/installed
 	.venv/bin/keras-xmap demo --directory build/demo
@@ -42,20 +68,27 @@ test: .venv/installed
 
 # pytest ends with 5 where no test is marked slow.
 test-slow: .venv/installed
-	.venv/bin/python -m pytest -m slow $(ARGS) || test $$? -eq 5
+	.venv/bin/python -m pytest -n 2 -m slow $(ARGS) || test $$? -eq 5
 
-# No TensorFlow in this environment.
-test-jax: .venv-jax/installed
-	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest $(NEUTRAL) \
+# No TensorFlow in these environments.
+test-jax test-torch: test-%: .venv-%/installed
+	KERAS_BACKEND=$* .venv-$*/bin/python -m pytest -n 2 $(NEUTRAL) \
 		-m "not slow and not tensorflow" $(ARGS)
 
 # The oldest versions that setup.cfg admits; needs Python 3.10 to 3.12.
 test-min: .venv-min/installed
-	.venv-min/bin/python -m pytest -n 2 $(ARGS)
+	.venv-min/bin/python -m pytest -n 2 $(BY_FRAMEWORK) $(BY_LIBRARY) $(ARGS)
+
+# The newest pre-releases of TensorFlow and Keras.
+test-next: .venv-next/installed
+	.venv-next/bin/python -c "import keras, tensorflow; \
+		print('TensorFlow', tensorflow.__version__, 'Keras', keras.__version__)"
+	.venv-next/bin/python -m pytest -n 2 $(BY_FRAMEWORK) $(ARGS)
 
 lint: .venv-lint/installed
 	.venv-lint/bin/ruff check
 	.venv-lint/bin/ruff format --check
+	.venv-lint/bin/mypy
 
 format: .venv-lint/installed
 	.venv-lint/bin/ruff check --fix
@@ -77,12 +110,18 @@ endif
 docs: .venv-docs/installed
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
+# All that `test` and the checks beside it need, side by side with `make -j`.
+environments: .venv/installed .venv-lint/installed .venv-docs/installed \
+	.venv-jax/installed .venv-torch/installed
+
 clean:
-	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache .coverage
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache \
+		.mypy_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 %/installed: setup.cfg pyproject.toml Makefile
 	$(PYTHON) -m venv --clear $*
 	$*/bin/python -m pip install --quiet --upgrade pip
 	$*/bin/python -m pip install --quiet $($*.packages)
+	$(if $($*.last),$*/bin/python -m pip install --quiet $($*.last))
 	touch $@

@@ -1,21 +1,63 @@
 """Evidence for any Keras model, at training time and after it.
 
-The sub-packages load when they are first used: `keras_xmap.layers`,
-`keras_xmap.losses`, `keras_xmap.models`, `keras_xmap.metrics` and
-`keras_xmap.ops` run on every Keras backend; `keras_xmap.explainers`,
-`keras_xmap.targets`, `keras_xmap.segmentation` and `keras_xmap.callbacks` work
-on TensorFlow models and need TensorFlow.
+`keras_xmap.layers`, `losses`, `metrics`, `models` and `ops` are there after
+`import keras_xmap`, so that `keras.models.load_model` knows every class that
+a file may hold. The other sub-packages load when they are first used. All
+but `keras_xmap.distribution` and `keras_xmap.erasing` import on every Keras
+backend; making an explainer needs TensorFlow.
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+from keras_xmap._installation import explain_what_is_missing
+
+try:
+    from keras_xmap import layers
+    from keras_xmap import losses
+    from keras_xmap import metrics
+    from keras_xmap import models
+    from keras_xmap import ops
+except ModuleNotFoundError as error:
+    explain_what_is_missing(error)
+    raise
+
+# Editors and type checkers see the imports; if they saw `__getattr__`, any
+# name would be one of ours.
+if TYPE_CHECKING:
+    from keras_xmap import callbacks
+    from keras_xmap import datasets
+    from keras_xmap import distribution
+    from keras_xmap import erasing
+    from keras_xmap import explainers
+    from keras_xmap import regions
+    from keras_xmap import segmentation
+    from keras_xmap import targets
+    from keras_xmap import visualization
+else:
+
+    def __getattr__(name):
+        if name not in __all__:
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}"
+            )
+        try:
+            return importlib.import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as error:
+            explain_what_is_missing(error, f"{__name__}.{name}")
+            raise
+
+    def __dir__():
+        return sorted({*globals(), *__all__})
+
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = (
+__all__ = [
+    "__version__",
     "callbacks",
     "datasets",
     "distribution",
-    "engine",
     "erasing",
     "explainers",
     "layers",
@@ -27,16 +69,4 @@ _SUBPACKAGES = (
     "segmentation",
     "targets",
     "visualization",
-)
-
-__all__ = [*_SUBPACKAGES, "__version__"]
-
-
-def __getattr__(name):
-    if name in _SUBPACKAGES:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted({*globals(), *_SUBPACKAGES})
+]

@@ -51,3 +51,16 @@ def strategy():
         ["CPU:0", "CPU:1"],
         cross_device_ops=tf.distribute.HierarchicalCopyAllReduce(),
     )
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints the figures that tests measure and hold to no limit."""
+    figures = [
+        f"{name}: {value}"
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+    ]
+    if figures:
+        terminalreporter.section("measured")
+        for figure in figures:
+            terminalreporter.write_line(figure)

@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in sorted((ROOT / "keras_xmap").rglob("*.py"))
+    if ">>> " in path.read_text("utf-8")
 ]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -48,6 +49,15 @@ def test_docstrings_show_what_happens(name):
             warnings.filterwarnings("ignore", message=".*zero everywhere")
             runner.run(test, out=report.append)
     assert runner.summarize(verbose=False).failed == 0, "".join(report)
+
+
+def test_every_folder_has_docstrings_that_are_run():
+    folders = {name.split(".")[1] for name in MODULES}
+    without_examples = {"cli", "distribution", "engine", "erasing"}
+    assert set(keras_xmap.__all__) - folders <= {
+        "__version__",
+        *without_examples,
+    }
 
 
 def test_a_wrong_docstring_is_found():

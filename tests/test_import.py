@@ -4,31 +4,42 @@ Each test looks at a fresh interpreter.
 """
 
 import configparser
+import json
 import os
 import pathlib
 import subprocess
 import sys
 
+import keras
 import pytest
 
 import keras_xmap
 
 ROOT = pathlib.Path(__file__).parents[1]
-# Stands for a machine on which TensorFlow was never installed.
-WITHOUT_TENSORFLOW = """
-import sys
+BACKEND = keras.backend.backend()
+# The suite on TensorFlow has JAX beside it; other lanes have no TensorFlow.
+ANOTHER = "jax" if BACKEND == "tensorflow" else BACKEND
+EAGER = {"layers", "losses", "metrics", "models", "ops"}
+# The rest of the public parts loads when it is first used.
+ON_TENSORFLOW_ALONE = {"callbacks", "distribution", "erasing"}
+EVERYWHERE = set(keras_xmap.__all__) - ON_TENSORFLOW_ALONE - {"__version__"}
 
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "tensorflow":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+# What an explainer is made for.
+MODEL = """
+import keras
+import keras_xmap
 
-sys.meta_path.insert(0, Missing())
+model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])
 """
 
 
-def run_fresh(code, backend):
-    """Runs `code` in a new interpreter and returns what it prints."""
+def run_fresh(code, backend=BACKEND, package=None):
+    """Runs `code` in a new interpreter and returns what it prints.
+
+    `package` is one that shall be missing there.
+    """
+    if package:
+        code = f"import sys\nsys.modules[{package!r}] = None\n{code}"
     result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -40,55 +51,121 @@ def run_fresh(code, backend):
     return result.stdout.strip()
 
 
-def error_of_explainers(prelude, backend):
-    code = f"""{prelude}
-import keras_xmap
-try:
-    keras_xmap.explainers
-except ImportError as error:
-    print(error)
+def error_of(statement, prelude="", backend=BACKEND, package=None):
+    """Returns the text of the `ImportError` that `statement` raises."""
+    code = f"{prelude}\ntry:\n    {statement}\nexcept ImportError as error:\n"
+    return run_fresh(f"{code}    print(error)", backend, package)
+
+
+def added_by(statements):
+    """Returns what one statement after the other loads, in a fresh Keras.
+
+    Those are lists of modules, ours in full and others by their library, and
+    the seconds of the first statement.
+    """
+    code = f"""
+import json, sys, time
+import keras
+
+seconds, lists, seen = [], [], set(sys.modules)
+for statement in {statements!r}:
+    start = time.perf_counter()
+    exec(statement)
+    seconds.append(time.perf_counter() - start)
+    new = set(sys.modules) - seen
+    seen |= new
+    libraries = {{name.partition(".")[0] for name in new}} - {{"keras_xmap"}}
+    ours = {{name for name in new if name.startswith("keras_xmap.")}}
+    others = libraries - set(sys.stdlib_module_names)
+    lists.append(sorted(ours | others))
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+    # An error once a device is in use.
+    tf.config.threading.set_inter_op_parallelism_threads(3)
+print(json.dumps([lists, seconds[0]]))
 """
-    return run_fresh(code, backend)
+    return json.loads(run_fresh(code).splitlines()[-1])
 
 
-def test_import_loads_no_framework():
-    code = """
-import sys
+def test_import_loads_what_files_need_and_nothing_else(record_property):
+    (loaded,), seconds = added_by(["import keras_xmap"])
+    record_property("import keras_xmap, after import keras", f"{seconds:.2f} s")
+    parts = {name.split(".")[1] for name in loaded if "." in name}
+    assert {part for part in parts if not part.startswith("_")} == EAGER
+    assert [name for name in loaded if "." not in name] == []
+
+
+def test_parts_load_no_library_before_a_function_needs_it():
+    parts = sorted(EVERYWHERE - EAGER)
+    if BACKEND == "tensorflow":
+        parts += sorted(ON_TENSORFLOW_ALONE)
+    statements = [f"import keras_xmap.{part}" for part in parts]
+    lists, _ = added_by(["import keras_xmap", *statements])
+    libraries = {
+        part: [name for name in loaded if "." not in name]
+        for part, loaded in zip(parts, lists[1:], strict=True)
+    }
+    costly = {part: names for part, names in libraries.items() if names}
+    # Pillow is small, and reads what `datasets` are made of.
+    assert costly in ({}, {"datasets": ["PIL"]})
+
+
+def test_without_tensorflow_what_needs_none_loads():
+    parts = ", ".join(f"keras_xmap.{part}" for part in sorted(EVERYWHERE))
+    code = f"import sys, keras_xmap\n{parts}\n"
+    code += "print([n for n in sys.modules if n.startswith('tensorflow')])"
+    assert run_fresh(code, ANOTHER, "tensorflow") == "[]"
+
+
+def test_without_keras_the_import_names_the_command():
+    error = error_of("import keras_xmap", package="keras")
+    assert "Received: a Python without it" in error
+    assert 'pip install "keras-xmap[cpu]"' in error
+
+
+@pytest.mark.parametrize(
+    "package, remedy",
+    [
+        ("tensorflow", 'pip install "keras-xmap[cpu]"'),
+        ("jax", "pip install jax"),
+        ("torch", "pip install torch"),
+    ],
+)
+def test_without_its_backend_the_import_names_the_command(package, remedy):
+    error = error_of("import keras_xmap", backend=package, package=package)
+    assert f"keras_xmap needs the package {package}." in error
+    assert remedy in error
+    assert "KERAS_BACKEND" in error
+
+
+def test_without_tensorflow_parts_that_need_it_name_the_command():
+    code = f"""
 import keras_xmap
-loaded = {"keras", "tensorflow", "jax", "numpy"} & set(sys.modules)
-print(sorted(loaded | {m for m in sys.modules if "keras_xmap." in m}))
+for part in {sorted(ON_TENSORFLOW_ALONE)}:
+    try:
+        getattr(keras_xmap, part)
+    except ImportError as error:
+        print(error)
 """
-    assert run_fresh(code, "tensorflow") == "[]"
+    errors = run_fresh(code, ANOTHER, "tensorflow").splitlines()
+    assert len(errors) == len(ON_TENSORFLOW_ALONE)
+    for error in errors:
+        assert "needs the package tensorflow. Received: a Python with" in error
+        assert 'pip install "keras-xmap[cpu]"' in error
 
 
-def test_the_neutral_parts_load_no_tensorflow():
-    code = """
-import sys
-import keras_xmap
-keras_xmap.layers, keras_xmap.losses, keras_xmap.ops
-unwanted = ("tensorflow", "keras_xmap.engine", "keras_xmap.explainers")
-print([name for name in unwanted if name in sys.modules])
-"""
-    assert run_fresh(code, "jax") == "[]"
-
-
-def test_without_tensorflow_the_explainers_name_the_command():
-    remedy = 'pip install "keras-xmap[cpu]"'
-    assert remedy in error_of_explainers(WITHOUT_TENSORFLOW, "tensorflow")
-    assert remedy in error_of_explainers(WITHOUT_TENSORFLOW, "jax")
-
-
-def test_on_another_backend_the_explainers_name_the_setting():
-    error = error_of_explainers("", "jax")
+def test_on_another_backend_making_an_explainer_names_the_setting():
+    error = error_of("keras_xmap.explainers.GradCAM(model)", MODEL, ANOTHER)
     assert "KERAS_BACKEND=tensorflow" in error
-    assert "Received: keras.backend.backend()='jax'" in error
+    assert f"Received: keras.backend.backend()={ANOTHER!r}" in error
+    assert 'pip install "keras-xmap[cpu]"' in error
 
 
-@pytest.mark.tensorflow
 @pytest.mark.parametrize("name", keras_xmap.__all__)
-def test_every_public_name_resolves_and_is_listed(name):
-    assert getattr(keras_xmap, name) is not None
+def test_every_public_name_is_listed_and_resolves(name):
     assert name in dir(keras_xmap)
+    if BACKEND == "tensorflow" or name not in ON_TENSORFLOW_ALONE:
+        assert getattr(keras_xmap, name) is not None
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -1,0 +1,33 @@
+"""Says what to install where Keras, or what it runs on, is missing."""
+
+_REMEDIES = {
+    "keras": '`pip install "keras-xmap[cpu]"` adds it with TensorFlow for a '
+    'CPU, `pip install "keras-xmap[gpu]"` with TensorFlow for GPUs.',
+    "tensorflow": '`pip install "keras-xmap[cpu]"` adds it for a CPU, '
+    '`pip install "keras-xmap[gpu]"` for GPUs.',
+    "jax": "`pip install jax` adds it.",
+    "torch": "`pip install torch` adds it.",
+}
+_ANOTHER_BACKEND = (
+    " Keras runs on another backend if the environment variable KERAS_BACKEND "
+    "names it ('tensorflow', 'jax' or 'torch') before Keras is imported."
+)
+
+
+def explain_what_is_missing(error, part="keras_xmap"):
+    """Raises an error with the remedy if a framework is missing.
+
+    Args:
+        error: The `ModuleNotFoundError` that an import ended in. Nothing is
+            raised where it is about another package.
+        part: What was imported.
+    """
+    package = (error.name or "").partition(".")[0]
+    if package not in _REMEDIES:
+        return
+    another = part == "keras_xmap" and package != "keras"
+    raise ImportError(
+        f"{part} needs the package {package}. Received: a Python without it. "
+        f"{_REMEDIES[package]}{_ANOTHER_BACKEND if another else ''}",
+        name=error.name,
+    ) from error
