@@ -98,7 +98,7 @@ def write(path, content):
     path.write_text(as_json(content) + "\n", "utf-8")
 
 
-def as_json(value, indent=0, width=140):
+def as_json(value, indent=0, width=180):
     """Formats a value, of which what fits on a line stands on one."""
     line = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or indent + len(line) <= width:
