@@ -4,8 +4,11 @@ import ast
 import importlib
 import json
 import pathlib
+import re
 
 import pytest
+
+from benchmarks.common.markdown import share
 
 ROOT = pathlib.Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
@@ -65,6 +68,22 @@ def test_a_figure_that_was_changed_by_hand_is_found():
     wrong = text.replace("| 1 forward | 1.04 |", "| 1 forward | 1.05 |")
     assert wrong != text
     assert tables.rewritten(wrong, tables.makers()) == text
+
+
+def test_the_guide_to_explainers_repeats_a_column_of_the_sanity_table():
+    results = json.loads((BENCHMARKS / "sanity/results.json").read_text())
+    figures = results["forgetting"]["figures"]
+    text = (ROOT / "docs" / "explainers.md").read_text("utf-8")
+    table = text[text.index("| you ask |") :].partition("\n\n")[0]
+    rows = table.splitlines()[2:]
+    assert len(rows) > 10
+    for row in rows:
+        _, _, methods, *_, shown, _ = row.split("|")
+        found = [
+            share(figures[name]["upper half"][0], 2)
+            for name in re.findall(r"`(\w+)`", methods)
+        ]
+        assert shown.strip() == ", ".join(dict.fromkeys(found))
 
 
 def test_a_table_of_figures_without_a_benchmark_is_found():

@@ -43,12 +43,13 @@ def groups_of(folder, dataset):
         return {name: row["imagenet"] for name, row in json.load(file).items()}
 
 
-def join_classes(folder, photos, network):
+def join_classes(folder, photos, network, epochs=0):
     """Takes the classes' scores from those of ImageNet, as they are.
 
     Returns:
         As `train_heads`: a model, of which no weights are exchanged.
     """
+    del epochs
     groups = groups_of(folder, photos.dataset)
     net = folder.network(network, logits=True, size=SIZE)
     scorer = models.fully_convolutional(net, pooling="position")
@@ -66,7 +67,7 @@ def join_classes(folder, photos, network):
     )
 
 
-def train_heads(folder, photos, network, epochs=60):
+def train_heads(folder, photos, network, epochs):
     """Trains a head of all classes a fold.
 
     Returns:

@@ -22,7 +22,7 @@ SMOKE = {
     "repeats": 2,
     "size": 32,
     "networks": ["VGG-like"],
-    "only": ["GradCAM", "GradCAM, 5 classes", "RISE", "ClassModel"],
+    "only": ["GradCAM", "Saliency, 5 classes"],
     "calls": 5,
 }
 

@@ -38,6 +38,8 @@ SMOKE = {
     "repeats": 2,
     "size": 32,
     "scales": (1,),
+    "layers": 1,
+    "head_epochs": 1,
 }
 
 
@@ -52,7 +54,9 @@ def main(argv=None):
         "--every", type=int, help="n: every n-th photo is explained"
     )
     parser.add_argument("--repeats", type=int, default=5, help="of timing")
-    parser.set_defaults(size=64, scales=(1, 1.2, 1.4, 1.6))
+    parser.set_defaults(
+        size=64, scales=(1, 1.2, 1.4, 1.6), layers=9, head_epochs=60
+    )
     return command.run(
         *(__package__, parser, PARTS, argv),
         photos=["masks"],

@@ -101,7 +101,9 @@ def masks(folder, arguments, save):
         shown = np.arange(0, len(photos.images), every)
         for network in arguments.networks or NETWORKS[dataset]:
             title = f"{dataset}, {network}"
-            of_network = OfNetwork(folder, photos, network, shown)
+            of_network = OfNetwork(
+                *(folder, photos, network, shown, arguments.head_epochs)
+            )
             for name, scores in of_network.rows(arguments.rows):
                 print(f"  {title}, {name}: {scores}", flush=True)
                 save(title, {name: scores})
@@ -118,10 +120,10 @@ def _unscored(folder, dataset):
 class OfNetwork:
     """Maps of the photos by a network, and their scores."""
 
-    def __init__(self, folder, photos, network, shown):
+    def __init__(self, folder, photos, network, shown, epochs):
         self.photos, self.network, self.shown = photos, network, shown
         self.scorer, found, self.precision = HEADS[photos.dataset](
-            folder, photos, network
+            folder, photos, network, epochs
         )
         self.found = [(w, np.intersect1d(rows, shown)) for w, rows in found]
         self.prepare = lambda images: folder.prepared(network, images)

@@ -20,17 +20,18 @@ def timing(folder, arguments, save):
     """VGG-16, nine layers, 3 classes, 4 scales; weights do not matter."""
     del folder
     size, scales = arguments.size, arguments.scales
+    layers = LAYERS[-arguments.layers :]
     model = make_model(size)
     images = np.random.default_rng(0).normal(size=(BATCH, size, size, 3))
     images = images.astype("float32")
     target = np.tile(np.arange(NUM_CLASSES), (BATCH, 1)).astype("int32")
     explainer = explainers.DistinctClassSaliency(
-        model, LAYERS, scales, candidates="target"
+        model, layers, scales=scales, candidates="target"
     )
     sized = [
         tf.image.resize(images, (round(size * scale),) * 2) for scale in scales
     ]
-    together, separate = bare_passes(model)
+    together, separate = bare_passes(model, layers)
 
     def run(steps):
         for x in sized:
@@ -49,8 +50,8 @@ def timing(folder, arguments, save):
     )
     print(table(report), flush=True)
     save(
-        f"VGG-16, {size} px, batch {BATCH}, 9 layers, 3 classes, "
-        f"{len(scales)} scales",
+        f"VGG-16, {size} px, batch {BATCH}, {len(layers)} layers, "
+        f"{NUM_CLASSES} classes, {len(scales)} scales",
         report,
     )
 
@@ -63,11 +64,11 @@ def make_model(size):
     )
 
 
-def bare_passes(model):
+def bare_passes(model, layers):
     """Returns a step of all layers and classes, and one for each of them."""
     # Logits and layers in one call; the head's softmax left out.
     model.get_layer("predictions").activation = keras.activations.linear
-    outputs = [model.get_layer(name).output for name in LAYERS]
+    outputs = [model.get_layer(name).output for name in layers]
     parts = keras.Model(model.input, [model.output, *outputs])
 
     def passes(chosen, classes):
@@ -85,7 +86,7 @@ def bare_passes(model):
 
     separate = [
         passes([layer], [number])
-        for layer in range(len(LAYERS))
+        for layer in range(len(layers))
         for number in range(NUM_CLASSES)
     ]
-    return passes(range(len(LAYERS)), range(NUM_CLASSES)), separate
+    return passes(range(len(layers)), range(NUM_CLASSES)), separate
