@@ -26,6 +26,7 @@ need not exclude each other. Pixels of unknown class do not count.
 from benchmarks.common import command
 from benchmarks.common.labelled import DATASETS
 from benchmarks.common.layer_names import FEATURES
+from benchmarks.distinct_class_saliency.judging import CRF_THRESHOLDS
 from benchmarks.distinct_class_saliency.masks import masks
 from benchmarks.distinct_class_saliency.timing import timing
 
@@ -40,6 +41,7 @@ SMOKE = {
     "scales": (1,),
     "layers": 1,
     "head_epochs": 1,
+    "crf_thresholds": (0.3,),
 }
 
 
@@ -55,7 +57,11 @@ def main(argv=None):
     )
     parser.add_argument("--repeats", type=int, default=5, help="of timing")
     parser.set_defaults(
-        size=64, scales=(1, 1.2, 1.4, 1.6), layers=9, head_epochs=60
+        size=64,
+        scales=(1, 1.2, 1.4, 1.6),
+        layers=9,
+        head_epochs=60,
+        crf_thresholds=CRF_THRESHOLDS,
     )
     return command.run(
         *(__package__, parser, PARTS, argv),

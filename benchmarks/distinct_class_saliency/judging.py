@@ -12,14 +12,17 @@ THRESHOLDS = np.arange(0.0, 1.0, 0.05)
 CRF_THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
-def judged(photos, maps, rows, crf=None, grabcut=False):
+def judged(
+    photos, maps, rows, crf=None, grabcut=False, crf_thresholds=CRF_THRESHOLDS
+):
     """Returns the scores of maps `(photos, classes, size, size)`.
 
     Args:
         crf: The CRF's parameters, or `None` for no CRF.
         grabcut: Whether GrabCut makes the masks, from no threshold.
+        crf_thresholds: Of the background, with the CRF.
     """
-    thresholds = CRF_THRESHOLDS if crf else [0.0] if grabcut else THRESHOLDS
+    thresholds = crf_thresholds if crf else [0.0] if grabcut else THRESHOLDS
     shape = len(thresholds), len(photos.classes)
     overlaps, of_several = Overlaps(*shape), Overlaps(*shape)
     pairs = metrics.MeanIoU(num_thresholds=50)

@@ -101,9 +101,7 @@ def masks(folder, arguments, save):
         shown = np.arange(0, len(photos.images), every)
         for network in arguments.networks or NETWORKS[dataset]:
             title = f"{dataset}, {network}"
-            of_network = OfNetwork(
-                *(folder, photos, network, shown, arguments.head_epochs)
-            )
+            of_network = OfNetwork(folder, photos, network, shown, arguments)
             for name, scores in of_network.rows(arguments.rows):
                 print(f"  {title}, {name}: {scores}", flush=True)
                 save(title, {name: scores})
@@ -120,11 +118,12 @@ def _unscored(folder, dataset):
 class OfNetwork:
     """Maps of the photos by a network, and their scores."""
 
-    def __init__(self, folder, photos, network, shown, epochs):
+    def __init__(self, folder, photos, network, shown, arguments):
         self.photos, self.network, self.shown = photos, network, shown
         self.scorer, found, self.precision = HEADS[photos.dataset](
-            folder, photos, network, epochs
+            folder, photos, network, arguments.head_epochs
         )
+        self.crf_thresholds = arguments.crf_thresholds
         self.found = [(w, np.intersect1d(rows, shown)) for w, rows in found]
         self.prepare = lambda images: folder.prepared(network, images)
 
@@ -156,7 +155,10 @@ class OfNetwork:
         maps, seconds = self._maps(dcsm)
         yield name, {**self._judged(maps), "seconds": seconds}
         for parameters, title in CRF.items() if name == "DCSM" else ():
-            yield title, self._judged(maps, crf=parameters)
+            refined = self._judged(
+                maps, crf=parameters, crf_thresholds=self.crf_thresholds
+            )
+            yield title, refined
 
     def _maps(self, explainer, filled=True):
         return explained(
