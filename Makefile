@@ -94,18 +94,11 @@ format: .venv-lint/installed
 	.venv-lint/bin/ruff check --fix
 	.venv-lint/bin/ruff format
 
-# The second half needs photos that are no part of the project: _photos.py.
+# All of them: hours. Those on photos, which are no part of the project, run
+# where KERAS_XMAP_BENCHMARK_DATA names a folder of them; the others say which
+# were left out. In seconds: make bench ARGS=--smoke
 bench: .venv-bench/installed
-	.venv-bench/bin/python benchmarks/engine.py
-	.venv-bench/bin/python benchmarks/explainers.py
-	.venv-bench/bin/python benchmarks/crf.py
-ifdef KERAS_XMAP_BENCHMARK_DATA
-	.venv-bench/bin/python benchmarks/localization.py
-	.venv-bench/bin/python benchmarks/sanity.py
-	.venv-bench/bin/python benchmarks/grabcut.py
-	.venv-bench/bin/python benchmarks/roi_classification.py
-	.venv-bench/bin/python benchmarks/distinct_class_saliency.py
-endif
+	.venv-bench/bin/python -m benchmarks $(ARGS)
 
 docs: .venv-docs/installed
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict

@@ -1,0 +1,76 @@
+"""How far masks of classes overlap with the truth, over many photos."""
+
+import numpy as np
+
+
+class Overlaps:
+    """Overlaps of masks with classes, summed over photos, per threshold."""
+
+    def __init__(self, num_thresholds, num_classes):
+        self.shared = np.zeros((num_thresholds, num_classes))
+        self.found = np.zeros((num_thresholds, num_classes))
+        self.true = np.zeros((num_thresholds, num_classes))
+
+    def add(self, number, masks, truth, known, classes):
+        """Adds masks `(classes, 224, 224)` of one photo.
+
+        Args:
+            number: Which threshold they were made with.
+            masks: Boolean.
+            truth: Boolean, see `Labelled.masks`.
+            known: Boolean, `(224, 224)`: the pixels that count.
+            classes: The numbers of the classes.
+        """
+        masks = masks & known
+        for mask, true, name in zip(masks, truth, classes, strict=True):
+            self.shared[number, name] += (mask & true).sum()
+            self.found[number, name] += mask.sum()
+            self.true[number, name] += true.sum()
+
+    def scores(self):
+        """Returns mIoU, recall and precision of each threshold.
+
+        All are means over the classes that any photo had.
+        """
+        there = self.true.max(0) > 0
+        shared, found, true = (
+            x[:, there] for x in (self.shared, self.found, self.true)
+        )
+        return (
+            (shared / (found + true - shared)).mean(1),
+            (shared / true).mean(1),
+            (shared / np.maximum(found, 1)).mean(1),
+        )
+
+    def best(self):
+        """Returns the highest mIoU, and the number of its threshold."""
+        means = self.scores()[0]
+        return round(float(means.max()), 3), int(means.argmax())
+
+
+def average_precision(outputs, labels):
+    """Mean over classes with any image of the area under the curve."""
+    values = []
+    for output, label in zip(outputs.T, labels.T, strict=True):
+        if label.sum():
+            ranked = label[np.argsort(-output, kind="stable")]
+            precision = ranked.cumsum() / np.arange(1, len(ranked) + 1)
+            values.append((precision * ranked).sum() / ranked.sum())
+    return float(np.mean(values))
+
+
+def divided(maps, threshold):
+    """Masks of pixels that have one class, or none, out of maps of classes.
+
+    Args:
+        maps: `(classes, 224, 224)`.
+        threshold: Float in [0, 1]: pixels have none whose highest map, each
+            divided by its own maximum, is not above it.
+
+    Returns:
+        Boolean array of the same shape.
+    """
+    top = maps.max((1, 2), keepdims=True)
+    scaled = maps / np.where(top > 0, top, 1)
+    chosen = np.where(scaled.max(0) > threshold, scaled.argmax(0), -1)
+    return chosen == np.arange(len(maps))[:, None, None]

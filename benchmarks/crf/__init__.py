@@ -1,0 +1,1 @@
+"""How fast is the dense CRF, and how near to the exact sum?"""

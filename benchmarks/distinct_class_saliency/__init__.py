@@ -1,0 +1,1 @@
+"""Do distinct class saliency maps tell classes apart?"""

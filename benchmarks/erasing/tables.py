@@ -1,0 +1,131 @@
+"""The tables of erasing."""
+
+from benchmarks.common.markdown import share
+from benchmarks.common.markdown import table
+
+FILLS = ("mean", "zero", "noise", "blur")
+HOLES = {
+    "own, new": "own holes, new network",
+    "others too, new": "another's too, new",
+    "half of own, new": "half of the own, new",
+    "own, weights go on": "own holes, trained on",
+    "others too, weights go on": "another's too, trained on",
+    "half of own, weights go on": "half of the own, trained on",
+}
+OF_PHOTOS = {
+    "own": "own holes",
+    "others too": "another's too",
+    "half of own": "half of the own",
+}
+ROUNDS = ((0.2, (1, 2, 3)), (0.5, (1, 2, 3, 6)))
+
+
+def fills_of_scenes(figures):
+    columns = {
+        "AUC in training": "training AUC",
+        "held out, erased": "held-out AUC, erased",
+        "held out, whole": "whole",
+        "recall of the ink": "recall of ink",
+        "precision": "precision",
+        "mIoU": "mIoU",
+    }
+    found = figures["fills"]["scenes"]
+    return _of_fills(columns, {x: found[x]["round 2"] for x in FILLS})
+
+
+def fills_of_photos(figures):
+    columns = {
+        "AP held out, erased": "held-out precision, erased",
+        "AP held out, whole": "whole",
+        "recall": "recall",
+        "precision": "precision",
+        "mIoU": "mIoU",
+    }
+    found = figures["fills"]["msrc"]
+    return _of_fills(columns, {x: found[x]["round 3"] for x in FILLS})
+
+
+def _of_fills(columns, found):
+    rows = [
+        [fill, *(share(row[key]) for key in columns.values())]
+        for fill, row in found.items()
+    ]
+    return table(["fill", *columns], rows)
+
+
+def holes_of_scenes(figures):
+    columns = {
+        "AUC held out, whole": "held-out AUC, whole",
+        "AUC in training": "training AUC, erased",
+        "recall of the ink": "recall of ink",
+        "precision": "precision",
+        "one round, cut lower": "precision of round 1 at this recall",
+    }
+    found = figures["holes"]["scenes at 0.5"]
+    rows = [
+        [
+            label,
+            *(
+                share(found[name][key][0]) if key in found[name] else ""
+                for key in columns.values()
+            ),
+        ]
+        for name, label in {"round 1": "(round 1)", **HOLES}.items()
+    ]
+    return table(["round 2", *columns], rows)
+
+
+def holes_of_photos(figures):
+    rows = []
+    for name, label in OF_PHOTOS.items():
+        cells = []
+        for dataset in ("msrc", "coco_seg"):
+            row = figures["holes"][dataset][name]["round 3"]
+            cells += [share(row[x]) for x in ("whole", "mIoU", "precision")]
+        rows.append([label, *cells])
+    header = ["after round 3"]
+    for dataset in ("msrc", "coco_seg"):
+        header += [f"{dataset}: AP whole", "mIoU", "precision"]
+    return table(header, rows)
+
+
+def of_photos(dataset):
+    def make(figures):
+        found = figures["photos"][dataset]
+
+        def cells(label, row, precision, threshold):
+            scores = (row[x] for x in ("mIoU", "recall", "precision"))
+            return [
+                label,
+                share(row[precision]),
+                f"{threshold:.2f}",
+                *map(share, scores),
+            ]
+
+        rows = []
+        for name in ("CAM", "Hide-and-Seek", "complementary heads"):
+            row = found[name]
+            rows.append(
+                cells(name, row, "held-out precision", row["threshold"])
+            )
+        for threshold, counts in ROUNDS:
+            for count in counts:
+                row = found[
+                    f"erasing, regions of {count} rounds at {threshold}"
+                ]
+                label = f"erasing, {count} round{'s' if count > 1 else ''}"
+                rows.append(cells(label, row, "on whole photos", threshold))
+        scores = ["AP whole", "threshold", "mIoU", "recall", "precision"]
+        return table([dataset, *scores], rows)
+
+    return make
+
+
+TABLES = {
+    "erasing-fills-scenes": fills_of_scenes,
+    "erasing-fills-photos": fills_of_photos,
+    "erasing-holes-scenes": holes_of_scenes,
+    "erasing-holes-photos": holes_of_photos,
+    "erasing-msrc": of_photos("msrc"),
+    "erasing-coco": of_photos("coco_seg"),
+}

@@ -1,0 +1,1 @@
+"""How much of the object does a mask made of a map cover?"""

@@ -1,0 +1,1 @@
+"""How well do maps find the object, and what spoils or mends it?"""

@@ -1,0 +1,1 @@
+"""Does pixel attention find the pixels that carry the answer?"""

@@ -1,0 +1,1 @@
+"""Which way of telling a network the region is best?"""

@@ -1,0 +1,116 @@
+"""Every benchmark runs under `--smoke`; tables are what its results say."""
+
+import ast
+import importlib
+import json
+import pathlib
+import re
+
+import pytest
+
+from benchmarks.common.markdown import share
+
+ROOT = pathlib.Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+SOURCES = sorted(BENCHMARKS.rglob("*.py"))
+RESULTS = sorted(BENCHMARKS.glob("*/results.json"))
+# Folders without a benchmark in them.
+SHARED = {"common"}
+CIRCUMSTANCES = {"command", "date", "device", "versions", "figures"}
+
+pytestmark = pytest.mark.tensorflow
+
+
+def name_of(path):
+    return path.relative_to(BENCHMARKS).as_posix()
+
+
+def folders():
+    files = BENCHMARKS.glob("*/__init__.py")
+    return sorted({file.parent.name for file in files} - SHARED)
+
+
+def snapshot():
+    """Returns when each file of the project was last written to."""
+    return {
+        path: path.stat().st_mtime_ns
+        for folder in (BENCHMARKS, ROOT / "docs", ROOT / "build" / "benchmarks")
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", folders())
+def test_a_benchmark_runs_under_smoke_and_keeps_nothing(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KERAS_XMAP_BENCHMARK_DATA", raising=False)
+    before = snapshot()
+    benchmark = importlib.import_module(f"benchmarks.{name}.__main__")
+    figures = benchmark.main(["--smoke"])
+    assert set(figures) == set(benchmark.PARTS)
+    assert all(figures.values())
+    assert snapshot() == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_tables_of_the_documentation_are_what_results_say(capsys):
+    tables = importlib.import_module("benchmarks.tables")
+    assert tables.complaints() == []
+
+
+def test_a_figure_that_was_changed_by_hand_is_found():
+    tables = importlib.import_module("benchmarks.tables")
+    text = (ROOT / "docs" / "costs.md").read_text("utf-8")
+    wrong = text.replace("| 1 forward | 1.04 |", "| 1 forward | 1.05 |")
+    assert wrong != text
+    assert tables.rewritten(wrong, tables.makers()) == text
+
+
+def test_the_guide_to_explainers_repeats_a_column_of_the_sanity_table():
+    results = json.loads((BENCHMARKS / "sanity/results.json").read_text())
+    figures = results["forgetting"]["figures"]
+    text = (ROOT / "docs" / "explainers.md").read_text("utf-8")
+    table = text[text.index("| you ask |") :].partition("\n\n")[0]
+    rows = table.splitlines()[2:]
+    assert len(rows) > 10
+    for row in rows:
+        _, _, methods, *_, shown, _ = row.split("|")
+        found = [
+            share(figures[name]["upper half"][0], 2)
+            for name in re.findall(r"`(\w+)`", methods)
+        ]
+        assert shown.strip() == ", ".join(dict.fromkeys(found))
+
+
+def test_a_table_of_figures_without_a_benchmark_is_found():
+    tables = importlib.import_module("benchmarks.tables")
+    text = "| | IoU |\n| --- | --- |\n| ours | .9 |\n"
+    assert tables.unmarked(text) == ["| | IoU |"]
+    marked = f"<!-- table: costs -->\n\n{text}\n<!-- end -->\n"
+    assert tables.unmarked(marked) == []
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=name_of)
+def test_results_say_how_when_and_on_what_they_were_measured(path):
+    for part in json.loads(path.read_text("utf-8")).values():
+        assert set(part) == CIRCUMSTANCES
+        folder = path.parent.name
+        assert part["command"].startswith(f"python -m benchmarks.{folder}")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_files_and_functions_of_benchmarks_are_short(path):
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            lines = node.end_lineno - node.lineno + 1
+            docstring = ast.get_docstring(node)
+            if docstring:
+                first = node.body[0]
+                lines -= first.end_lineno - first.lineno + 1
+            assert lines <= 40, f"{node.name}: {lines} lines"
