@@ -1,5 +1,3 @@
-import math
-
 import keras
 from keras import ops
 
@@ -13,6 +11,7 @@ from keras_xmap._checks import check_positive_integer
 from keras_xmap._typing import Structure
 from keras_xmap.explainers._model_reader import ModelReader
 from keras_xmap.explainers.perturbation_explainer import InputLayout
+from keras_xmap.ops import gaussian_blur
 
 
 class ClassModel(ModelReader):
@@ -185,7 +184,7 @@ class ClassModel(ModelReader):
         def step(index, images):
             found = gradients(images, index)
             return [
-                self._moved(x, gradient, axes[i])
+                self._moved(x, gradient, axes[i], clean.input_data_format)
                 for i, x, gradient in zip(floating, images, found, strict=True)
             ]
 
@@ -197,15 +196,14 @@ class ClassModel(ModelReader):
         )
         return images, {"score_used": score_used}
 
-    def _moved(self, x, gradient, axes):
+    def _moved(self, x, gradient, axes, data_format):
         """Returns the image after one step of ascent."""
         penalty = self.weight_decay * x
         if self.total_variation:
             penalty = penalty + self.total_variation * _roughness(x, axes)
         moved = x + self.learning_rate * (gradient - 2 * penalty)
-        if self.blur:
-            for axis in axes:
-                moved = _blurred(moved, axis, self.blur)
+        if self.blur and axes:
+            moved = gaussian_blur(moved, self.blur, data_format)
         return ops.reshape(moved, ops.shape(x))
 
     def _jittered(self, x, axes, index, sign):
@@ -285,19 +283,6 @@ def _roughness(x, axes):
         for offset in (-1, 1):
             rough = rough + x - _neighbour(x, axis, offset)
     return rough
-
-
-def _blurred(x, axis, stddev):
-    radius = math.ceil(3 * stddev)
-    weights = [
-        math.exp(-0.5 * (offset / stddev) ** 2)
-        for offset in range(-radius, radius + 1)
-    ]
-    total = sum(
-        weight * _neighbour(x, axis, offset)
-        for offset, weight in enumerate(weights, -radius)
-    )
-    return total / sum(weights)
 
 
 def _neighbour(x, axis, offset):

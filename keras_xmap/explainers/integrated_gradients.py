@@ -4,9 +4,9 @@ from keras import ops
 
 from keras_xmap import targets
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._fillings import check_filling
+from keras_xmap._fillings import filling
 from keras_xmap._typing import Structure
-from keras_xmap.explainers._baselines import baselines_of_inputs
-from keras_xmap.explainers._baselines import check_baselines
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
 from keras_xmap.explainers.gradient_explainer import GradientExplainer
@@ -81,7 +81,9 @@ class IntegratedGradients(GradientExplainer):
             model, channel_reduction, input_name=input_name, score=score
         )
         self.num_steps = check_positive_integer("num_steps", num_steps)
-        self.baseline = check_baselines(baseline)
+        self.baseline = keras.tree.map_structure(
+            lambda part: check_filling("baseline", part), baseline
+        )
 
     def completeness_gap(
         self,
@@ -115,7 +117,7 @@ class IntegratedGradients(GradientExplainer):
         self, inputs: Structure, target: targets.Target, parts: Structure
     ) -> Gradients:
         clean = self.evaluate(inputs)
-        baselines = baselines_of_inputs(self.baseline, clean)
+        baselines = self._baselines(clean)
         return self._integrate(clean, baselines, target, parts)
 
     def _integrate(self, clean, baselines, target, parts):
@@ -147,7 +149,7 @@ class IntegratedGradients(GradientExplainer):
     def _compute_gap(self, inputs, target, parts):
         clean = self.evaluate(inputs)
         resolved = target.resolve(clean.scores, parts)
-        baselines = baselines_of_inputs(self.baseline, clean)
+        baselines = self._baselines(clean)
         found = self._integrate(clean, baselines, target, parts)
         at_baseline = self.evaluate(
             with_floating(
@@ -172,6 +174,43 @@ class IntegratedGradients(GradientExplainer):
         ]
         notes = {"score_used": clean.score_used}
         return join_classes(gaps, target.is_single(parts)), notes
+
+    def _baselines(self, clean):
+        """Returns a float32 tensor per floating-point input, broadcastable."""
+        images = floating(clean.inputs)
+        given = self.baseline
+        if isinstance(given, (dict, list, tuple)):
+            given = _like_inputs(given, clean.inputs)
+        else:
+            given = [given] * len(images)
+        return [
+            filling(ops.cast(x, "float32"), part, clean.input_data_format)
+            for x, part in zip(images, given, strict=True)
+        ]
+
+
+def _like_inputs(baseline, inputs):
+    """Returns the parts of a structure for the floating-point inputs."""
+    try:
+        keras.tree.assert_same_structure(inputs, baseline)
+    except (ValueError, TypeError):
+        shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
+        raise ValueError(
+            "`baseline` must be one for all inputs, or have their structure. "
+            f"Received: baseline={baseline!r} for inputs of shapes {shapes}."
+        ) from None
+    is_floating = with_floating(
+        inputs, [True] * len(floating(inputs)), otherwise=lambda x: False
+    )
+    return [
+        part
+        for part, keep in zip(
+            keras.tree.flatten(baseline),
+            keras.tree.flatten(is_floating),
+            strict=True,
+        )
+        if keep
+    ]
 
 
 def _sum_per_image(x):

@@ -1,4 +1,3 @@
-import numbers
 from collections.abc import Callable
 
 import keras
@@ -6,6 +5,8 @@ from keras import ops
 
 from keras_xmap import engine
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._fillings import check_filling
+from keras_xmap._fillings import filling
 from keras_xmap._typing import Tensor
 from keras_xmap.explainers.perturbation_explainer import InputLayout
 from keras_xmap.explainers.perturbation_explainer import PerturbationExplainer
@@ -35,9 +36,11 @@ class Occlusion(PerturbationExplainer):
         strides: Integer or tuple, 1 to `patch_size`: how far one window lies
             from the next. Defaults to `None`: `patch_size`, windows side by
             side.
-        baseline: What covers a window: a number; `"mean"` for each channel's
-            mean over the image; or an array that broadcasts to one image.
-            Defaults to `0`, the grey of images with zero mean.
+        baseline: What covers a window: a number; `"zero"`; `"mean"`, each
+            image's own mean colour; `"blur"`, the image blurred by a Gaussian
+            with a tenth of its size as standard deviation; or an array, one
+            number for each channel or one image. Defaults to `0`, the grey of
+            images with zero mean.
         input_name: Name or number of the input that is occluded, in a model
             with several. Defaults to `None`: each in turn.
         score: `"logits"` explains the score before the softmax or sigmoid
@@ -77,7 +80,7 @@ class Occlusion(PerturbationExplainer):
         if strides is not None:
             self.strides = _check_sizes("strides", strides)
             _check_no_gaps(self.patch_size, self.strides)
-        self.baseline = _check_baseline(baseline)
+        self.baseline = check_filling("baseline", baseline)
 
     def maps_of_input(
         self, x: Tensor, clean: Tensor, scores: Callable, layout: InputLayout
@@ -90,7 +93,7 @@ class Occlusion(PerturbationExplainer):
             _Windows(*axis)
             for axis in zip(layout.size, patch, strides, strict=True)
         ]
-        baseline = self._baseline_of(x, layout)
+        baseline = filling(x, self.baseline, layout.data_format)
 
         def effect(number):
             covered = ops.ones((), "bool")
@@ -113,24 +116,6 @@ class Occlusion(PerturbationExplainer):
         for axis, along_axis in enumerate(windows, 2):
             maps = along_axis.mean_over_windows(maps, axis)
         return maps
-
-    def _baseline_of(self, x, layout):
-        if isinstance(self.baseline, str):
-            values = ops.cast(x, "float32")
-            mean = ops.mean(values, axis=layout.axes, keepdims=True)
-            return ops.cast(mean, x.dtype)
-        baseline = ops.cast(ops.convert_to_tensor(self.baseline), x.dtype)
-        shape, wanted = tuple(baseline.shape), tuple(x.shape[1:])
-        fits = len(shape) <= len(wanted) and all(
-            a in (1, b) or b is None
-            for a, b in zip(reversed(shape), reversed(wanted), strict=False)
-        )
-        if not fits:
-            raise ValueError(
-                "`baseline` must broadcast to one image. Received: a baseline "
-                f"of shape {shape} for images of shape {wanted}."
-            )
-        return baseline
 
 
 class _Windows:
@@ -217,21 +202,3 @@ def _check_no_gaps(patch_size, strides):
             f"windows leave no gaps. Received: strides={strides}, "
             f"patch_size={patch_size}."
         )
-
-
-def _check_baseline(baseline):
-    is_number = isinstance(baseline, numbers.Real)
-    if is_number and not isinstance(baseline, bool):
-        baseline = float(baseline)
-        known = abs(baseline) < float("inf")
-    else:
-        known = isinstance(baseline, (list, tuple)) or hasattr(
-            baseline, "shape"
-        )
-        known = known or (isinstance(baseline, str) and baseline == "mean")
-    if not known:
-        raise ValueError(
-            "`baseline` must be a finite number, 'mean' or an array. "
-            f"Received: baseline={baseline!r}."
-        )
-    return baseline

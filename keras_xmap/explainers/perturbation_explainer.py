@@ -134,12 +134,14 @@ class InputLayout:
         number: Integer: the input's number among the model's inputs.
         axes: Tuple of integers: the axes of the positions.
         size: Tuple: the sizes of these axes, integers or scalar tensors.
+        data_format: `"channels_last"` or `"channels_first"`.
     """
 
     def __init__(self, x, number, data_format):
         rank = len(x.shape)
         self.axes = (1,) if rank == 2 else spatial_axes(rank, data_format)
         self.number = number
+        self.data_format = data_format
         self.size = tuple(ops.shape(x)[axis] for axis in self.axes)
         self._others = [axis for axis in range(rank) if axis not in self.axes]
 

@@ -49,7 +49,7 @@ def test_random_networks_have_the_maps_of_the_reference(size):
     expected = reference.cam(activations, weights)
     maps = CAM(model, resize=False).explain(x, classes)
     assert_close(maps, expected)
-    resized = [half_pixel.resize(map, size) for map in expected]
+    resized = [half_pixel.resize(heatmap, size) for heatmap in expected]
     assert_close(CAM(model).explain(x, classes), resized)
 
 

@@ -113,9 +113,9 @@ def test_candidates_are_those_of_the_rule_and_those_of_the_target(
     maps = explain_zeros(explainer, target, count=2)
     for of_image, row in zip(maps, ([3, 1], [0]), strict=True):
         expected = by_reference(THREE, [*row, *others])
-        for k, map in zip(row, of_image, strict=False):
-            assert map.max() > 0.9
-            np.testing.assert_allclose(map, expected[k], atol=1e-6)
+        for k, heatmap in zip(row, of_image, strict=False):
+            assert heatmap.max() > 0.9
+            np.testing.assert_allclose(heatmap, expected[k], atol=1e-6)
     if candidates == "target":
         return
     found = explainer.find_candidates(np.zeros((1, 2, 2, 1)), verbose=0)
@@ -210,9 +210,9 @@ def test_layers_scales_and_options_are_those_of_the_reference(options):
     options = {k: v for k, v in options.items() if k != "relu_rule"}
     expected = distinct_maps(found, (17, 15), classes, **options)
     assert explainer.layers_used == names
-    for k, map in zip(classes, maps, strict=True):
+    for k, heatmap in zip(classes, maps, strict=True):
         assert expected[k].max() > 0.1
-        np.testing.assert_allclose(map, expected[k], atol=1e-5)
+        np.testing.assert_allclose(heatmap, expected[k], atol=1e-5)
 
 
 def test_maps_do_not_depend_on_the_size_of_gradients_unless_asked_to():

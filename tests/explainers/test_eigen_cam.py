@@ -45,7 +45,7 @@ def test_random_networks_have_the_maps_of_the_reference(size, center):
         expected = reference.eigen_cam(activations, center)
         explainer = EigenCAM(model, layer, center, resize=False)
         assert_close(explainer.explain(x, 2), expected)
-        resized = [half_pixel.resize(map, size) for map in expected]
+        resized = [half_pixel.resize(heatmap, size) for heatmap in expected]
         maps = EigenCAM(model, layer, center).explain(x, 2)
         assert_close(maps, resized)
 
@@ -98,12 +98,12 @@ def test_centred_it_is_the_first_principal_component_of_mean_zero():
     """As in pytorch-grad-cam, whose sign is that of NumPy's SVD."""
     activations = tensor(5, 6, 9)
     maps = np.asarray(EigenCAM(golden(), center=True).map(activations, None))
-    for image, map in zip(np.asarray(activations), maps, strict=True):
+    for image, heatmap in zip(np.asarray(activations), maps, strict=True):
         matrix = image.reshape(-1, 9).astype("float64")
         matrix -= matrix.mean(axis=0)
         theirs = matrix @ np.linalg.svd(matrix)[2][0]
-        theirs *= np.sign(theirs @ map.ravel())
-        assert_close(map.ravel(), theirs)
+        theirs *= np.sign(theirs @ heatmap.ravel())
+        assert_close(heatmap.ravel(), theirs)
     np.testing.assert_allclose(maps.mean(axis=(1, 2)), 0, atol=1e-5)
 
 

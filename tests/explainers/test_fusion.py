@@ -25,9 +25,9 @@ def model():
     return keras.Model(inputs, layers.Dense(3)(x))
 
 
-def divided_by_its_maximum(map):
-    peak = map.max(axis=(1, 2), keepdims=True)
-    return np.where(peak > 0, map / np.where(peak > 0, peak, 1), 0)
+def divided_by_its_maximum(heatmap):
+    peak = heatmap.max(axis=(1, 2), keepdims=True)
+    return np.where(peak > 0, heatmap / np.where(peak > 0, peak, 1), 0)
 
 
 @pytest.mark.parametrize("fusion", ["mean", "max"])
@@ -35,7 +35,7 @@ def test_maps_of_several_layers_are_fused_after_division_by_their_maximum(
     model, fusion
 ):
     alone = [GradCAM(model, name).explain(IMAGES, 1) for name in LAYERS]
-    alone = np.stack([divided_by_its_maximum(map) for map in alone])
+    alone = np.stack([divided_by_its_maximum(heatmap) for heatmap in alone])
     expected = getattr(alone, fusion)(axis=0)
     explainer = GradCAM(model, LAYERS, fusion=fusion)
     actual = explainer.explain(IMAGES, 1)

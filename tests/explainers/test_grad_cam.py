@@ -42,7 +42,7 @@ def test_random_networks_have_the_maps_of_the_reference(size, head):
     expected = reference.grad_cam(*activations_and_gradients(model, x, classes))
     maps = GradCAM(model, resize=False).explain(x, classes)
     assert_close(maps, expected)
-    resized = [half_pixel.resize(map, size) for map in expected]
+    resized = [half_pixel.resize(heatmap, size) for heatmap in expected]
     assert_close(GradCAM(model).explain(x, classes), resized)
 
 

@@ -57,7 +57,7 @@ def test_random_networks_have_the_maps_of_the_reference(
     options = {"normalize_alpha": normalize_alpha}
     maps = GradCAMPlusPlus(model, resize=False, **options).explain(x, CLASSES)
     assert_close(maps, expected)
-    resized = [half_pixel.resize(map, size) for map in expected]
+    resized = [half_pixel.resize(heatmap, size) for heatmap in expected]
     maps = GradCAMPlusPlus(model, **options).explain(x, CLASSES)
     assert_close(maps, resized)
 

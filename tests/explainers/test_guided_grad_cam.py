@@ -24,7 +24,7 @@ pytestmark = pytest.mark.tensorflow
 def test_by_hand():
     """Two pixels of one channel; the layer is their ReLU.
 
-    Grad-CAM: weight mean(3, 1) = 2, map (2 * 1, 2 * 4); guided gradient
+    Grad-CAM: weight mean(3, 1) = 2, heatmap (2 * 1, 2 * 4); guided gradient
     (3, 1).
     """
     inputs = keras.Input((1, 2, 1))
@@ -87,7 +87,7 @@ def test_random_networks_have_the_map_of_the_references():
 def test_the_coarse_map_is_brought_to_the_size_of_the_input():
     model, x = random_network(), images(9, 7, 3)
     coarse = reference.grad_cam(*activations_and_gradients(model, x, 2))
-    coarse = np.stack([resize(map, (9, 7)) for map in coarse])
+    coarse = np.stack([resize(heatmap, (9, 7)) for heatmap in coarse])
     fine = GuidedBackprop(model).explain(x, 2)
     assert_close(GuidedGradCAM(model).explain(x, 2), fine * coarse)
 

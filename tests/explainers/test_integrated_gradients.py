@@ -337,9 +337,14 @@ BAD = [
     ({"num_steps": 0}, ValueError, "Received: num_steps=0"),
     ({"num_steps": 2.5}, ValueError, "Received: num_steps=2.5"),
     ({"baseline": "black"}, ValueError, "Received: baseline='black'"),
-    ({"baseline": None}, TypeError, "Received: baseline=None"),
-    ({"baseline": True}, TypeError, "Received: baseline=True"),
+    ({"baseline": None}, ValueError, "Received: baseline=None"),
+    ({"baseline": True}, ValueError, "Received: baseline=True"),
     ({"baseline": math.nan}, ValueError, "Received: baseline=nan"),
+    (
+        {"baseline": np.full(3, np.nan)},
+        ValueError,
+        r"Received: baseline=array\(\[nan",
+    ),
     ({"channel_reduction": "std"}, ValueError, "channel_reduction='std'"),
     (
         {"target_layer": "last"},
@@ -356,11 +361,10 @@ def test_bad_arguments_are_refused_at_once(options, error, message):
 
 
 BAD_BASELINES = [
-    (np.zeros((7, 9, 3)), r"Received: a baseline of shape \(7, 9, 3\)"),
-    (np.zeros((3, 9, 7, 3)), r"Received: a baseline of shape \(3, 9, 7, 3\)"),
-    (np.zeros((1, 1, 9, 7, 3)), r"of shape \(1, 1, 9, 7, 3\)"),
+    (np.zeros((7, 9, 3)), r"Received: baseline.shape=\(7, 9, 3\)"),
+    (np.zeros((3, 9, 7, 3)), r"Received: baseline.shape=\(3, 9, 7, 3\)"),
+    (np.zeros((1, 1, 9, 7, 3)), r"baseline.shape=\(1, 1, 9, 7, 3\)"),
     (["zero", "mean"], "have their structure"),
-    (np.full((9, 7, 3), np.nan), "must be finite"),
 ]
 
 

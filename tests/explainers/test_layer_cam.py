@@ -41,7 +41,7 @@ def test_random_networks_have_the_maps_of_the_reference(size, head, gamma):
         )
         explainer = LayerCAM(model, layer, gamma, resize=False)
         assert_close(explainer.explain(x, CLASSES), expected)
-        resized = [half_pixel.resize(map, size) for map in expected]
+        resized = [half_pixel.resize(heatmap, size) for heatmap in expected]
         maps = LayerCAM(model, layer, gamma).explain(x, CLASSES)
         assert_close(maps, resized)
 

@@ -77,7 +77,7 @@ def test_random_networks_have_the_maps_of_the_reference(size, weighting):
     expected = expected_maps(model, x, CLASSES, weighting=weighting)
     explainer = ScoreCAM(model, weighting=weighting, resize=False)
     assert_close(explainer.explain(x, CLASSES), expected, 5e-6)
-    resized = [half_pixel.resize(map, size) for map in expected]
+    resized = [half_pixel.resize(heatmap, size) for heatmap in expected]
     maps = ScoreCAM(model, weighting=weighting).explain(x, CLASSES)
     assert_close(maps, resized, 5e-6)
 

@@ -1,7 +1,5 @@
 """The image a class scores highest for, by steps written out."""
 
-import math
-
 import numpy as np
 
 
@@ -52,11 +50,8 @@ def class_model(
 
 
 def _blurred(image, axis, stddev):
-    radius = math.ceil(3 * stddev)
-    widths = [
-        (radius, radius) if a == axis else (0, 0) for a in range(image.ndim)
-    ]
-    padded = np.pad(image, widths, mode="edge")
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / stddev) ** 2)
-    kernel /= kernel.sum()
-    return np.apply_along_axis(np.convolve, axis, padded, kernel, "valid")
+    """Weighs the pixels of the image by a Gaussian, near the border too."""
+    place = np.arange(image.shape[axis])
+    weights = np.exp(-0.5 * ((place[:, None] - place) / stddev) ** 2)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.moveaxis(np.tensordot(weights, image, (1, axis)), 0, axis)

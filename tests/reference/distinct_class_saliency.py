@@ -40,13 +40,13 @@ def distinct_maps(
 def strongest(derivative, signed):
     """The largest (absolute) derivative of each position's channels."""
     rows, columns, _ = derivative.shape
-    map = np.zeros((rows, columns))
+    heatmap = np.zeros((rows, columns))
     for at in np.ndindex(rows, columns):
         values = [float(v) for v in derivative[at]]
-        map[at] = (
+        heatmap[at] = (
             max(0, *values) if signed else max(abs(value) for value in values)
         )
-    return map
+    return heatmap
 
 
 def difference(maps, c):
@@ -54,12 +54,16 @@ def difference(maps, c):
     if len(maps) == 1:
         return maps[c]
     result = np.zeros(maps[c].shape)
-    for other, map in maps.items():
+    for other, heatmap in maps.items():
         if other != c:
             for at in np.ndindex(result.shape):
-                result[at] += max(maps[c][at] - map[at], 0)
+                result[at] += max(maps[c][at] - heatmap[at], 0)
     return result
 
 
-def by_maximum(map):
-    return map / map.max() if map.max() > 0 else np.zeros(map.shape)
+def by_maximum(heatmap):
+    return (
+        heatmap / heatmap.max()
+        if heatmap.max() > 0
+        else np.zeros(heatmap.shape)
+    )
