@@ -19,6 +19,10 @@ TENSORFLOW := tensorflow-cpu
 EXTRA := cpu
 endif
 
+# Two workers with neighbouring tests each, so that what a file shares is made
+# once, and the one that ends first takes from the other.
+SPREAD := -n 2 --dist worksteal
+
 # What stands in which environment: `<folder>.packages`, and what is installed
 # after them: `<folder>.last`.
 .venv.packages := -e ".[$(EXTRA),plots,segmentation,test]"
@@ -64,26 +68,26 @@ demo: .venv/installed
 	.venv/bin/keras-xmap demo --directory build/demo
 
 test: .venv/installed
-	.venv/bin/python -m pytest -n 2 $(ARGS)
+	.venv/bin/python -m pytest $(SPREAD) $(ARGS)
 
 # pytest ends with 5 where no test is marked slow.
 test-slow: .venv/installed
-	.venv/bin/python -m pytest -n 2 -m slow $(ARGS) || test $$? -eq 5
+	.venv/bin/python -m pytest $(SPREAD) -m slow $(ARGS) || test $$? -eq 5
 
 # No TensorFlow in these environments.
 test-jax test-torch: test-%: .venv-%/installed
-	KERAS_BACKEND=$* .venv-$*/bin/python -m pytest -n 2 $(NEUTRAL) \
+	KERAS_BACKEND=$* .venv-$*/bin/python -m pytest $(SPREAD) $(NEUTRAL) \
 		-m "not slow and not tensorflow" $(ARGS)
 
 # The oldest versions that setup.cfg admits; needs Python 3.10 to 3.12.
 test-min: .venv-min/installed
-	.venv-min/bin/python -m pytest -n 2 $(BY_FRAMEWORK) $(BY_LIBRARY) $(ARGS)
+	.venv-min/bin/python -m pytest $(SPREAD) $(BY_FRAMEWORK) $(BY_LIBRARY) $(ARGS)
 
 # The newest pre-releases of TensorFlow and Keras.
 test-next: .venv-next/installed
 	.venv-next/bin/python -c "import keras, tensorflow; \
 		print('TensorFlow', tensorflow.__version__, 'Keras', keras.__version__)"
-	.venv-next/bin/python -m pytest -n 2 $(BY_FRAMEWORK) $(ARGS)
+	.venv-next/bin/python -m pytest $(SPREAD) $(BY_FRAMEWORK) $(ARGS)
 
 lint: .venv-lint/installed
 	.venv-lint/bin/ruff check
