@@ -111,7 +111,12 @@ def multi_label_classifier(
     features = Replay(recording, taken=(inputs.name, *_LAYERS)).outputs([x])
     (x,) = keras.tree.flatten(features)
     (output,) = keras.tree.flatten(recording.outputs)
-    data_format = formats.of(output)
+    outputs = _best_position(x, num_classes, formats.of(output))
+    return keras.Model(inputs, outputs, name=name)
+
+
+def _best_position(features, num_classes, data_format):
+    """Returns for each class the probability at the position it fits best."""
     # The last steps in full precision, under mixed precision too.
     dtype = keras.config.floatx()
     scores = keras.layers.Conv2D(
@@ -127,8 +132,7 @@ def multi_label_classifier(
     probabilities = keras.layers.Activation(
         "sigmoid", dtype=dtype, name="probabilities"
     )
-    outputs = probabilities(best(scores(x)))
-    return keras.Model(inputs, outputs, name=name)
+    return probabilities(best(scores(features)))
 
 
 def _checked_range(scale_range):

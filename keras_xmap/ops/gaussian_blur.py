@@ -51,7 +51,7 @@ def gaussian_blur(
     >>> x = np.reshape([0.0, 0.0, 1.0, 0.0, 0.0], (1, 5, 1))
     >>> y = keras_xmap.ops.gaussian_blur(x, stddev=1.0)
     >>> np.asarray(y).ravel().round(2).tolist()
-    [0.08, 0.24, 0.4, 0.24, 0.08]
+    [0.08, 0.26, 0.4, 0.26, 0.08]
     """
     data_format = check_data_format(data_format)
     x = ops.convert_to_tensor(x)
