@@ -63,8 +63,7 @@ def list_files(directory, prefix="", suffix=""):
     with contextlib.suppress(FileNotFoundError):
         if _is_remote(directory):
             with _gfile(directory) as gfile:
-                # Object stores end the names of folders in a slash.
-                names = [name.rstrip("/") for name in gfile.listdir(directory)]
+                names = gfile.listdir(directory)
         else:
             names = os.listdir(directory)
     return sorted(

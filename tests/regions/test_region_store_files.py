@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from keras_xmap.regions import RegionStore
+from keras_xmap.regions._shards import Shard
 
 
 def mask_of(image_id, round_id=1):
@@ -302,9 +303,12 @@ def test_a_missing_shard_is_missing_and_not_damaged(tmp_path):
     """Another worker has discarded it since this one looked."""
     filled(tmp_path, range(3)).flush()
     store = RegionStore(tmp_path)
-    shards(tmp_path)[0].unlink()
+    (path,) = shards(tmp_path)
+    path.unlink()
     with pytest.raises(FileNotFoundError):
         store.mask([1])
+    with pytest.raises(FileNotFoundError):
+        Shard(path)
     store.refresh()
     assert not store.mask([1], size=(9, 13)).any()
 
