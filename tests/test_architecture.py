@@ -25,7 +25,6 @@ from imports_in_use import uses
 # Each part of the package, lowest first, and the parts that it imports. The
 # private modules beside the folders are open to all.
 IMPORTS = """
-_boxes:
 _checks:
 _files:
 _installation:
@@ -37,31 +36,34 @@ losses:
 ops:
 regions:
 _axes: _checks
+_repr: _checks
 datasets: regions
 layers: losses ops
 segmentation: ops
-targets: engine
+targets: engine ops
 visualization: ops
-erasing: datasets layers regions
+_fillings: _axes _checks ops
+erasing: datasets distribution layers regions
 explainers: engine ops targets
-metrics: layers
+metrics: layers ops segmentation
 models: layers
-callbacks: distribution erasing explainers layers
-cli: datasets explainers layers losses metrics visualization
+callbacks: distribution erasing explainers layers regions
+cli: datasets explainers layers metrics targets visualization
 __init__: callbacks datasets distribution erasing explainers layers losses
     metrics models ops regions segmentation targets visualization
 __main__: cli
 """
 # Each library, and the parts that import it.
 LIBRARIES = """
-PIL: cli datasets visualization
+PIL: cli datasets regions visualization
 cv2: segmentation
-keras: _axes callbacks cli datasets distribution engine erasing explainers
-    layers losses metrics models ops targets visualization
-numpy: _boxes cli datasets engine erasing metrics regions segmentation
+keras: _axes _checks _fillings _repr callbacks cli datasets distribution
+    engine erasing explainers layers losses metrics models ops segmentation
     targets visualization
+numpy: _repr cli datasets engine erasing explainers metrics regions
+    segmentation targets visualization
 scipy: segmentation
-skimage: _boxes cli datasets segmentation visualization
+skimage: cli datasets segmentation visualization
 sklearn: datasets
 tensorflow: _files datasets distribution engine erasing
 """

@@ -296,6 +296,6 @@ def test_sizes_and_baselines_that_do_not_fit_the_image_are_refused():
     model, x = random_network(), images(9, 7, 3)
     with pytest.raises(ValueError, match=r"patch_size=\(2, 2, 2\) for an inp"):
         explain(model, x, patch_size=(2, 2, 2))
-    for shape in ((2,), (9, 1), (1, 9, 7, 3)):
+    for shape in ((2,), (9, 1), (3, 9, 7, 3)):
         with pytest.raises(ValueError, match="Received: baseline"):
             explain(model, x, baseline=np.zeros(shape))
