@@ -5,13 +5,13 @@ stands in `contract`; the answers of TensorFlow in `engine.tensorflow`, which
 is loaded when the first model is explained.
 """
 
-from keras_xmap.engine._backend import backend
-from keras_xmap.engine._backend import evaluate
-from keras_xmap.engine._backend import mean_of_samples
-from keras_xmap.engine._backend import normal_noise
-from keras_xmap.engine._backend import require
-from keras_xmap.engine._backend import stack_of_samples
-from keras_xmap.engine._backend import uniform_noise
+from keras_xmap.engine.backend import backend
+from keras_xmap.engine.backend import evaluate
+from keras_xmap.engine.backend import mean_of_samples
+from keras_xmap.engine.backend import normal_noise
+from keras_xmap.engine.backend import require
+from keras_xmap.engine.backend import stack_of_samples
+from keras_xmap.engine.backend import uniform_noise
 from keras_xmap.engine.contract import RELU_RULES
 from keras_xmap.engine.contract import Backend
 from keras_xmap.engine.contract import Evaluation

@@ -62,7 +62,8 @@ def last_spatial_call(evaluation, score):
             unclear = call
     if unclear is not None:
         raise ValueError(
-            "The last spatial layer cannot be told with certainty: after "
+            "The last spatial layer cannot be told with certainty. Expected: "
+            "layers that keep the axes of the input. Received: after "
             f"{chosen.path if chosen else 'the input'!r}, axes are rearranged "
             f"before layer {unclear.path!r}, whose output has shape "
             f"{tuple(unclear.outputs.shape)}. Pass the layer to look at as "
@@ -153,9 +154,10 @@ def _last_attended_call(evaluation, score, after):
         if call.outputs is tokens:
             return call
     raise ValueError(
-        "The tokens that the last attention layer "
-        f"{attended.path!r} looks at are not the output of a layer. Pass the "
-        "layer to look at as `target_layer`."
+        "The tokens that the last attention layer looks at must be the output "
+        f"of a layer. Received: layer {attended.path!r} with tokens of shape "
+        f"{tuple(tokens.shape)} that no layer puts out. Pass the layer to look "
+        "at as `target_layer`."
     )
 
 

@@ -9,6 +9,8 @@ backends. A backend is a `Backend` that makes an `Evaluation` of a model and a
 
 import abc
 
+from keras_xmap._typing import DataFormat
+from keras_xmap._typing import Structure
 from keras_xmap.engine._layer_by_name import named_call
 from keras_xmap.engine._layer_by_order import last_calls_of_sizes
 from keras_xmap.engine._layer_by_order import last_spatial_call
@@ -32,6 +34,13 @@ class Evaluation(abc.ABC):
         input_data_format: `"channels_last"` or `"channels_first"`.
         calls: List of `LayerCall`: the layers, in the order they ran.
     """
+
+    inputs: Structure
+    outputs: Structure
+    scores: Structure
+    score_used: str
+    input_data_format: DataFormat
+    calls: list
 
     @abc.abstractmethod
     def gradients(self, score, tensors, rule="standard", where=None):

@@ -12,12 +12,12 @@ import keras
 import numpy as np
 
 from keras_xmap._warnings import warn_user
-from keras_xmap.engine._backend import backend
 from keras_xmap.engine._batches import Source
 from keras_xmap.engine._batches import as_inputs
 from keras_xmap.engine._batches import as_tensors
 from keras_xmap.engine._batches import check_batch
 from keras_xmap.engine._batches import num_images
+from keras_xmap.engine.backend import backend
 
 _MAX_STEPS = 16  # compiled steps that one runner keeps
 

@@ -44,11 +44,13 @@ class ModelReader:
         """Returns the `Runner` of a method, of this object and no copy."""
         runner = self._runners.get(method)
         if runner is None:
-            runner = engine.Runner(self.model, getattr(self, method), self.note)
+            runner = engine.Runner(
+                self.model, getattr(self, method), self._note
+            )
             runner = self._runners.setdefault(method, runner)
         return runner
 
-    def note(self, notes):
+    def _note(self, notes):
         """Takes over what a step noted of itself, as attributes."""
         vars(self).update(notes)
 

@@ -37,7 +37,13 @@ class Gradients:
             `layers_used`.
     """
 
-    def __init__(self, values, data_formats, per_class, notes):
+    def __init__(
+        self,
+        values: list[Tensor],
+        data_formats: list[str],
+        per_class: list[list[Tensor]],
+        notes: dict,
+    ):
         self.values = values
         self.data_formats = data_formats
         self.per_class = per_class

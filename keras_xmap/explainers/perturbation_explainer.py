@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_xmap import targets
 from keras_xmap._axes import spatial_axes
+from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
 from keras_xmap.explainers._spatial_layer import chosen_inputs
@@ -90,7 +91,8 @@ class PerturbationExplainer(Explainer):
             )
             return _stacked_scores(evaluation, target, parts)
 
-        maps, chosen = [], chosen_inputs(inputs, self.input_name)
+        maps: list = []
+        chosen = chosen_inputs(inputs, self.input_name)
         for number, x in enumerate(flat):
             is_float = keras.backend.is_float_dtype(x.dtype)
             if not is_float or not any(x is one for one in chosen):
@@ -137,7 +139,7 @@ class InputLayout:
         data_format: `"channels_last"` or `"channels_first"`.
     """
 
-    def __init__(self, x, number, data_format):
+    def __init__(self, x: Tensor, number: int, data_format: DataFormat):
         rank = len(x.shape)
         self.axes = (1,) if rank == 2 else spatial_axes(rank, data_format)
         self.number = number
@@ -145,7 +147,7 @@ class InputLayout:
         self.size = tuple(ops.shape(x)[axis] for axis in self.axes)
         self._others = [axis for axis in range(rank) if axis not in self.axes]
 
-    def expand(self, values):
+    def expand(self, values: Tensor) -> Tensor:
         """Gives `values`, of shape `size`, the rank of the input."""
         for axis in self._others:
             values = ops.expand_dims(values, axis)

@@ -7,6 +7,7 @@ from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import check_single_map
 from keras_xmap._typing import Number
+from keras_xmap._typing import Tensor
 from keras_xmap.losses import area_ratio
 
 
@@ -60,7 +61,7 @@ class AreaRatioLoss(keras.layers.Layer):
         self.weight = check_non_negative("weight", weight)
         self.supports_masking = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         check_single_map("inputs", inputs.shape)
         per_image = area_ratio(None, inputs, area_ratio=self.area_ratio)
         # A replica may receive no image at all, whose mean would be NaN.

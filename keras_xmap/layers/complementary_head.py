@@ -10,6 +10,8 @@ from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
+from keras_xmap._typing import Structure
+from keras_xmap._typing import Tensor
 from keras_xmap.ops import normalize
 
 
@@ -98,7 +100,7 @@ class ComplementaryHead(keras.layers.Layer):
         for head in (self.head_a, self.head_b):
             head.build(shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Structure) -> tuple[Tensor, Tensor, Tensor]:
         features, labels = (
             inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
         )

@@ -7,6 +7,8 @@ from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._typing import DataFormat
+from keras_xmap._typing import Structure
+from keras_xmap._typing import Tensor
 from keras_xmap.ops import check_image_and_scores
 from keras_xmap.ops import crf_parameters
 from keras_xmap.ops import mean_field
@@ -90,7 +92,7 @@ class DenseCRF(keras.layers.Layer):
         self.from_logits = check_boolean("from_logits", from_logits)
         self.data_format = check_data_format(data_format)
 
-    def call(self, inputs):
+    def call(self, inputs: Structure) -> Tensor:
         if not isinstance(inputs, (list, tuple)):
             self.compute_output_shape(tuple(inputs.shape))
         self.compute_output_shape([tuple(x.shape) for x in inputs])

@@ -14,6 +14,7 @@ from keras_xmap._fillings import filling
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
 from keras_xmap._typing import Structure
+from keras_xmap._typing import Tensor
 from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
 from keras_xmap.layers._mask import check_mask_pair
@@ -108,7 +109,7 @@ class EraseRegions(SavedDraws, keras.layers.Layer):
         if self.fill == "noise":
             self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs):
+    def call(self, inputs: Structure) -> Tensor:
         self.compute_output_shape([tuple(x.shape) for x in inputs])
         images, mask = inputs
         images = ops.cast(images, self.compute_dtype)

@@ -6,6 +6,7 @@ from keras import ops
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive
 from keras_xmap._typing import Number
+from keras_xmap._typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_xmap")
@@ -51,7 +52,7 @@ class GuidedReLU(keras.layers.Layer):
         self.max_value = check_optional(check_positive, "max_value", max_value)
         self.supports_masking = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return self._guided_relu(inputs)
 
     def _guided_relu(self, inputs):

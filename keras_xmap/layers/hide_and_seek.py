@@ -18,6 +18,7 @@ from keras_xmap._fillings import filling
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
 from keras_xmap._typing import Structure
+from keras_xmap._typing import Tensor
 from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
 
@@ -105,7 +106,7 @@ class HideAndSeek(SavedDraws, keras.layers.Layer):
     def build(self, input_shape):
         check_fits("fill", self.fill, input_shape, self.data_format)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         images = ops.cast(inputs, self.compute_dtype)
         if not training:
             return images

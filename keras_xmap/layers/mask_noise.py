@@ -12,6 +12,8 @@ from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_seed
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
+from keras_xmap._typing import Structure
+from keras_xmap._typing import Tensor
 from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
 from keras_xmap.layers._mask import check_mask_pair
@@ -90,7 +92,7 @@ class MaskNoise(SavedDraws, keras.layers.Layer):
         self.seed = check_optional(check_seed, "seed", seed)
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Structure, training: bool = False) -> Tensor:
         self.compute_output_shape([tuple(x.shape) for x in inputs])
         images, mask = inputs
         images = ops.cast(images, self.compute_dtype)

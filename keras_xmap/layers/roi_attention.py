@@ -9,6 +9,7 @@ from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._typing import DataFormat
+from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
 from keras_xmap.layers._mask import check_mask_pair
 from keras_xmap.layers._mask import sizes_of
@@ -114,7 +115,7 @@ class ROIAttention(keras.layers.Layer):
             initializer="ones" if self.merge == "multiply" else "zeros",
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Structure) -> Tensor:
         self.compute_output_shape([tuple(x.shape) for x in inputs])
         features, mask = inputs
         features = ops.cast(features, self.compute_dtype)

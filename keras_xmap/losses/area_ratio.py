@@ -102,7 +102,7 @@ class AreaRatio(keras.losses.Loss):
             check_fraction, "area_ratio", area_ratio
         )
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return area_ratio(y_true, y_pred, area_ratio=self.area_ratio)
 
     def get_config(self):

@@ -5,6 +5,7 @@ import abc
 import keras
 from keras import ops
 
+from keras_xmap._typing import Tensor
 from keras_xmap.metrics._metric_repr import metric_repr
 
 
@@ -56,13 +57,13 @@ class LocalizationMetric(keras.metrics.Metric, abc.ABC):
         return self.mean_scores()[0]
 
     @abc.abstractmethod
-    def image_scores(self, masks, maps):
+    def image_scores(self, masks: Tensor, maps: Tensor) -> Tensor:
         """Returns scores `(batch,)` or `(batch, num_scores)`.
 
         Both arguments are of the metric's dtype, the masks 0 or 1.
         """
 
-    def mean_scores(self):
+    def mean_scores(self) -> Tensor:
         """Returns the mean over the images so far, `(num_scores,)`."""
         return ops.divide_no_nan(self.total, self.weight)
 

@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_xmap._typing import Tensor
 from keras_xmap.metrics._localization_metric import LocalizationMetric
 from keras_xmap.metrics._localization_metric import check_values
 from keras_xmap.ops import normalize
@@ -49,7 +50,7 @@ class EnergyInMask(LocalizationMetric):
     def __init__(self, name: str = "energy_in_mask", dtype: str | None = None):
         super().__init__(name=name, dtype=dtype)
 
-    def image_scores(self, masks, maps):
+    def image_scores(self, masks: Tensor, maps: Tensor) -> Tensor:
         # Divided by their peak first: the sum of large values stays finite.
         maps = normalize(maps, "max", axis=(1, 2))
         inside = ops.sum(maps * masks, axis=(1, 2))

@@ -4,6 +4,7 @@ from keras import ops
 
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_threshold
+from keras_xmap._typing import Tensor
 from keras_xmap.metrics._localization_metric import LocalizationMetric
 from keras_xmap.ops import normalize
 
@@ -92,7 +93,7 @@ class MeanIoU(LocalizationMetric):
         means = ops.convert_to_numpy(self.mean_scores())
         return float(self._thresholds[means.argmax()])
 
-    def image_scores(self, masks, maps):
+    def image_scores(self, masks: Tensor, maps: Tensor) -> Tensor:
         shares = normalize(maps, "max", axis=(1, 2))
         # The level of a pixel is the number of thresholds it exceeds: of the
         # next numbers above them, subnormal ones left out, that it reaches.

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_xmap._checks import check_non_negative
+from keras_xmap._typing import Tensor
 from keras_xmap.metrics._localization_metric import LocalizationMetric
 
 
@@ -67,7 +68,7 @@ class PointingGame(LocalizationMetric):
         super().__init__(name=name, dtype=dtype)
         self.tolerance = check_non_negative("tolerance", tolerance)
 
-    def image_scores(self, masks, maps):
+    def image_scores(self, masks: Tensor, maps: Tensor) -> Tensor:
         highest = ops.max(maps, axis=(1, 2), keepdims=True)
         peaks = ops.cast(maps == highest, self.dtype)
         hits = ops.sum(peaks * self._widen(masks), axis=(1, 2))

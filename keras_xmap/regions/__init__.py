@@ -3,8 +3,8 @@
 Needs NumPy alone; works under every Keras backend.
 """
 
-from keras_xmap.regions._run_lengths import decode_run_lengths
-from keras_xmap.regions._run_lengths import encode_run_lengths
 from keras_xmap.regions.region_store import RegionStore
+from keras_xmap.regions.run_lengths import decode_run_lengths
+from keras_xmap.regions.run_lengths import encode_run_lengths
 
 __all__ = ["RegionStore", "decode_run_lengths", "encode_run_lengths"]

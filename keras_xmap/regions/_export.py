@@ -12,7 +12,7 @@ from keras_xmap._files import make_directory
 from keras_xmap._files import write_atomically
 from keras_xmap.regions._masks import count_pixels
 from keras_xmap.regions._masks import num_bytes
-from keras_xmap.regions._run_lengths import encode_run_lengths
+from keras_xmap.regions.run_lengths import encode_run_lengths
 
 
 def statistics(index):

@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_one_of
+from keras_xmap._typing import ArrayLike
 from keras_xmap.ops import box_iou
 from keras_xmap.targets.class_target import checked_index
 from keras_xmap.targets.class_target import class_indices
@@ -64,12 +65,12 @@ class BoxScore(Target):
 
     def __init__(
         self,
-        box,
-        index=0,
-        boxes_output="boxes",
-        scores_output="classes",
-        box_format="xyxy",
-        iou_threshold=0.5,
+        box: ArrayLike,
+        index: ArrayLike = 0,
+        boxes_output: str | int = "boxes",
+        scores_output: str | int = "classes",
+        box_format: str = "xyxy",
+        iou_threshold: float = 0.5,
     ):
         super().__init__()
         self.index = index

@@ -1,5 +1,6 @@
 from keras_xmap.targets._combination import Combination
 from keras_xmap.targets.conversion import for_output
+from keras_xmap.targets.target import Target
 
 
 class Difference(Combination):
@@ -36,7 +37,7 @@ class Difference(Combination):
             for_output(target, output)  # refuses what is no class at once
 
     @property
-    def terms(self):
+    def terms(self) -> list[tuple[int, Target]]:
         return [
             (1, for_output(self.a, self.output)),
             (-1, for_output(self.b, self.output)),
