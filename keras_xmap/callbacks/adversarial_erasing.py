@@ -1,4 +1,3 @@
-import inspect
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
 from keras_xmap._files import check_path
-from keras_xmap._repr import as_call
+from keras_xmap._repr import call_repr
 from keras_xmap._typing import Number
 from keras_xmap._typing import Path
 from keras_xmap.callbacks._rounds_in_fit import RoundsInFit
@@ -165,8 +164,7 @@ class AdversarialErasing(RoundsInFit):
         super().__init__(rounds, epochs_per_round, callbacks)
 
     def __repr__(self) -> str:
-        names = inspect.signature(type(self)).parameters
-        return as_call(self, **{name: getattr(self, name) for name in names})
+        return call_repr(self)
 
     @property
     def store(self) -> RegionStore | None:

@@ -6,7 +6,7 @@ from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_share
 from keras_xmap._checks import check_string
-from keras_xmap._repr import as_call
+from keras_xmap._repr import call_repr
 from keras_xmap._warnings import warn_user
 
 _LESS_IS_BETTER = ("loss", "error", "entropy", "divergence")
@@ -67,13 +67,7 @@ class StopRule:
         self.mode = check_one_of("mode", mode, ("auto", "min", "max"))
 
     def __repr__(self) -> str:
-        return as_call(
-            self,
-            monitor=self.monitor,
-            tolerance=self.tolerance,
-            min_new_share=self.min_new_share,
-            mode=self.mode,
-        )
+        return call_repr(self)
 
     def __call__(self, records: list[dict[str, Any]]) -> str | None:
         """Judges the last round: once trained, and once mined.

@@ -329,9 +329,10 @@ def test_wrong_batches_are_refused():
 def test_it_prints_as_the_call_that_makes_it():
     text = repr(erasing_of(*blobs.make_images()[:2], directory="run"))
     assert text.startswith("AdversarialErasing(dataset=<_ZipDataset")
-    assert "epochs_per_round=1, max_rounds=3, threshold=0.5" in text
-    assert "stop=StopRule(monitor='accuracy', tolerance=0.4" in text
-    assert text.endswith("directory='run', callbacks=[], seed=0)")
+    assert text.endswith(
+        ", epochs_per_round=1, threshold=0.5, fill=0.0, stop=StopRule("
+        "monitor='accuracy', tolerance=0.4), directory='run', callbacks=[])"
+    )
 
 
 def test_wrong_data_is_refused():
