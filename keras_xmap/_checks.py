@@ -211,3 +211,22 @@ def check_single_map(name, shape, remedy="Use one loss for each channel."):
             "or with one channel (batch, height, width, 1). Received: "
             f"{name}.shape={shape}. {remedy}"
         )
+
+
+def check_image_and_scores(image, scores):
+    """Raises unless the shapes, channels last, are of one batch and size."""
+    image, scores = tuple(image), tuple(scores)
+    if (
+        len(image) != 4
+        or len(scores) != 4
+        or any(
+            None not in pair and pair[0] != pair[1]
+            for pair in zip(image[:3], scores[:3], strict=True)
+        )
+    ):
+        raise ValueError(
+            "`image` must be (batch, height, width, channels) and `scores` "
+            "(batch, height, width, classes), of one batch and size. "
+            f"Received: image.shape={image}, scores.shape={scores}. Resize "
+            "one of them with `keras_xmap.ops.resize`."
+        )

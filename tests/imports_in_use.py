@@ -73,10 +73,27 @@ def _imported(node):
     return []
 
 
+def _for_checkers(tree):
+    """Returns the nodes that only a type checker sees."""
+    blocks = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If)
+        and dotted(node.test).rpartition(".")[2] == "TYPE_CHECKING"
+    ]
+    return {
+        inner
+        for block in blocks
+        for statement in block.body
+        for inner in ast.walk(statement)
+    }
+
+
 def uses(source):
     """Returns a `Use` for all that a module imports or reaches."""
     tree = ast.parse(source)
-    nodes = list(ast.walk(tree))
+    unseen = _for_checkers(tree)
+    nodes = [node for node in ast.walk(tree) if node not in unseen]
     # `from keras_xmap import engine` makes `engine.run` one of ours.
     aliases = _ALIASES | {
         alias.asname or alias.name: f"{node.module}.{alias.name}"
@@ -106,6 +123,21 @@ def public_names(folder):
             code = compile(ast.Expression(node.value), folder, "eval")
             names[node.targets[0].id] = eval(code, {}, dict(names))
     return names.get("__all__", [])
+
+
+def names_at_the_door(folder):
+    """Returns what the face of a folder lets other folders take.
+
+    What stands in its `__all__` is for users; what it imports beside that is
+    for other folders alone.
+    """
+    imported = {
+        alias.asname or alias.name
+        for node in ast.parse(MODULES[f"{folder}/__init__.py"]).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    return {*public_names(folder), *imported, "__all__"}
 
 
 def defined_names(source):

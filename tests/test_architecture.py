@@ -18,6 +18,7 @@ from imports_in_use import defined_names
 from imports_in_use import dotted
 from imports_in_use import edges
 from imports_in_use import libraries
+from imports_in_use import names_at_the_door
 from imports_in_use import part_of
 from imports_in_use import public_names
 from imports_in_use import uses
@@ -47,10 +48,9 @@ erasing: datasets distribution layers regions
 explainers: engine ops targets
 metrics: layers ops segmentation
 models: layers
+__init__: layers losses metrics models ops
 callbacks: distribution erasing explainers layers regions
 cli: datasets explainers layers metrics targets visualization
-__init__: callbacks datasets distribution erasing explainers layers losses
-    metrics models ops regions segmentation targets visualization
 __main__: cli
 """
 # Each library, and the parts that import it.
@@ -121,8 +121,8 @@ def face_complaint(path, use):
         return None
     if use.is_import and len(pieces) > 1:
         return f"{use.name} is behind the face of {part}"
-    if pieces[0] not in public_names(part):
-        return f"{pieces[0]} is not in the __all__ of {part}"
+    if pieces[0] not in names_at_the_door(part):
+        return f"{pieces[0]} is not in the __init__ of {part}"
     return None
 
 

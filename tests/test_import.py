@@ -91,7 +91,9 @@ def test_import_loads_what_files_need_and_nothing_else(record_property):
     (loaded,), seconds = added_by(["import keras_xmap"])
     record_property("import keras_xmap, after import keras", f"{seconds:.2f} s")
     parts = {name.split(".")[1] for name in loaded if "." in name}
-    assert {part for part in parts if not part.startswith("_")} == EAGER
+    # Metrics find boxes by what `segmentation` has for masks.
+    public = {part for part in parts if not part.startswith("_")}
+    assert public == EAGER | {"segmentation"}
     assert [name for name in loaded if "." not in name] == []
 
 
@@ -113,7 +115,9 @@ def test_parts_load_no_library_before_a_function_needs_it():
 def test_without_tensorflow_what_needs_none_loads():
     parts = ", ".join(f"keras_xmap.{part}" for part in sorted(EVERYWHERE))
     code = f"import sys, keras_xmap\n{parts}\n"
-    code += "print([n for n in sys.modules if n.startswith('tensorflow')])"
+    # What stands there as missing is None.
+    code += "print([n for n, m in sys.modules.items() if m"
+    code += " and n.startswith('tensorflow')])"
     assert run_fresh(code, ANOTHER, "tensorflow") == "[]"
 
 

@@ -11,10 +11,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: List of strings. Defaults to `None`: those of the process.
     """
-    arguments = make_parser().parse_args(arguments)
+    parsed = make_parser().parse_args(arguments)
     # A newcomer's mistake ends in one line, not in a traceback.
     try:
-        arguments.run(arguments)
+        parsed.run(parsed)
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"keras-xmap: error: {error}", file=sys.stderr)
         return 2

@@ -51,7 +51,7 @@ def channel_statistics(
             "`dataset` must have at least one image. Received: none in "
             f"{dataset}."
         )
-    mean = total / count
+    mean = np.asarray(total / count)
     variance = np.maximum(squares / count - mean**2, 0.0)
     return mean.tolist(), np.sqrt(variance).tolist()
 

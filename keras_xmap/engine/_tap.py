@@ -17,9 +17,8 @@ _lock = threading.Lock()
 _local = threading.local()
 _recordings = 0  # recordings in progress, over all threads
 _untapped_call = None
-_unwrapped: dict[
-    int, int
-] = {}  # id(layer) -> threads that run its `call` untraced
+# id(layer) -> threads that run its `call` untraced
+_unwrapped: dict[int, int] = {}
 
 
 class LayerCall:

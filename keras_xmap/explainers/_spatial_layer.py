@@ -177,9 +177,9 @@ def token_grid(num_tokens, size, tokens="auto"):
         ):
             return prefix, height // patch, width // patch
     raise ValueError(
-        f"The {num_tokens} tokens of the layer make no grid of square patches "
-        f"on an input of size {tuple(size)}. Pass the grid as `tokens=(rows, "
-        "columns)`, or a `target_layer` before the tokens."
+        "The tokens of the layer must make a grid of square patches. Received: "
+        f"{num_tokens} tokens on an input of size {tuple(size)}. Pass the grid "
+        "as `tokens=(rows, columns)`, or a `target_layer` before the tokens."
     )
 
 

@@ -5,11 +5,11 @@ from keras import ops
 
 from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_boolean
+from keras_xmap._checks import check_image_and_scores
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
-from keras_xmap.ops import check_image_and_scores
 from keras_xmap.ops import crf_parameters
 from keras_xmap.ops import mean_field
 

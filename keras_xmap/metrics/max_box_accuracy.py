@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -84,7 +86,8 @@ class MaxBoxAccuracy(keras.metrics.Metric):
     ):
         super().__init__(name=name, dtype=dtype)
         several = isinstance(iou, (list, tuple))
-        ious = [check_fraction("iou", x) for x in (iou if several else [iou])]
+        given: Any = iou if several else [iou]
+        ious = [check_fraction("iou", x) for x in given]
         if not ious:
             raise ValueError(
                 "`iou` must hold at least one overlap. Received: iou=[]."

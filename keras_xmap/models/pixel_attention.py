@@ -123,18 +123,18 @@ def pixel_attention(
     check_string("name", name)
     check_image_model("predictor", predictor)
     shape = tuple(predictor.inputs[0].shape[1:])
-    noise = _noise_layer(noise, predictor)
+    noise_layer = _noise_layer(noise, predictor)
     _check_normalization(predictor)
     if attention is None:
         attention = attention_network(
-            shape, area_ratio, data_format=noise.data_format
+            shape, area_ratio, data_format=noise_layer.data_format
         )
-    _check_attention(attention, predictor, shape, noise.data_format)
+    _check_attention(attention, predictor, shape, noise_layer.data_format)
     images = keras.Input(shape, name="images")
     noise_mask = AreaRatioLoss(area_ratio, area_weight)(attention(images))
     outputs = {
         "prediction": predictor(images),
-        "noisy_prediction": predictor(noise([images, noise_mask])),
+        "noisy_prediction": predictor(noise_layer([images, noise_mask])),
         "noise_mask": noise_mask,
     }
     return keras.Model(images, outputs, name=name)

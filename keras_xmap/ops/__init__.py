@@ -2,9 +2,6 @@
 
 from keras_xmap.ops.above_threshold import above_threshold
 from keras_xmap.ops.box_iou import box_iou
-from keras_xmap.ops.crf_parameters import (
-    check_image_and_scores as check_image_and_scores,
-)
 from keras_xmap.ops.crf_parameters import crf_parameters
 from keras_xmap.ops.gaussian_blur import gaussian_blur
 from keras_xmap.ops.mean_field import mean_field

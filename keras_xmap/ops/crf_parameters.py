@@ -62,22 +62,3 @@ def crf_parameters(parameters: str | dict[str, float]) -> dict[str, float]:
         check = check_non_negative if is_weight else check_positive
         checked[key] = check(key, parameters[key])
     return checked
-
-
-def check_image_and_scores(image, scores):
-    """Raises unless the shapes, channels last, are of one batch and size."""
-    image, scores = tuple(image), tuple(scores)
-    if (
-        len(image) != 4
-        or len(scores) != 4
-        or any(
-            None not in pair and pair[0] != pair[1]
-            for pair in zip(image[:3], scores[:3], strict=True)
-        )
-    ):
-        raise ValueError(
-            "`image` must be (batch, height, width, channels) and `scores` "
-            "(batch, height, width, classes), of one batch and size. "
-            f"Received: image.shape={image}, scores.shape={scores}. Resize "
-            "one of them with `keras_xmap.ops.resize`."
-        )

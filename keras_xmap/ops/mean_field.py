@@ -1,9 +1,9 @@
 import keras
 from keras import ops
 
+from keras_xmap._checks import check_image_and_scores
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._typing import Tensor
-from keras_xmap.ops.crf_parameters import check_image_and_scores
 from keras_xmap.ops.crf_parameters import crf_parameters
 
 # Beyond this many entries an image's kernel is computed anew in each

@@ -204,7 +204,7 @@ class RegionStore:
         with self._lock:
             self._index.keep_pending(lambda other: other != round_id)
             for name, shard in list(self._index.shards.items()):
-                if shard.round_id == round_id:
+                if shard.round_id == round_id and self._folder:
                     self._index.remove_shard(name)
                     self._folder.delete(name)
             self._unions.forget()

@@ -34,12 +34,15 @@ class UnclearScore:
         # Python and TensorFlow look for methods by names like these.
         if name.startswith("_"):
             raise AttributeError(name)
-        raise ValueError(self._message)
+        self._refuse()
 
     def __getitem__(self, key):
-        raise ValueError(self._message)
+        self._refuse()
 
     def __array__(self, *args, **kwargs):
+        self._refuse()
+
+    def _refuse(self):
         raise ValueError(self._message)
 
 

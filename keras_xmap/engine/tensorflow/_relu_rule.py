@@ -136,10 +136,11 @@ def _refuse_relus_inside(op, rule):
     inside = graph.operation_types_inside(op) & {"Relu", "Relu6"}
     if inside:
         raise RuleError(
-            f"The {rule} backward rule cannot reach the ReLU inside "
-            f"{op.type} {op.name!r}, a compiled function or loop of the "
-            "model. Remove the `tf.function` around it, or use an explainer "
-            "that takes ordinary gradients, such as Saliency or SmoothGrad."
+            f"The {rule} backward rule cannot reach a ReLU inside of a "
+            f"compiled function or loop. Received: {op.type} {op.name!r} in "
+            "the model. Remove the `tf.function` around it, or use an "
+            "explainer that takes ordinary gradients, such as Saliency or "
+            "SmoothGrad."
         )
 
 

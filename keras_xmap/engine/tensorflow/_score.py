@@ -65,13 +65,14 @@ def _refuse_hidden_squashing(output, name):
         if graph.is_function_call(op):
             raise ValueError(
                 f"The score before softmax or sigmoid of {name} cannot be "
-                f"found: it is computed inside the compiled function "
-                f"{op.name!r}, which cannot be looked into. {_REMEDY}"
+                "found. Received: an output that is computed inside the "
+                f"compiled function {op.name!r}, which cannot be looked into. "
+                f"{_REMEDY}"
             )
         if op.type in _SUSPECT:
             raise ValueError(
                 f"The score before softmax or sigmoid of {name} cannot be "
-                f"found with certainty: between the last weights and the "
-                f"output stands {op.type} {op.name!r}, and after it other "
+                "found with certainty. Received: between the last weights and "
+                f"the output {op.type} {op.name!r}, and after it other "
                 f"arithmetic ({output.op.type} {output.op.name!r}). {_REMEDY}"
             )
