@@ -1,6 +1,9 @@
 """How maps of labelled images become regions."""
 
 import numpy as np
+from keras import ops
+
+from keras_xmap.ops import above_threshold
 
 
 class Mining:
@@ -53,7 +56,7 @@ class Mining:
             explainer.explain_batches(inputs, classes, batch_size=len(ids))
         )
         ids = ids.numpy()
-        masks = above(maps, self._threshold)
+        masks = ops.convert_to_numpy(above_threshold(maps, self._threshold))
         rows, columns = np.nonzero(is_class)
         chosen = masks[rows, columns]
         before = images.before(ids, masks.shape[-2:], round_id)
@@ -86,12 +89,3 @@ class Mining:
         is_class = np.arange(self._num_columns) < counts[:, None]
         # What does not count repeats a class that does: no map of an absent.
         return np.where(is_class, classes, classes[:, :1]), is_class
-
-
-def above(maps, threshold):
-    """Returns where maps `(..., height, width)` exceed a share of their peak.
-
-    A map without a positive value exceeds it nowhere.
-    """
-    peak = maps.max(axis=(-2, -1), keepdims=True)
-    return (maps > threshold * peak) & (peak > 0)

@@ -7,20 +7,10 @@ from callbacks import blobs
 
 from keras_xmap.distribution import Workers
 from keras_xmap.erasing._mining import Mining
-from keras_xmap.erasing._mining import above
 from keras_xmap.erasing._round_data import RoundData
 from keras_xmap.erasing._run_state import RunState
 
 pytestmark = pytest.mark.tensorflow
-
-
-def test_a_region_is_what_exceeds_a_share_of_the_peak():
-    maps = np.array([[0.0, 1.0, 2.0, 4.0]])
-    assert above(maps, 0.5).tolist() == [[False, False, False, True]]
-    assert above(maps, 0.25).tolist() == [[False, False, True, True]]
-    # Each map by its own peak; one without a positive value has no region.
-    several = np.stack([maps, maps / 100, -maps, 0 * maps])
-    assert above(several, 0.25).sum(axis=(1, 2)).tolist() == [2, 2, 0, 0]
 
 
 class Explainer:
