@@ -108,6 +108,16 @@ def test_the_labels_can_be_an_input():
     assert given.shape == (8, 2, 12, 12)
 
 
+def test_maps_of_classes_have_one_layout_in_every_data_format():
+    features = keras.layers.MaxPooling2D(data_format="channels_first")
+    model = complementary(
+        keras.Sequential([keras.Input((4, 12, 10)), features]), 3, filters=4
+    )
+    head = model.get_layer("complementary_head")
+    assert head.data_format == "channels_first"
+    assert complementary_maps(model).output.shape == (None, 3, 6, 5)
+
+
 def test_it_is_saved_and_read_with_its_maps(tmp_path):
     model = complementary(backbone(), 2, filters=4)
     images, _, _ = scenes(4)

@@ -169,6 +169,14 @@ def test_branches_may_be_in_different_formats():
     assert formats(inputs, together) == [LAST, LAST]
 
 
+def test_of_layers_that_contradict_each_other_the_first_is_believed():
+    inputs = keras.Input((8, 8, 8))
+    x = layers.MaxPooling2D(data_format=FIRST)(inputs)
+    y = layers.MaxPooling2D(data_format=LAST)(inputs)
+    # Keras calls first what lies further from the outputs.
+    assert formats(inputs, [layers.ReLU()(x), y]) == [FIRST, FIRST, LAST]
+
+
 def test_without_a_layer_that_tells_it_is_that_of_keras():
     inputs = keras.Input((8, 8, 8))
     own = keras.config.image_data_format()
