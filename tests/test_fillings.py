@@ -59,7 +59,7 @@ def test_tensors_and_lists_become_arrays_of_floats(dtype):
         [1.0, float("inf")],
         object(),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_filling_is_named(value):
     expected = "'blur', a finite number, or an array .*Received: fill="
