@@ -38,21 +38,9 @@ def last_spatial_call(evaluation, score):
         ValueError: If there is none, or if a later layer may be one.
     """
     rank = max(len(x.shape) for x in keras.tree.flatten(evaluation.inputs))
-    upstream = evaluation.ancestors(score)
-    ends = keras.tree.flatten((evaluation.outputs, evaluation.scores))
-    candidates = [
-        call
-        for call in evaluation.calls
-        if ops.is_tensor(call.outputs)
-        and len(call.outputs.shape) == rank >= 3
-        and keras.backend.is_float_dtype(call.outputs.dtype)
-        and call.outputs in upstream
-        and not any(call.outputs is end for end in ends)
-        and _num_positions(call) != 1
-    ]
     spatial = evaluation.positions_of_input(rank, score)
     chosen = unclear = None
-    for call in candidates:
+    for call in _candidates(evaluation, rank, score):
         if call.outputs in spatial:
             # A nested model, or a layer that is idle in inference, returns
             # the tensor of the layer that made it.
@@ -81,6 +69,22 @@ def last_spatial_call(evaluation, score):
     chosen = _last_attended_call(evaluation, score, chosen) or chosen
     logger.info("Explaining layer %r, chosen automatically.", chosen.path)
     return chosen
+
+
+def _candidates(evaluation, rank, score):
+    """Returns the calls on the way to a score that may be maps."""
+    upstream = evaluation.ancestors(score)
+    ends = keras.tree.flatten((evaluation.outputs, evaluation.scores))
+    return [
+        call
+        for call in evaluation.calls
+        if ops.is_tensor(call.outputs)
+        and len(call.outputs.shape) == rank >= 3
+        and keras.backend.is_float_dtype(call.outputs.dtype)
+        and call.outputs in upstream
+        and not any(call.outputs is end for end in ends)
+        and _num_positions(call) != 1
+    ]
 
 
 def last_calls_of_sizes(evaluation, score, num_sizes):

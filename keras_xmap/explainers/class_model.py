@@ -10,7 +10,8 @@ from keras_xmap._checks import check_positive
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._typing import Structure
 from keras_xmap.explainers._model_reader import ModelReader
-from keras_xmap.explainers.perturbation_explainer import InputLayout
+from keras_xmap.explainers.gradient_explainer import floating
+from keras_xmap.explainers.gradient_explainer import with_floating
 from keras_xmap.ops import gaussian_blur
 
 
@@ -151,50 +152,41 @@ class ClassModel(ModelReader):
         clean = engine.evaluate(self.model, inputs, self.score)
         outputs, score_used = self._outputs(clean)
         parts = target.resolve(outputs, parts)
-        flat = keras.tree.flatten(inputs)
-        floating = [
-            i
-            for i, x in enumerate(flat)
-            if keras.backend.is_float_dtype(x.dtype)
-        ]
+        data_format, start = clean.input_data_format, floating(inputs)
         # The axes of features are not positions: they have no neighbours.
-        axes = [
-            InputLayout(x, i, clean.input_data_format).axes
-            if len(x.shape) > 2
-            else ()
-            for i, x in enumerate(flat)
-        ]
-        self._check_step(max(len(axes[i]) for i in floating))
-
-        def gradients(images, index):
-            copies = list(flat)
-            for i, x in zip(floating, images, strict=True):
-                x = self._jittered(x, axes[i], index, 1)
-                copies[i] = ops.cast(x, flat[i].dtype)
-            copies = keras.tree.pack_sequence_as(inputs, copies)
-            evaluation = engine.evaluate(self.model, copies, self.score)
-            score = self._one_score(evaluation, target, parts)
-            tensors = keras.tree.flatten(evaluation.inputs)
-            found = evaluation.gradients(score, [tensors[i] for i in floating])
-            return [
-                self._jittered(ops.cast(x, "float32"), axes[i], index, -1)
-                for i, x in zip(floating, found, strict=True)
-            ]
+        axes = [spatial_axes(len(x.shape), data_format) for x in start]
+        self._check_step(max(len(of_input) for of_input in axes))
 
         def step(index, images):
-            found = gradients(images, index)
+            copies = [
+                ops.cast(self._jittered(x, of_input, index, 1), like.dtype)
+                for x, of_input, like in zip(images, axes, start, strict=True)
+            ]
+            gradients = self._gradients(
+                with_floating(inputs, copies), target, parts
+            )
             return [
-                self._moved(x, gradient, axes[i], clean.input_data_format)
-                for i, x, gradient in zip(floating, images, found, strict=True)
+                self._moved(
+                    x,
+                    self._jittered(gradient, of_input, index, -1),
+                    of_input,
+                    data_format,
+                )
+                for x, gradient, of_input in zip(
+                    images, gradients, axes, strict=True
+                )
             ]
 
-        images = [ops.cast(flat[i], "float32") for i in floating]
-        images = iter(ops.fori_loop(0, self.num_steps, step, images))
-        images = keras.tree.pack_sequence_as(
-            inputs,
-            [next(images) if i in floating else x for i, x in enumerate(flat)],
-        )
-        return images, {"score_used": score_used}
+        images = [ops.cast(x, "float32") for x in start]
+        images = ops.fori_loop(0, self.num_steps, step, images)
+        return with_floating(inputs, images), {"score_used": score_used}
+
+    def _gradients(self, images, target, parts):
+        """Returns the derivatives of the score by the images: a list."""
+        evaluation = engine.evaluate(self.model, images, self.score)
+        score = self._one_score(evaluation, target, parts)
+        found = evaluation.gradients(score, floating(evaluation.inputs))
+        return [ops.cast(x, "float32") for x in found]
 
     def _moved(self, x, gradient, axes, data_format):
         """Returns the image after one step of ascent."""
