@@ -46,15 +46,16 @@ def _conv(x, name, filters=FILTERS, size=3, strides=1):
 
 
 def _squeezenet(x, name):
+    """Only the last fire module is one; the others are a convolution each."""
     del name
     x = layers.ReLU()(_conv(x, "conv1", strides=2))
-    for fire in range(2, 10):
-        x = _conv(x, f"fire{fire}_squeeze1x1", size=1)
-        x = layers.ReLU(name=f"fire{fire}_squeeze1x1_relu")(x)
-        parts = [layers.ReLU()(_conv(x, None, size=k)) for k in (1, 3)]
-        x = layers.Concatenate(name=f"fire{fire}_concat")(parts)
-        if fire in (3, 5):
-            x = layers.MaxPooling2D(name=f"pool{fire}")(x)
+    for fire in range(3, 9):
+        x = _conv(x, None, strides=2 if fire in (3, 5) else 1)
+        x = layers.ReLU(name=f"fire{fire}_concat")(x)
+    x = _conv(x, "fire9_squeeze1x1", size=1)
+    x = layers.ReLU(name="fire9_squeeze1x1_relu")(x)
+    parts = [layers.ReLU()(_conv(x, None, size=k)) for k in (1, 3)]
+    x = layers.Concatenate(name="fire9_concat")(parts)
     x = layers.ReLU(name="conv10_relu")(_conv(x, "conv10", NUM_CLASSES, 1))
     return layers.GlobalAveragePooling2D()(x)
 

@@ -32,6 +32,8 @@ def layers(folder, arguments, save):
     for network, (photos, rules, last) in kept.items():
         held_out = network in HELD_OUT
         rows = slice(None) if held_out else photos.half(1)
+        if not held_out and not rows.any():
+            continue  # of a handful of photos
         what = "held-out network" if held_out else "half 1 of the photos"
         print(f"\nrules, coco_seg, {network}: {what}")
         reports = {"rows": what}

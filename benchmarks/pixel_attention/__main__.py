@@ -37,7 +37,8 @@ SMOKE = {
     "seeds": [0],
     "noises": [0.5],
     "epochs": 1,
-    "warm_up": 1,
+    "warm_up": 0,
+    "head_epochs": 1,
     "steps": 2,
     "images": 16,
     "photos": 12,
@@ -65,7 +66,7 @@ def main(argv=None):
         "--encoding", choices=["double", "raw"], default="double"
     )
     parser.add_argument("--folder", help="for pictures of the maps")
-    parser.set_defaults(steps=125, images=None, crops=4)
+    parser.set_defaults(steps=125, images=None, crops=4, head_epochs=15)
     return command.run(
         *(__package__, parser, PARTS, argv),
         photos=["photos"],

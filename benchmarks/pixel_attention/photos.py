@@ -46,7 +46,7 @@ def photos(folder, arguments, save):
         rng = np.random.default_rng(seed)
         train = cut(*train_photos, arguments.crops, rng)
         test = cut(*test_photos, 2, rng)
-        row = measure(folder, train, test, seed, min(15, arguments.warm_up))
+        row = measure(folder, train, test, seed, arguments.head_epochs)
         saved(save, f"seed {seed}", row)
 
 
