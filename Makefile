@@ -4,8 +4,7 @@
 
 PYTHON ?= python3
 ARGS ?=
-# A build for a CPU where an index has one, as in
-#   make test-torch TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
+# What pip is asked for; with an index that has builds for CPUs, one of those.
 TORCH ?= torch==2.13.0
 export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL ?= 2
