@@ -41,13 +41,13 @@ SPREAD := -n 2 --dist worksteal
 .venv-bench.packages := -e ".[$(EXTRA),bench,plots,segmentation]"
 .venv-docs.packages := -e ".[docs]"
 
-VISUALIZATION := $(wildcard tests/visualization tests/test_visualization.py)
 # The tests of what runs on every Keras backend.
 NEUTRAL := tests/datasets tests/layers tests/losses tests/metrics \
-	tests/models tests/ops tests/regions tests/segmentation tests/targets \
-	$(VISUALIZATION) \
+	tests/models tests/ops tests/regions tests/segmentation \
+	tests/visualization tests/targets/test_scores_on_arrays.py \
 	tests/conformance/test_layers.py tests/conformance/test_models.py \
-	tests/test_import.py tests/test_loading.py
+	tests/engine/test_contract.py tests/test_files.py tests/test_fillings.py \
+	tests/test_import.py tests/test_import_cost.py tests/test_loading.py
 
 # What differs by the version of Keras and TensorFlow: how they keep models,
 # run steps and write files. Formulas are left out but for vectors from
@@ -58,7 +58,8 @@ BY_FRAMEWORK := tests/callbacks tests/conformance tests/distribution \
 	tests/explainers/test_tf_keras_vis.py
 # What differs by the version of other libraries.
 BY_LIBRARY := tests/cli tests/datasets tests/metrics tests/regions \
-	tests/segmentation tests/test_files.py $(VISUALIZATION)
+	tests/segmentation tests/test_files.py \
+	tests/visualization
 
 .PHONY: demo test test-slow test-jax test-torch test-min test-next \
 	lint format bench docs environments clean

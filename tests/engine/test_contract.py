@@ -6,11 +6,15 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import pytest
 
 from keras_xmap import engine
 
 ROOT = pathlib.Path(__file__).parents[2]
+BACKEND = keras.backend.backend()
+# The suite on TensorFlow has JAX beside it.
+ANOTHER = "jax" if BACKEND == "tensorflow" else BACKEND
 
 
 def answers():
@@ -38,7 +42,7 @@ def test_every_question_is_answered_with_the_same_arguments(number):
         assert str(of_backend) == str(of_contract), name
 
 
-def run_without_tensorflow(code, backend="jax"):
+def run_without_tensorflow(code):
     """Runs `code` where TensorFlow cannot be imported."""
     prelude = """
 import sys
@@ -53,7 +57,7 @@ sys.meta_path.insert(0, Missing())
     result = subprocess.run(
         [sys.executable, "-c", prelude + code],
         cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": backend},
+        env={**os.environ, "KERAS_BACKEND": ANOTHER},
         capture_output=True,
         text=True,
     )
@@ -78,9 +82,9 @@ except ImportError as error:
     print(error)
 """
     printed = run_without_tensorflow(code)
-    assert "[5.]" in printed
+    assert "5." in printed
     assert "must be a class of the model" in printed
-    assert "Received: keras.backend.backend()='jax'" in printed
+    assert f"Received: keras.backend.backend()={ANOTHER!r}" in printed
     assert 'pip install "keras-xmap[cpu]"' in printed
 
 
