@@ -50,9 +50,14 @@ def trunk(side):
 
 
 def attention(side):
-    """A map of the size of the images."""
+    """A map of the size of the images.
+
+    In full precision: on CPUs, torch trains no half convolution of one filter.
+    """
     inputs = keras.Input((side, side, 3))
-    x = keras.layers.Conv2D(1, 3, padding="same", activation="sigmoid")(inputs)
+    x = keras.layers.Conv2D(
+        1, 3, padding="same", activation="sigmoid", dtype="float32"
+    )(inputs)
     return keras.Model(inputs, x, name="attention")
 
 
