@@ -44,7 +44,7 @@ segmentation: ops
 targets: engine ops
 visualization: ops
 _fillings: _axes _checks ops
-erasing: datasets distribution layers regions
+erasing: datasets distribution layers ops regions
 explainers: engine ops targets
 metrics: layers ops segmentation
 models: layers

@@ -127,9 +127,9 @@ def as_tensors(inputs):
 def as_inputs(model, inputs):
     """Returns the structure `inputs` as tensors of the dtypes a model takes.
 
-    As in `model.predict`, integers and booleans become floats where the model
-    declares floats. One that declares nothing gets images, which have four
-    axes or more, as floats.
+    As in `model.predict`, integers, booleans and NumPy's float64 become the
+    floats that the model declares. One that declares nothing gets images of
+    integers, which have four axes or more, as floats.
     """
     tensors = as_tensors(inputs)
     flat = keras.tree.flatten(tensors)
@@ -138,19 +138,25 @@ def as_inputs(model, inputs):
         dtypes = [x.dtype for x in declared]
     else:
         image = getattr(model, "compute_dtype", None) or "float32"
-        dtypes = [image if len(x.shape) > 3 else None for x in flat]
+        is_image = [len(x.shape) > 3 and not _is_float(x) for x in flat]
+        dtypes = [image if known else None for known in is_image]
     cast = [
-        ops.cast(x, dtype)
-        if dtype and _is_integral(x.dtype) and "float" in dtype
-        else x
-        for x, dtype in zip(flat, dtypes, strict=True)
+        _as_declared(x, dtype) for x, dtype in zip(flat, dtypes, strict=True)
     ]
     return keras.tree.pack_sequence_as(tensors, cast)
 
 
-def _is_integral(dtype):
-    dtype = keras.backend.standardize_dtype(dtype)
-    return dtype == "bool" or "int" in dtype
+def _as_declared(x, dtype):
+    own = keras.backend.standardize_dtype(x.dtype)
+    # Half precision is raised by the explainers; what it lost is lost.
+    is_cast = own == "float64" or own == "bool" or "int" in own
+    if dtype is None or "float" not in dtype or not is_cast:
+        return x
+    return ops.cast(x, dtype)
+
+
+def _is_float(x):
+    return keras.backend.is_float_dtype(x.dtype)
 
 
 def num_images(inputs):

@@ -184,12 +184,12 @@ MISTAKES = {
         ["model.keras", "grey.png", "--target-layer", "x"],
         "Received: target_layer='x'",
     ),
-    "layer for saliency": (
+    "layer for occlusion": (
         [
             "model.keras",
             "grey.png",
             "--method",
-            "saliency",
+            "occlusion",
             "--target-layer",
             "last",
         ],
