@@ -195,7 +195,7 @@ def test_a_relu_in_a_compiled_function_that_cannot_be_reached_is_refused():
             [keras.Input((4,)), layers.ReLU(), Call(tf.function(tf.nn.relu))]
         )
     )
-    with pytest.raises(ValueError, match="cannot reach the ReLU inside"):
+    with pytest.raises(ValueError, match="cannot reach a ReLU inside"):
         guided(model)
 
 
