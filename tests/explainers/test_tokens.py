@@ -31,7 +31,7 @@ def test_the_grid_is_inferred_behind_the_fewest_prefix_tokens(
 
 
 def test_tokens_that_make_no_grid_are_refused():
-    with pytest.raises(ValueError, match="7 tokens of the layer must make a grid"):
+    with pytest.raises(ValueError, match="Received: 7 tokens on an input"):
         token_grid(7, (9, 11))
 
 
