@@ -189,10 +189,11 @@ def test_smooth_networks_have_the_maps_of_the_reference(baseline):
             for image in x
         ]
     )
-    explainer = IntegratedGradients(model, 20, given)
-    assert_close(explainer.explain(x, 2), expected.sum(-1), 1e-4)
     explainer = IntegratedGradients(model, 20, given, channel_reduction=None)
     assert_close(explainer.explain(x, 2), expected, 1e-4)
+    if baseline == "array":
+        explainer = IntegratedGradients(model, 20, given)
+        assert_close(explainer.explain(x, 2), expected.sum(-1), 1e-4)
 
 
 @pytest.mark.parametrize("baseline", ["mean", "blur"])
