@@ -2,7 +2,8 @@
 
 A file of Keras holds layers, losses and metrics by their registered names.
 Each of ours is saved here, and each kind of model that a builder makes, and
-loaded in a process that imports what a user imports.
+loaded in a process that imports what a user imports. What the tables of
+`tests/conformance` hold computes there what it computes here.
 """
 
 import inspect
@@ -14,6 +15,7 @@ import sys
 import zipfile
 
 import keras
+import numpy as np
 from conformance import test_layers
 from conformance import test_models
 
@@ -36,10 +38,6 @@ def compiled(**kwargs):
 # How to make a model whose file holds what is registered by this name.
 CASES = {
     **{
-        name: lambda case=case: test_layers.make_model(case)
-        for name, case in test_layers.CASES.items()
-    },
-    **{
         metric.__name__: lambda metric=metric: compiled(metrics=[metric()])
         for metric in map(vars(metrics).get, metrics.__all__)
         if inspect.isclass(metric) and issubclass(metric, keras.metrics.Metric)
@@ -49,21 +47,29 @@ CASES = {
         test_models.trunk(16), 3
     ),
 }
-BUILT = {
-    f"models.{name}": lambda name=name: test_models.make_model(name)
-    for name in test_models.CASES
-}
 LOAD = """
-import json, sys
-import keras
+import json, pathlib, sys
+import keras, numpy as np
 import keras_xmap
 
 errors = {}
-for path in sys.argv[1:]:
+for folder in map(pathlib.Path, sys.argv[1:]):
     try:
-        keras.models.load_model(path)
+        model = keras.models.load_model(folder / "model.keras")
     except Exception as error:
-        errors[path] = str(error)
+        errors[folder.name] = str(error)
+        continue
+    if not (folder / "given.npz").exists():
+        continue
+    given = dict(np.load(folder / "given.npz"))
+    y = given.pop("y", None)
+    x = [given[f"x{i}"] for i in range(len(given))]
+    x = keras.tree.pack_sequence_as(model.input, x)
+    outputs = keras.tree.flatten(model.predict(x, verbose=0))
+    found = {f"y{i}": values for i, values in enumerate(outputs)}
+    if y is not None:
+        found["loss"] = model.evaluate(x, y, verbose=0)
+    np.savez(folder / "read.npz", **found)
 print(json.dumps([list(keras.saving.get_custom_objects()), errors]))
 """
 
@@ -78,18 +84,49 @@ def registered():
 
 
 def test_all_that_is_registered_has_a_case():
-    assert {f"keras_xmap>{name}" for name in CASES} == registered()
+    names = {*CASES, *test_layers.CASES}
+    assert {f"keras_xmap>{name}" for name in names} == registered()
 
 
-def test_a_process_that_imported_the_package_loads_it_all(tmp_path):
-    for name, make in {**CASES, **BUILT}.items():
-        make().save(tmp_path / f"{name}.keras")
-    for name in CASES:
-        with zipfile.ZipFile(tmp_path / f"{name}.keras") as file:
+def save(folder, model, x=None, y=None):
+    """Saves a model with its inputs; returns what it makes of them."""
+    folder.mkdir()
+    model.save(folder / "model.keras")
+    if x is None:
+        return {}
+    given = {f"x{i}": array for i, array in enumerate(keras.tree.flatten(x))}
+    outputs = keras.tree.flatten(model.predict(x, verbose=0))
+    expected = {f"y{i}": values for i, values in enumerate(outputs)}
+    if y is not None:
+        given["y"] = y
+        expected["loss"] = model.evaluate(x, y, verbose=0)
+    np.savez(folder / "given.npz", **given)
+    return expected
+
+
+def save_all(folder):
+    """Saves every case, and every row after one step of training."""
+    expected = {name: save(folder / name, CASES[name]()) for name in CASES}
+    for name, case in test_layers.CASES.items():
+        model, x = test_layers.make_model(case), test_layers.data(case)
+        test_layers.fit(model, case, x)
+        y = test_layers.labels(case, x)
+        expected[name] = save(folder / name, model, x, y)
+    for name, case in test_models.CASES.items():
+        model, x = test_models.make_model(name), case.data(16)
+        test_models.fit(model, x)
+        expected[f"models.{name}"] = save(folder / f"models.{name}", model, x)
+    return expected
+
+
+def test_a_process_that_imported_the_package_computes_the_same(tmp_path):
+    expected = save_all(tmp_path)
+    for name in (*CASES, *test_layers.CASES):
+        with zipfile.ZipFile(tmp_path / name / "model.keras") as file:
             config = file.read("config.json").decode()
         assert f'"keras_xmap>{name}"' in config
     result = subprocess.run(
-        [sys.executable, "-c", LOAD, *map(str, tmp_path.glob("*.keras"))],
+        [sys.executable, "-c", LOAD, *(tmp_path / name for name in expected)],
         cwd=ROOT,
         env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
         capture_output=True,
@@ -99,3 +136,10 @@ def test_a_process_that_imported_the_package_loads_it_all(tmp_path):
     known, errors = json.loads(result.stdout.splitlines()[-1])
     assert errors == {}
     assert registered() <= set(known)
+    for name, values in expected.items():
+        if not values:
+            continue
+        read = np.load(tmp_path / name / "read.npz")
+        assert set(read.files) == set(values)
+        for key, value in values.items():
+            np.testing.assert_allclose(read[key], value, rtol=1e-5, atol=1e-6)

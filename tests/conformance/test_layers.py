@@ -1,13 +1,13 @@
-"""What holds for every public layer and loss, one row each."""
+"""What holds for every public layer and loss, one row each.
+
+That each is the same in a new process is in `tests/test_loading.py`, which
+starts one process for all rows of all tables.
+"""
 
 import collections.abc
 import copy
 import dataclasses
 import inspect
-import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -181,55 +181,6 @@ def test_every_public_name_has_a_row():
     assert set(CASES) == set(keras_xmap.layers.__all__) | public
     for name, case in CASES.items():
         assert case.make.__name__ == name
-
-
-READ_IN_NEW_PROCESS = """
-import sys
-import keras, numpy as np
-import keras_xmap
-for folder in sys.argv[1:]:
-    model = keras.models.load_model(folder + "/model.keras")
-    given = np.load(folder + "/given.npz")
-    x = [given[f"x{i}"] for i in range(len(model.inputs))]
-    np.savez(
-        folder + "/read.npz",
-        outputs=model.predict(x, verbose=0),
-        loss=model.evaluate(x, given["y"], verbose=0),
-    )
-"""
-
-
-def test_every_row_is_the_same_in_a_new_process(tmp_path):
-    expected = {}
-    for name, case in CASES.items():
-        folder = tmp_path / name
-        folder.mkdir()
-        model, x = make_model(case), data(case)
-        fit(model, case, x)
-        y = labels(case, x)
-        expected[name] = (
-            model.predict(x, verbose=0),
-            model.evaluate(x, y, verbose=0),
-        )
-        model.save(folder / "model.keras")
-        arrays = {f"x{i}": array for i, array in enumerate(x)}
-        np.savez(folder / "given.npz", y=y, **arrays)
-    root = str(pathlib.Path(keras_xmap.__file__).parents[1])
-    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    folders = [str(tmp_path / name) for name in CASES]
-    subprocess.run(
-        [sys.executable, "-c", READ_IN_NEW_PROCESS, *folders],
-        check=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": path,
-            "KERAS_BACKEND": keras.backend.backend(),
-        },
-    )
-    for name, (outputs, loss) in expected.items():
-        read = np.load(tmp_path / name / "read.npz")
-        np.testing.assert_allclose(read["outputs"], outputs, atol=1e-6)
-        np.testing.assert_allclose(read["loss"], loss, rtol=1e-5)
 
 
 def plain_model(case):

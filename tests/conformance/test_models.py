@@ -1,10 +1,10 @@
-"""What holds for every public builder of models, one row each."""
+"""What holds for every public builder of models, one row each.
+
+That each is the same in a new process is in `tests/test_loading.py`, which
+starts one process for all rows of all tables.
+"""
 
 import dataclasses
-import os
-import pathlib
-import subprocess
-import sys
 import typing
 
 import keras
@@ -165,50 +165,6 @@ def test_the_models_given_are_as_they_were(name):
         for old, new in zip(weights, one.get_weights(), strict=True):
             assert (old == new).all()
         assert all(layer.trainable for layer in one.layers)
-
-
-READ_IN_NEW_PROCESS = """
-import sys
-import keras, numpy as np
-import keras_xmap
-for folder in sys.argv[1:]:
-    model = keras.models.load_model(folder + "/model.keras")
-    given = dict(np.load(folder + "/given.npz"))
-    x = given["x"] if set(given) == {"x"} else given
-    y = keras.tree.flatten(model.predict(x, verbose=0))
-    np.savez(folder + "/read.npz", *y)
-"""
-
-
-def test_every_row_is_the_same_in_a_new_process(tmp_path):
-    expected = {}
-    for name, case in CASES.items():
-        folder = tmp_path / name
-        folder.mkdir()
-        model, x = make_model(name), case.data(16)
-        fit(model, x)
-        expected[name] = flat(model.predict(x, verbose=0))
-        model.save(folder / "model.keras")
-        np.savez(
-            folder / "given.npz", **(x if isinstance(x, dict) else {"x": x})
-        )
-    root = str(pathlib.Path(keras_xmap.__file__).parents[1])
-    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    folders = [str(tmp_path / name) for name in CASES]
-    subprocess.run(
-        [sys.executable, "-c", READ_IN_NEW_PROCESS, *folders],
-        check=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": path,
-            "KERAS_BACKEND": keras.backend.backend(),
-        },
-    )
-    for name, outputs in expected.items():
-        read = np.load(tmp_path / name / "read.npz")
-        assert len(read.files) == len(outputs)
-        for file, output in zip(read.files, outputs, strict=True):
-            np.testing.assert_allclose(read[file], output, atol=1e-6)
 
 
 @every_row

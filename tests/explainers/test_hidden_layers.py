@@ -33,23 +33,43 @@ METHODS = {
         model, 3, reduction="variance", **options
     ),
 }
+# All take layers by the code of their common base. These two, one of a single
+# gradient and one of many, stand for the others from day to day.
+EVERYDAY = ("Saliency", "SmoothGrad")
+every_method = pytest.mark.parametrize(
+    "name",
+    [
+        name if name in EVERYDAY else pytest.param(name, marks=pytest.mark.slow)
+        for name in METHODS
+    ],
+)
 
 
-@pytest.mark.parametrize("size", [(20,), (9, 7), (7, 8, 9)])
-@pytest.mark.parametrize("how", ["max", "mean", "norm", "sum", None])
-def test_gradients_are_those_of_a_tape_on_a_second_model(size, how):
+@pytest.mark.parametrize(
+    "size, reductions",
+    [
+        ((20,), ["norm", None]),
+        ((9, 7), ["max", "mean", "norm", "sum", None]),
+        ((7, 8, 9), ["norm", None]),
+    ],
+)
+def test_gradients_are_those_of_a_tape_on_a_second_model(size, reductions):
     model, x = random_network(size, head="mlp"), images(*size, 3)
     classes = np.array([0, 3, 1])
-    explainer = Saliency(model, how, target_layer=["first", "last"])
-    maps = explainer.explain(x, classes)
-    assert isinstance(maps, list)
-    for name, values in zip(["first", "last"], maps, strict=True):
-        _, gradients = activations_and_gradients(model, x, classes, name)
-        if how is not None:
-            gradients = reduce_channels(gradients, how)
-        assert values.dtype == np.float32
-        assert_close(values, gradients)
-    assert explainer.layers_used == ["first", "last"]
+    gradients = [
+        activations_and_gradients(model, x, classes, name)[1]
+        for name in ("first", "last")
+    ]
+    for how in reductions:
+        explainer = Saliency(model, how, target_layer=["first", "last"])
+        maps = explainer.explain(x, classes)
+        assert isinstance(maps, list)
+        for values, expected in zip(maps, gradients, strict=True):
+            if how is not None:
+                expected = reduce_channels(expected, how)
+            assert values.dtype == np.float32
+            assert_close(values, expected)
+        assert explainer.layers_used == ["first", "last"]
 
 
 def test_gradients_are_finite_differences_of_the_rest_of_the_model():
@@ -92,7 +112,7 @@ def test_by_hand():
     assert at_hidden(SmoothGrad, num_samples=2, reduction="variance") == [0]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@every_method
 def test_several_layers_are_those_of_single_calls(name):
     model, x = random_network(head="mlp"), images(9, 7, 3)
     together = METHODS[name](model, target_layer=["last", "first"]).explain(
@@ -105,7 +125,7 @@ def test_several_layers_are_those_of_single_calls(name):
         assert_close(values, alone[0])
 
 
-@pytest.mark.parametrize("name", METHODS)
+@every_method
 def test_several_classes_have_an_axis_behind_the_batch(name):
     model, x = random_network(head="mlp"), images(9, 7, 3)
     several = np.array([[0, 2], [3, 1], [2, 2]])
@@ -117,21 +137,22 @@ def test_several_classes_have_an_axis_behind_the_batch(name):
         assert_close(together[:, k], alone)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@every_method
 def test_any_data_gives_the_same_maps_in_the_same_order(name, strategy):
-    model, x = random_network(head="mlp"), images(9, 7, 3, count=5)
-    expected = METHODS[name](model, target_layer=["first", "last"]).explain(
-        x, 2
-    )
+    x = images(9, 7, 3, count=5)
     with strategy.scope():
         copy = random_network(head="mlp")
+    alone, on_two = (
+        METHODS[name](model, target_layer=["first", "last"])
+        for model in (random_network(head="mlp"), copy)
+    )
+    expected = alone.explain(x, 2)
     dataset = tf.data.Dataset.from_tensor_slices(x).batch(2)
-    for of_model, data, batch_size in (
-        (model, x, 2),
-        (model, dataset, 32),
-        (copy, x, 4),
+    for explainer, data, batch_size in (
+        (alone, x, 2),
+        (alone, dataset, 32),
+        (on_two, x, 4),
     ):
-        explainer = METHODS[name](of_model, target_layer=["first", "last"])
         actual = explainer.explain(data, 2, batch_size=batch_size, verbose=0)
         for a, e in zip(actual, expected, strict=True):
             assert_close(a, e, 2e-6)
@@ -282,7 +303,7 @@ def test_one_forward_pass_serves_all_layers_and_classes():
     assert counter.count == 1
 
 
-@pytest.mark.parametrize("name", METHODS)
+@every_method
 def test_half_precision_models_have_float32_maps(name):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")

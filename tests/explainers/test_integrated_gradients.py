@@ -139,10 +139,11 @@ def test_relu_networks_are_complete_within_a_hundredth():
 
 def test_smooth_networks_are_complete_after_few_steps():
     model, x = smooth_network(), images(9, 7, 3)
-    scale = np.abs(IntegratedGradients(model, 16).explain(x, 2)).sum((1, 2))
+    explainers = {n: IntegratedGradients(model, n) for n in (2, 4, 16)}
+    scale = np.abs(explainers[16].explain(x, 2)).sum((1, 2))
     gaps = [
-        np.abs(IntegratedGradients(model, n).completeness_gap(x, 2)) / scale
-        for n in (2, 4, 16)
+        np.abs(explainer.completeness_gap(x, 2)) / scale
+        for explainer in explainers.values()
     ]
     assert gaps[0].max() > 10 * gaps[1].max() > 100 * gaps[2].max()
     assert gaps[2].max() < 1e-6
@@ -188,10 +189,11 @@ def test_smooth_networks_have_the_maps_of_the_reference(baseline):
             for image in x
         ]
     )
-    explainer = IntegratedGradients(model, 20, given)
-    assert_close(explainer.explain(x, 2), expected.sum(-1), 1e-4)
     explainer = IntegratedGradients(model, 20, given, channel_reduction=None)
     assert_close(explainer.explain(x, 2), expected, 1e-4)
+    if baseline == "array":
+        explainer = IntegratedGradients(model, 20, given)
+        assert_close(explainer.explain(x, 2), expected.sum(-1), 1e-4)
 
 
 @pytest.mark.parametrize("baseline", ["mean", "blur"])
@@ -225,9 +227,9 @@ def test_channels_may_come_first(baseline):
 
 def test_arrays_of_one_image_may_have_a_batch_axis_or_fewer_axes():
     model, x = smooth_network(), images(9, 7, 3)
+    expected = IntegratedGradients(model, 3, 0.5).explain(x, 0)
     for array in (np.full((9, 7, 3), 0.5), np.full((1, 9, 7, 3), 0.5)):
         maps = IntegratedGradients(model, 3, array).explain(x, 0)
-        expected = IntegratedGradients(model, 3, 0.5).explain(x, 0)
         assert_close(maps, expected)
     colour = np.array([0.1, 0.2, 0.3])
     maps = IntegratedGradients(model, 3, colour).explain(x, 0)
@@ -284,19 +286,16 @@ def test_a_copy_tells_the_gap_of_its_own_model():
 
 
 def test_gaps_come_in_the_order_of_any_data(strategy):
-    model, x = random_network(head="mlp"), images(9, 7, 3, count=5)
+    x = images(9, 7, 3, count=5)
     classes = np.array([0, 1, 2, 3, 0])
-    expected = IntegratedGradients(model, 3).completeness_gap(x, classes)
+    explainer = IntegratedGradients(random_network(head="mlp"), 3)
+    expected = explainer.completeness_gap(x, classes)
     dataset = tf.data.Dataset.from_tensor_slices(x).batch(2)
     with strategy.scope():
         copy = random_network(head="mlp")
     for gaps in (
-        IntegratedGradients(model, 3).completeness_gap(
-            x, classes, batch_size=2, verbose=0
-        ),
-        IntegratedGradients(model, 3).completeness_gap(
-            dataset, classes, verbose=0
-        ),
+        explainer.completeness_gap(x, classes, batch_size=2, verbose=0),
+        explainer.completeness_gap(dataset, classes, verbose=0),
         IntegratedGradients(copy, 3).completeness_gap(
             x, classes, batch_size=4, verbose=0
         ),
@@ -305,20 +304,20 @@ def test_gaps_come_in_the_order_of_any_data(strategy):
 
 
 def test_an_image_that_is_its_baseline_gets_nothing():
-    x = np.full((2, 9, 7, 3), 0.25, "float32")
+    model, x = smooth_network(), np.full((2, 9, 7, 3), 0.25, "float32")
     for baseline in (0.25, "mean", "blur"):
-        maps = IntegratedGradients(smooth_network(), 3, baseline).explain(x, 2)
+        maps = IntegratedGradients(model, 3, baseline).explain(x, 2)
         np.testing.assert_allclose(maps, np.zeros((2, 9, 7)), atol=1e-6)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e18, -1e18])
 @pytest.mark.parametrize("baseline", ["zero", "mean", "blur"])
-def test_constant_and_large_images_have_finite_maps(value, baseline):
-    x = np.full((2, 9, 7, 3), value, "float32")
+def test_constant_and_large_images_have_finite_maps(baseline):
     explainer = IntegratedGradients(
         random_network(head="mlp"), 3, baseline=baseline
     )
-    assert np.isfinite(explainer.explain(x, 2)).all()
+    for value in (0.0, 1.0, 1e18, -1e18):
+        x = np.full((2, 9, 7, 3), value, "float32")
+        assert np.isfinite(explainer.explain(x, 2)).all()
 
 
 def test_the_model_is_traced_no_more_often_for_more_steps():

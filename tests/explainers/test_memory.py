@@ -136,5 +136,6 @@ def test_the_peak_does_not_grow_with_the_copies(make):
     assert growth(make) < 0.1 * COPIES * BYTES
 
 
+@pytest.mark.slow
 def test_copies_kept_side_by_side_would_be_seen():
     assert growth(everything_at_once) > 0.5 * COPIES * BYTES

@@ -85,24 +85,25 @@ def test_inputs_without_channels_are_made_absolute_or_kept_signed():
 
 
 def test_the_map_of_a_linear_model_is_its_weights_whatever_the_image():
-    model = linear(bias=3.0)
+    explainer = Saliency(linear(bias=3.0))
     for seed in range(3):
-        maps = Saliency(model).explain(images(1, 2, 2, seed=seed), 0)
+        maps = explainer.explain(images(1, 2, 2, seed=seed), 0)
         np.testing.assert_array_equal(maps, [[[4, 2]]] * 3)
-    maps = Saliency(model).explain(images(1, 2, 2), np.array([0, 1, 0]))
+    maps = explainer.explain(images(1, 2, 2), np.array([0, 1, 0]))
     np.testing.assert_array_equal(maps[:, 0], [[4, 2], [40, 20], [4, 2]])
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("how", ["max", "mean", "norm", "sum"])
-def test_random_networks_have_the_maps_of_the_reference(head, how):
+def test_random_networks_have_the_maps_of_the_reference(head):
     model, x = random_network(head=head), images(9, 7, 3)
     classes = np.array([0, 3, 1])
     gradients = input_gradients(model, x, classes)
-    maps = Saliency(model, how).explain(x, classes)
-    assert_close(maps, reduce_channels(gradients, how))
     kept = Saliency(model, channel_reduction=None).explain(x, classes)
     assert_close(kept, gradients)
+    # What is reduced does not depend on the head that it comes from.
+    for how in ("max", "mean", "norm", "sum") if head == "mlp" else ("max",):
+        maps = Saliency(model, how).explain(x, classes)
+        assert_close(maps, reduce_channels(gradients, how))
 
 
 @pytest.mark.parametrize("size", [(20,), (7, 8, 9)])
@@ -115,11 +116,11 @@ def test_sequences_and_volumes_are_reduced_alike(size):
 
 def test_scaling_the_score_scales_the_map():
     model, x = random_network(head="mlp"), images(9, 7, 3)
-    once = Saliency(model, None).explain(x, 2)
-    scaled = Saliency(model, None).explain(x, lambda s: -5 * s[:, 2])
-    assert_close(scaled, -5 * once)
-    absolute = Saliency(model).explain(x, lambda s: -5 * s[:, 2])
-    assert_close(absolute, 5 * Saliency(model).explain(x, 2))
+    signed, absolute = Saliency(model, None), Saliency(model)
+    scaled = signed.explain(x, lambda s: -5 * s[:, 2])
+    assert_close(scaled, -5 * signed.explain(x, 2))
+    scaled = absolute.explain(x, lambda s: -5 * s[:, 2])
+    assert_close(scaled, 5 * absolute.explain(x, 2))
 
 
 def test_a_constant_added_to_all_scores_changes_nothing():

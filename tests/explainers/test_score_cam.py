@@ -77,9 +77,11 @@ def test_random_networks_have_the_maps_of_the_reference(size, weighting):
     expected = expected_maps(model, x, CLASSES, weighting=weighting)
     explainer = ScoreCAM(model, weighting=weighting, resize=False)
     assert_close(explainer.explain(x, CLASSES), expected, 5e-6)
+    if weighting != "softmax":
+        return
+    # Maps are resized alike, whatever has weighed them.
     resized = [half_pixel.resize(heatmap, size) for heatmap in expected]
-    maps = ScoreCAM(model, weighting=weighting).explain(x, CLASSES)
-    assert_close(maps, resized, 5e-6)
+    assert_close(ScoreCAM(model).explain(x, CLASSES), resized, 5e-6)
 
 
 def test_probabilities_are_the_default_and_logits_a_choice():
@@ -129,14 +131,13 @@ def test_where_all_channels_are_flat_the_map_is_zero(weighting):
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 @pytest.mark.parametrize("score", ["logits", "output"])
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e18, -1e18])
-def test_constant_and_large_images_have_finite_maps(value, score, weighting):
-    model = probabilities()
-    explainer = ScoreCAM(model, weighting=weighting, score=score)
-    x = np.full((2, 9, 7, 3), value, "float32")
-    assert np.isfinite(explainer.explain(x, 2)).all()
-    x = images(9, 7, 3) * np.float32(value)
-    assert np.isfinite(explainer.explain(x, 2)).all()
+def test_constant_and_large_images_have_finite_maps(score, weighting):
+    explainer = ScoreCAM(probabilities(), weighting=weighting, score=score)
+    for value in (0.0, 1.0, 1e18, -1e18):
+        x = np.full((2, 9, 7, 3), value, "float32")
+        assert np.isfinite(explainer.explain(x, 2)).all()
+        x = images(9, 7, 3) * np.float32(value)
+        assert np.isfinite(explainer.explain(x, 2)).all()
 
 
 def test_max_channels_takes_those_of_largest_variance_in_each_image():
