@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from keras_xmap import metrics
+from keras_xmap import ops
 
 BATCH = 16
 
@@ -50,8 +51,10 @@ class Scores:
     def _boxed(self, heatmap, boxes):
         # At half the resolution, which takes a quarter of the time.
         metric = metrics.MaxBoxAccuracy(num_thresholds=40)
-        heatmap = np.maximum(heatmap, 0)[::2, ::2]
-        metric.update_state(halved(boxes, len(heatmap))[None], heatmap[None])
+        maps = np.maximum(heatmap, 0)[None, ::2, ::2]
+        # From 0 to 1, as Choe et al. cut them.
+        maps = ops.normalize(maps)
+        metric.update_state(halved(boxes, maps.shape[1])[None], maps)
         return metric.accuracies
 
     def centre(self):
@@ -65,13 +68,10 @@ class Scores:
 
 
 def halved(boxes, side):
-    """Half-open boxes, as `MaxBoxAccuracy` takes them of every other pixel.
-
-    There right and bottom belong to the box.
-    """
-    ends = np.maximum((boxes[:, 2:] - 1) // 2, boxes[:, :2] // 2)
-    boxes = np.concatenate([boxes[:, :2] // 2, ends], axis=1)
-    return boxes.clip(0, side - 1)
+    """Boxes `(n, 4)` where every other pixel is left, at least one of each."""
+    starts = (boxes[:, :2] // 2).clip(0, side - 1)
+    ends = ((boxes[:, 2:] + 1) // 2).clip(starts + 1, side)
+    return np.concatenate([starts, ends], axis=1)
 
 
 def summary(scores, photos, rows=slice(None), against=None):

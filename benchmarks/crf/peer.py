@@ -5,7 +5,7 @@ import tempfile
 
 import numpy as np
 
-from keras_xmap.ops.mean_field import crf_parameters
+from keras_xmap import ops
 
 PEER = """
 import sys, time
@@ -34,7 +34,7 @@ np.savez(folder + "/q.npz", q=q.reshape(p.shape), seconds=seconds[1:])
 def by_peer(python, image, p, parameters, repeats):
     """Returns the peer's q and its times."""
     with tempfile.TemporaryDirectory() as folder:
-        values = list(crf_parameters(parameters).values())
+        values = list(ops.crf_parameters(parameters).values())
         np.savez(folder + "/given.npz", image=image, p=p, parameters=values)
         command = [python, "-c", PEER, folder, str(repeats)]
         subprocess.run(command, check=True)

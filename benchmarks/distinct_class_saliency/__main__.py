@@ -27,6 +27,7 @@ from benchmarks.common import command
 from benchmarks.common.labelled import DATASETS
 from benchmarks.common.layer_names import FEATURES
 from benchmarks.distinct_class_saliency.judging import CRF_THRESHOLDS
+from benchmarks.distinct_class_saliency.masks import SCALES
 from benchmarks.distinct_class_saliency.masks import masks
 from benchmarks.distinct_class_saliency.timing import timing
 
@@ -58,7 +59,7 @@ def main(argv=None):
     parser.add_argument("--repeats", type=int, default=5, help="of timing")
     parser.set_defaults(
         size=64,
-        scales=(1, 1.2, 1.4, 1.6),
+        scales=SCALES,
         layers=9,
         head_epochs=60,
         crf_thresholds=CRF_THRESHOLDS,

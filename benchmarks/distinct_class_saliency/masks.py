@@ -18,8 +18,9 @@ from keras_xmap import explainers
 # each for a head of its own.
 HEADS = {"msrc": train_heads, "coco_seg": join_classes}
 BATCH = 8
+SCALES = (1, 1.2, 1.4, 1.6)  # the paper's
 ONE_SCALE = {"scales": (1,)}
-# The options of DCSM, the slow ones first.
+# The options of DCSM where they are not those of `masks`, slow ones first.
 OWN = {
     "DCSM": {},
     "DCSM without difference": {"candidates": None},
@@ -124,6 +125,7 @@ class OfNetwork:
             folder, photos, network, arguments.head_epochs
         )
         self.crf_thresholds = arguments.crf_thresholds
+        self.options = {"scales": arguments.scales, "candidates": "target"}
         self.found = [(w, np.intersect1d(rows, shown)) for w, rows in found]
         self.prepare = lambda images: folder.prepared(network, images)
 
@@ -150,7 +152,7 @@ class OfNetwork:
         if "best position" in name:
             model = pooled(model, keras.layers.GlobalMaxPooling2D())
         dcsm = explainers.DistinctClassSaliency(
-            model, **{"candidates": "target", **OWN[name]}
+            model, **{**self.options, **OWN[name]}
         )
         maps, seconds = self._maps(dcsm)
         yield name, {**self._judged(maps), "seconds": seconds}

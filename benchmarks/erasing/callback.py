@@ -74,8 +74,8 @@ def _report(prepared, erasing):
         if number in erasing.store.rounds:
             for image_id, row in enumerate(prepared.train):
                 masks = np.zeros_like(regions[row])
-                for class_id, of, mask in erasing.store.regions(image_id):
-                    if of == number:
+                for class_id, round_id, mask in erasing.store.regions(image_id):
+                    if round_id == number:
                         masks[target[row] == class_id] = mask
                 add_regions(regions[row], masks)
             scores.update(prepared.of_regions(regions))

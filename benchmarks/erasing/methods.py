@@ -107,6 +107,7 @@ def complementary(photos, epochs):
     logits = model.predict(features[photos.held_out], verbose=0)[0]
     fused = models.complementary_maps(model).predict(features, verbose=0)
     # The maps are those of the classes themselves.
+    fused = np.moveaxis(fused, 1, -1)
     maps = maps_of(photos, fused, np.eye(photos.num_classes))
     return {
         "held-out precision": photos.precision(logits),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_xmap import explainers
+from keras_xmap import ops
 
 THRESHOLDS = np.arange(0.0, 0.95, 0.05).round(2)
 
@@ -31,14 +32,12 @@ class Kept(explainers.GradCAM):
 
 def above(maps, threshold):
     """Where maps `(..., h, w)` exceed a share of their maximum."""
-    peak = maps.max(axis=(-2, -1), keepdims=True)
-    return (maps > threshold * peak) & (peak > 0)
+    return np.asarray(ops.above_threshold(maps, threshold))
 
 
 def scaled(maps):
     """Maps `(..., h, w)` of maximum 1, or 0."""
-    peak = maps.max(axis=(-2, -1), keepdims=True)
-    return maps / np.where(peak > 0, peak, 1)
+    return np.asarray(ops.normalize(maps, "max", axis=(-2, -1)))
 
 
 def boxed_scores(masks, truth, labels):

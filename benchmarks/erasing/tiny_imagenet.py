@@ -116,7 +116,7 @@ class Comparison:
         self.fit(compiled(model, 2), [self.train.labels] * 2)
         maps = models.complementary_maps(model)
         maps = maps.predict(self.train.images, verbose=0)
-        maps = maps[np.arange(len(self.train)), :, :, self.train.labels]
+        maps = maps[np.arange(len(self.train)), self.train.labels]
         maps = np.asarray(ops.resize(maps[..., None], (SIZE, SIZE)))[..., 0]
         logits = model.predict(self.test.images, verbose=0)[0]
         accuracy = (logits.argmax(1) == self.test.labels).mean()

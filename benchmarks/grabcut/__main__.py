@@ -19,6 +19,7 @@ from skimage.transform import resize
 from benchmarks.common import command
 from benchmarks.common import images
 from keras_xmap import explainers
+from keras_xmap import ops
 from keras_xmap import segmentation
 
 NETWORK = "squeezenet_v1_1"
@@ -103,19 +104,22 @@ def summary(values):
 
 
 def best_threshold(maps, masks):
-    def above(heatmap, share):
-        low, high = heatmap.min(), heatmap.max()
-        return heatmap > low + share * (high - low)
-
     shares = np.array(
         [
-            [iou(above(heatmap, t), mask) for t in THRESHOLDS]
+            _shares(heatmap, mask)
             for heatmap, mask in zip(maps, masks, strict=True)
         ]
     )
     best = shares.mean(0).argmax()
     threshold = round(float(THRESHOLDS[best]), 2)
     return {**summary(shares[:, best]), "threshold": threshold}
+
+
+def _shares(heatmap, mask):
+    """Overlaps of a map from 0 to 1, cut at each of the thresholds."""
+    heatmap = ops.normalize(heatmap[None])
+    found = [ops.above_threshold(heatmap, t) for t in THRESHOLDS]
+    return [iou(np.asarray(region)[0], mask) for region in found]
 
 
 PARTS = {"ecssd": ecssd}
