@@ -3,6 +3,8 @@ from keras import ops
 
 from keras_xmap import engine
 from keras_xmap import targets
+from keras_xmap._axes import channel_axis
+from keras_xmap._axes import spatial_shape
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._typing import Structure
@@ -200,9 +202,7 @@ def _masked_inputs(evaluation, layer):
 
 def _mask(x, channel, data_format):
     """Multiplies an input by a channel `(batch, *spatial)`, made a mask."""
-    if data_format == "channels_last":
-        mask = normalize(resize(channel[..., None], ops.shape(x)[1:-1]))
-    else:
-        mask = normalize(resize(channel[..., None], ops.shape(x)[2:]))
-        mask = ops.moveaxis(mask, -1, 1)
+    size = spatial_shape(ops.shape(x), data_format)
+    mask = normalize(resize(channel[..., None], size))
+    mask = ops.moveaxis(mask, -1, channel_axis(data_format))
     return x * ops.cast(mask, x.dtype)
