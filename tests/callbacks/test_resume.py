@@ -1,6 +1,7 @@
 """Runs that were broken off end as those that were not."""
 
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,9 +75,14 @@ def regions(erasing):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def whole_run(tmp_path_factory):
     keras.utils.set_random_seed(0)
-    found = regions(run(tmp_path_factory.mktemp("undisturbed")))
+    return run(tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(whole_run):
+    found = regions(whole_run)
     assert (found.mean(axis=(1, 2, 3)) > 0.02).all() and found.mean() < 0.8
     return found
 
@@ -204,11 +210,8 @@ def test_noise_in_place_of_regions_and_held_out_ones_go_on_alike(tmp_path):
         assert (one == other).all() and 0.02 < one.mean() < 0.9
 
 
-@pytest.mark.parametrize(
-    "order, expected", [("before", [2, 3, 4, 5]), ("after", [1, 2, 3, 4, 5])]
-)
 def test_a_round_that_has_trained_is_mined_by_its_last_weights(
-    tmp_path, undisturbed, order, expected
+    tmp_path, undisturbed
 ):
     """A backup made before mining has them; else an epoch is trained again."""
 
@@ -219,26 +222,28 @@ def test_a_round_that_has_trained_is_mined_by_its_last_weights(
         def explain_batches(self, inputs, target, batch_size):
             raise Killed
 
-    def go(after=(), **kwargs):
-        backup = ChiefBackup(tmp_path / "backup")
-        if order == "before":
-            return run(tmp_path / "run", backup, after=after, **kwargs)
-        return run(tmp_path / "run", after=[backup, *after], **kwargs)
-
-    with pytest.raises(Killed):
-        go(explainer=DiesAtOnce)
-    epochs = []
-    heard = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: epochs.append(epoch)
+    before, after = (
+        ChiefBackup(tmp_path / order) for order in ("before", "after")
     )
-    erasing = go(after=[heard])
-    assert epochs == expected
-    assert (regions(erasing) == undisturbed).all()
-    assert "accuracy" in erasing.rounds[0]["logs"]
+    with pytest.raises(Killed):
+        run(tmp_path / "run", before, after=[after], explainer=DiesAtOnce)
+    shutil.copytree(tmp_path / "run", tmp_path / "again")
+    for directory, first, last, expected in (
+        ("run", [ChiefBackup(tmp_path / "before")], [], [2, 3, 4, 5]),
+        ("again", [], [ChiefBackup(tmp_path / "after")], [1, 2, 3, 4, 5]),
+    ):
+        epochs = []
+        heard = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs, seen=epochs: seen.append(epoch)
+        )
+        erasing = run(tmp_path / directory, *first, after=[*last, heard])
+        assert epochs == expected
+        assert (regions(erasing) == undisturbed).all()
+        assert "accuracy" in erasing.rounds[0]["logs"]
 
 
-def test_other_arguments_than_before_are_refused(tmp_path):
-    run(tmp_path)
+def test_other_arguments_than_before_are_refused(tmp_path, whole_run):
+    shutil.copytree(whole_run.directory, tmp_path, dirs_exist_ok=True)
     with pytest.raises(ValueError, match="of a run with the same arguments"):
         run(tmp_path, threshold=0.3)
 

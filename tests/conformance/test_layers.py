@@ -7,6 +7,7 @@ starts one process for all rows of all tables.
 import collections.abc
 import copy
 import dataclasses
+import functools
 import inspect
 
 import keras
@@ -172,6 +173,17 @@ def fit(model, case, x):
     return history.history["loss"][0], model.get_weights()
 
 
+@pytest.fixture(scope="module")
+def trained():
+    """Fits a row once: the loss, and the weights after."""
+
+    @functools.cache
+    def fitted(name):
+        return fit(make_model(CASES[name]), CASES[name], data(CASES[name]))
+
+    return fitted
+
+
 def test_every_public_name_has_a_row():
     public = {
         name
@@ -304,11 +316,18 @@ def test_sizes_may_be_unknown(name):
 
 
 @every_row
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_computes_in_half_and_trains(name, policy):
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "mixed_float16",
+        # The same code with the other half: the one above is the everyday.
+        pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
+    ],
+)
+def test_mixed_precision_computes_in_half_and_trains(name, policy, trained):
     case = CASES[name]
     x = data(case)
-    full, _ = fit(make_model(case), case, x)
+    full, _ = trained(name)
     keras.config.set_dtype_policy(policy)
     try:
         model = make_model(case)
@@ -388,24 +407,20 @@ def test_both_data_formats_give_the_same_values(name):
 
 
 @every_row
-def test_compiled_training_equals_plain_training(name):
-    case = CASES[name]
-    x = data(case)
-    plain = fit(make_model(case), case, x)
-    compiled = fit(make_model(case, jit_compile=True), case, x)
+def test_compiled_training_equals_plain_training(name, trained):
+    case, plain = CASES[name], trained(name)
+    compiled = fit(make_model(case, jit_compile=True), case, data(case))
     assert compiled[0] == pytest.approx(plain[0], rel=1e-5)
     for a, b in zip(compiled[1], plain[1], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 @every_row
-def test_two_replicas_train_as_one_device_does(name, strategy):
-    case = CASES[name]
-    x = data(case)
-    one = fit(make_model(case), case, x)
+def test_two_replicas_train_as_one_device_does(name, strategy, trained):
+    case, one = CASES[name], trained(name)
     with strategy.scope():
         model = make_model(case)
-    two = fit(model, case, x)
+    two = fit(model, case, data(case))
     assert two[0] == pytest.approx(one[0], rel=1e-5)
     for a, b in zip(two[1], one[1], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
