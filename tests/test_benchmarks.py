@@ -6,8 +6,12 @@ import json
 import pathlib
 import re
 
+import keras
+import numpy as np
 import pytest
 
+from benchmarks.common import methods
+from benchmarks.common.map_scores import halved
 from benchmarks.common.markdown import share
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -55,6 +59,32 @@ def test_a_benchmark_runs_under_smoke_and_keeps_nothing(
     assert all(figures.values())
     assert snapshot() == before
     assert not list(tmp_path.iterdir())
+    assert "run_eagerly" not in vars(keras.Model)
+
+
+def test_bases_and_what_they_hand_over_are_no_methods():
+    names = methods.names()
+    assert {"GradCAM", "RISE", "ClassModel"} <= set(names)
+    assert not {"Explainer", "CAMExplainer", "Gradients"} & set(names)
+    assert not {"InputLayout", "GradientExplainer"} & set(names)
+
+
+def test_a_halved_box_holds_the_pixels_that_are_left_of_it():
+    left = np.arange(10)[::2]
+    for start in range(10):
+        for end in range(start + 2, 11):
+            inside = np.flatnonzero((left >= start // 2 * 2) & (left < end))
+            box = halved(np.array([[start, 0, end, 10]]), 5)
+            np.testing.assert_array_equal(
+                box, [[inside[0], 0, inside[-1] + 1, 5]]
+            )
+
+
+def test_a_halved_box_is_never_empty():
+    boxes = np.array([[9, 9, 10, 10], [10, 0, 10, 1], [4, 5, 5, 5]])
+    np.testing.assert_array_equal(
+        halved(boxes, 5), [[4, 4, 5, 5], [4, 0, 5, 1], [2, 2, 3, 3]]
+    )
 
 
 def test_tables_of_the_documentation_are_what_results_say(capsys):

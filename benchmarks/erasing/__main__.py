@@ -77,7 +77,7 @@ SMOKE = {
     "seeds": 1,
     "tiny_classes": 3,
     "tiny_epochs": 1,
-    "overhead_images": 64,
+    "overhead_images": 32,
     "overhead_epochs": 1,
 }
 

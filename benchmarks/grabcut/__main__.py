@@ -2,9 +2,9 @@
 
 `segmentation.grabcut` with its two methods, on Grad-CAM maps and on saliency
 maps (blurred by 8 px) of SqueezeNet 1.1 for its best class, beside the map
-itself cut at the one threshold that is best for all photos. Mean IoU with the
-object's mask, with 95 % of 2,000 draws of photos with replacement, and
-milliseconds a photo at its own size.
+itself, brought to [0, 1] and cut at the one threshold that is best for all
+photos. Mean IoU with the object's mask, with 95 % of 2,000 draws of photos with
+replacement, and milliseconds a photo at its own size.
 
     python -m benchmarks.grabcut --data DIR
 """
