@@ -6,7 +6,6 @@ import json
 import pathlib
 import re
 
-import keras
 import numpy as np
 import pytest
 
@@ -59,7 +58,6 @@ def test_a_benchmark_runs_under_smoke_and_keeps_nothing(
     assert all(figures.values())
     assert snapshot() == before
     assert not list(tmp_path.iterdir())
-    assert "run_eagerly" not in vars(keras.Model)
 
 
 def test_bases_and_what_they_hand_over_are_no_methods():

@@ -13,8 +13,6 @@ import shlex
 import sys
 import tempfile
 
-import keras
-
 from benchmarks.common import made_folder
 from benchmarks.common.photos import VARIABLE
 from benchmarks.common.photos import Folder
@@ -82,7 +80,6 @@ def run(
         scratch = None
         if arguments.smoke:
             scratch = stack.enter_context(tempfile.TemporaryDirectory())
-            stack.enter_context(_networks_run_eagerly())
             vars(arguments).update(smoke or {})
             if set(photos) & set(arguments.parts or parts):
                 arguments.data = arguments.data or made_folder.write(scratch)
@@ -101,22 +98,6 @@ def run(
             print(part, flush=True)
             parts[part](folder, arguments, results.of(part))
     return results.figures()
-
-
-@contextlib.contextmanager
-def _networks_run_eagerly():
-    """Spares `fit` and `predict` of any model to be compiled.
-
-    That takes seconds, and the few steps of a smoke run a tenth of it.
-    """
-    keras.Model.run_eagerly = property(
-        lambda model: True, lambda model, value: None
-    )
-    try:
-        yield
-    finally:
-        # What `Model` inherits stands again.
-        del keras.Model.run_eagerly
 
 
 def _chosen(parser, arguments, parts, photos):
