@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_xmap._axes import check_data_format
 from keras_xmap._typing import DataFormat
+from keras_xmap.datasets._pairs import check_pairs
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -33,7 +34,7 @@ def channel_statistics(
         ValueError: If the dataset does not end, is empty, or does not hold
             such pairs.
     """
-    _check_dataset(dataset)
+    check_pairs(dataset)
     data_format = check_data_format(data_format)
     count, total, squares = 0, 0.0, 0.0
     for _, element in dataset:
@@ -54,18 +55,3 @@ def channel_statistics(
     mean = np.asarray(total / count)
     variance = np.maximum(squares / count - mean**2, 0.0)
     return mean.tolist(), np.sqrt(variance).tolist()
-
-
-def _check_dataset(dataset):
-    # -1 is tf.data.INFINITE_CARDINALITY.
-    if dataset.cardinality() == -1:
-        raise ValueError(
-            "`dataset` must end. Received: a tf.data.Dataset of infinite "
-            "cardinality. Remove `repeat()`."
-        )
-    spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) != 2:
-        raise ValueError(
-            "`dataset` must hold pairs (ids, element). Received: elements "
-            f"{spec}. `dataset.enumerate()` numbers them."
-        )

@@ -10,6 +10,7 @@ from keras_xmap._checks import check_callable
 from keras_xmap._checks import check_instance
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Tensor
+from keras_xmap.datasets import check_pairs
 from keras_xmap.regions import RegionStore
 
 
@@ -77,7 +78,12 @@ def erased(
     >>> next(batches.as_numpy_iterator()).sum(axis=(1, 2, 3)).tolist()
     [4.0, 3.0]
     """
-    _check_dataset(dataset)
+    check_instance("dataset", dataset, tf.data.Dataset, "a tf.data.Dataset")
+    check_pairs(
+        dataset,
+        ", or batches made before an erasure would be trained on after it",
+        "Remove `repeat()` and `steps_per_epoch`.",
+    )
     look_up = getattr(regions, "mask", regions)
     check_callable("regions", look_up, "Or give a RegionStore.")
     check_callable("erase", erase)
@@ -103,22 +109,6 @@ def erased(
         without_regions,
         num_parallel_calls=None if draws else tf.data.AUTOTUNE,
     )
-
-
-def _check_dataset(dataset):
-    check_instance("dataset", dataset, tf.data.Dataset, "a tf.data.Dataset")
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise ValueError(
-            "`dataset` must end, or batches made before an erasure would be "
-            "trained on after it. Received: a tf.data.Dataset of infinite "
-            "cardinality. Remove `repeat()` and `steps_per_epoch`."
-        )
-    spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) != 2:
-        raise ValueError(
-            "`dataset` must hold pairs (ids, element). Received: elements "
-            f"{spec}. `dataset.enumerate()` numbers them."
-        )
 
 
 def _erase(images, ids, look_up, erase, data_format):
