@@ -1,5 +1,6 @@
 """What every test starts from: a backend, two CPU devices, a fixed seed."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -35,6 +36,12 @@ def pytest_collection_modifyitems(config, items):
     # Counted in the summary line, unlike a skip that nobody reads.
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
+
+
+def pytest_collection_finish():
+    """Spares all collections of garbage what the imports have made."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -78,14 +78,29 @@ EVERYDAY = (
     "Saliency",
     "SmoothGrad",
 )
+# Of those, one for each way of reading a model: its head, a layer, a rule for
+# ReLUs, perturbed images, the input's gradients. For the costly grids.
+MECHANISMS = ("CAM", "GradCAM", "GuidedBackprop", "Occlusion", "Saliency")
+# One of each base, for what the bases alone do.
+COPIED = ("ClassModel", "GradCAM", "Occlusion", "Saliency")
+
+
+def everyday(chosen, names=CASES):
+    """Gives a test all names, those that are not chosen as slow ones."""
+    return pytest.mark.parametrize(
+        "name",
+        [
+            name
+            if name in chosen
+            else pytest.param(name, marks=pytest.mark.slow)
+            for name in names
+        ],
+    )
+
+
 all_explainers = pytest.mark.parametrize("name", CASES)
-every_explainer = pytest.mark.parametrize(
-    "name",
-    [
-        name if name in EVERYDAY else pytest.param(name, marks=pytest.mark.slow)
-        for name in CASES
-    ],
-)
+every_explainer = everyday(EVERYDAY)
+every_mechanism = everyday(MECHANISMS)
 
 
 def explain(name, model, inputs, target=2, **options):
@@ -149,7 +164,7 @@ def test_every_public_explainer_has_a_row():
     assert set(CASES) | NO_EXPLAINERS | BASES == set(explainers.__all__)
 
 
-@every_explainer
+@every_mechanism
 @pytest.mark.parametrize("kind", TWINS)
 def test_the_same_function_has_the_same_maps_however_it_is_built(
     name, kind, twins, expected
@@ -160,7 +175,7 @@ def test_the_same_function_has_the_same_maps_however_it_is_built(
     assert_close(actual, expected(name))
 
 
-@every_explainer
+@every_mechanism
 @pytest.mark.parametrize("kind", OTHERS)
 def test_every_kind_of_model_is_explained_or_refused_with_the_cause(
     name, kind, others
@@ -359,7 +374,7 @@ def test_mixed_precision_gives_float32_maps_close_to_float32_models(
     assert correlation > (0.999 if policy == "mixed_float16" else 0.98)
 
 
-@every_explainer
+@every_mechanism
 def test_four_threads_do_not_disturb_each_other(name, expected):
     shared_model = model_kinds.nested_functional()
     shared = CASES[name](shared_model)
@@ -601,19 +616,7 @@ def test_it_prints_as_the_call_that_makes_it(name, twins):
     assert repr(getattr(explainers, name)(model)) == f"{name}({shown})"
 
 
-# One of each base stands for the others from day to day.
-COPIED_EVERYDAY = ("ClassModel", "GradCAM", "Occlusion", "Saliency")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        if name in COPIED_EVERYDAY
-        else pytest.param(name, marks=pytest.mark.slow)
-        for name in ARGUMENTS
-    ],
-)
+@everyday(COPIED, ARGUMENTS)
 def test_a_copy_explains_the_same_and_by_itself(name):
     explainer = getattr(explainers, name)(
         model_kinds.functional(), **ARGUMENTS[name]

@@ -95,11 +95,11 @@ def test_where_nothing_positive_comes_back_the_map_is_zero():
     np.testing.assert_array_equal(maps, np.zeros((3, 8)))
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e18, -1e18])
-def test_constant_and_large_images_have_finite_maps(value):
-    x = np.full((2, 9, 7, 3), value, "float32")
-    maps = DeconvNet(random_network(head="mlp")).explain(x, 2)
-    assert np.isfinite(maps).all()
+def test_constant_and_large_images_have_finite_maps():
+    explainer = DeconvNet(random_network(head="mlp"))
+    for value in (0.0, 1.0, 1e18, -1e18):
+        x = np.full((2, 9, 7, 3), value, "float32")
+        assert np.isfinite(explainer.explain(x, 2)).all()
 
 
 def test_a_model_without_relu_is_refused():

@@ -116,9 +116,10 @@ def test_constant_and_large_images_have_finite_maps(head):
 
 def test_the_map_of_one_image_does_not_depend_on_its_batch():
     model, x = random_network(head="mlp"), images(9, 7, 3, count=5)
-    together = GradCAM(model).explain(x, np.arange(5) % 4)
+    explainer = GradCAM(model)
+    together = explainer.explain(x, np.arange(5) % 4)
     for i in range(5):
-        alone = GradCAM(model).explain(x[i : i + 1], i % 4)
+        alone = explainer.explain(x[i : i + 1], i % 4)
         np.testing.assert_allclose(together[i], alone[0], rtol=1e-5, atol=1e-6)
     other = x.copy()
     other[1:] *= 100

@@ -107,14 +107,14 @@ def test_a_pole_and_dead_channels_have_finite_maps(normalize_alpha):
 
 
 @pytest.mark.parametrize("normalize_alpha", [False, True])
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e18, -1e18])
-def test_constant_and_large_images_have_finite_maps(value, normalize_alpha):
+def test_constant_and_large_images_have_finite_maps(normalize_alpha):
     model = random_network(head="mlp")
     explainer = GradCAMPlusPlus(model, normalize_alpha=normalize_alpha)
-    x = np.full((2, 9, 7, 3), value, "float32")
-    assert np.isfinite(explainer.explain(x, 2)).all()
-    x = images(9, 7, 3) * np.float32(value)
-    assert np.isfinite(explainer.explain(x, 2)).all()
+    for value in (0.0, 1.0, 1e18, -1e18):
+        x = np.full((2, 9, 7, 3), value, "float32")
+        assert np.isfinite(explainer.explain(x, 2)).all()
+        x = images(9, 7, 3) * np.float32(value)
+        assert np.isfinite(explainer.explain(x, 2)).all()
 
 
 def test_behind_average_pooling_normalized_maps_are_those_of_tf_keras_vis():

@@ -241,10 +241,11 @@ def test_the_model_is_traced_no_more_often_for_more_masks():
     assert traces[0] <= 3
 
 
-@pytest.mark.parametrize("value", [0.0, 1e18])
-def test_constant_and_large_images_have_finite_maps(value):
-    x = images(9, 7, 3) * np.float32(value)
-    assert np.isfinite(explain(random_network(), x, num_masks=3)).all()
+def test_constant_and_large_images_have_finite_maps():
+    explainer = RISE(random_network(), num_masks=3)
+    for value in (0.0, 1e18):
+        x = images(9, 7, 3) * np.float32(value)
+        assert np.isfinite(explainer.explain(x, 0)).all()
 
 
 BAD = [
