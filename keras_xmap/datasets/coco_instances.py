@@ -38,9 +38,9 @@ class COCOInstances(Regions):
         areas: Array `(n,)` float64, the sizes in pixels.
 
     Raises:
-        TypeError: If `crowd` is not a boolean.
-        ValueError: If the file is not such JSON, or an annotation is
-            malformed; the message names the file and the annotation.
+        ValueError: If an argument is not as above, if the file is not such
+            JSON, or if an annotation is malformed; the message names the
+            file and the annotation.
 
     References:
         - [Lin et al., 2014](https://arxiv.org/abs/1405.0312)

@@ -80,7 +80,6 @@ def handwritten_scenes(
 
     Raises:
         ImportError: If scikit-learn is not installed.
-        TypeError: If `multi_label` is not a boolean.
         ValueError: If an argument is not as above.
 
     References:

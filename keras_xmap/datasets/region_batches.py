@@ -57,8 +57,7 @@ def region_batches(
 
     Raises:
         ImportError: If TensorFlow is not installed.
-        TypeError: If `training` is not a boolean.
-        ValueError: If an argument is out of range. While the dataset is read,
+        ValueError: If an argument is not as above. While the dataset is read,
             the error names the file that cannot be.
 
     Example:

@@ -41,7 +41,6 @@ def crop(
         several images a list.
 
     Raises:
-        TypeError: If `square` is not a boolean.
         ValueError: If a shape, a value or an option is not as above.
 
     Example:

@@ -72,8 +72,7 @@ def overlay(
         A uint8 array `(height, width, 3)` of the image's size.
 
     Raises:
-        TypeError: If `image` or `heatmap` does not hold real numbers, or
-            `signed` is not a boolean.
+        TypeError: If `image` or `heatmap` does not hold real numbers.
         ValueError: If a shape, a value or an option is not as above.
 
     Example:

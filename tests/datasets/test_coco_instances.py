@@ -167,5 +167,5 @@ def test_it_prints_as_the_call_that_makes_it(tmp_path, monkeypatch):
 
 
 def test_a_boolean_is_a_boolean(tmp_path):
-    with pytest.raises(TypeError, match="Received: crowd=0"):
+    with pytest.raises(ValueError, match="Received: crowd=0"):
         COCOInstances(tmp_path / "instances.json", tmp_path, crowd=0)

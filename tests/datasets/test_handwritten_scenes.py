@@ -196,7 +196,7 @@ def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch):
 
 
 def test_a_boolean_is_a_boolean():
-    with pytest.raises(TypeError, match="Received: multi_label='no'"):
+    with pytest.raises(ValueError, match="Received: multi_label='no'"):
         handwritten_scenes(1, multi_label="no")
 
 

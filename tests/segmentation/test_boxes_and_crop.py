@@ -165,7 +165,7 @@ BAD = [
 
 
 def test_a_boolean_is_a_boolean():
-    with pytest.raises(TypeError, match="Received: square='yes'"):
+    with pytest.raises(ValueError, match="Received: square='yes'"):
         crop(IMAGE, scene(), square="yes")
 
 

@@ -186,5 +186,5 @@ def test_an_overlay_that_cannot_be_made_is_refused(options, message):
 
 
 def test_a_boolean_is_a_boolean():
-    with pytest.raises(TypeError, match="Received: signed=1"):
+    with pytest.raises(ValueError, match="Received: signed=1"):
         overlay(GRAY, GRAY, signed=1)
