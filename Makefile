@@ -56,6 +56,10 @@ BY_FRAMEWORK := tests/callbacks tests/conformance tests/distribution \
 	tests/engine tests/erasing tests/models tests/test_import.py \
 	tests/test_loading.py tests/explainers/test_captum_vectors.py \
 	tests/explainers/test_tf_keras_vis.py
+# Where a new Keras or TensorFlow breaks first: how a model is called, traced
+# and trained, and how files are read.
+AHEAD := tests/distribution tests/engine tests/test_import.py \
+	tests/test_loading.py
 # What differs by the version of other libraries.
 BY_LIBRARY := tests/cli tests/datasets tests/metrics tests/regions \
 	tests/segmentation tests/test_files.py \
@@ -87,7 +91,7 @@ test-min: .venv-min/installed
 test-next: .venv-next/installed
 	.venv-next/bin/python -c "import keras, tensorflow; \
 		print('TensorFlow', tensorflow.__version__, 'Keras', keras.__version__)"
-	.venv-next/bin/python -m pytest $(SPREAD) $(BY_FRAMEWORK) $(ARGS)
+	.venv-next/bin/python -m pytest $(SPREAD) $(AHEAD) $(ARGS)
 
 lint: .venv-lint/installed
 	.venv-lint/bin/ruff check
