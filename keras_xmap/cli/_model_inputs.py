@@ -44,8 +44,11 @@ class ModelInputs:
 
     @property
     def image_name(self):
-        """Name or number of the image; None where it is the only input."""
-        if len(self._shapes) == 1:
+        """Name or number of the image; None where the input is no structure.
+
+        Models that Keras 3.10 loads take a list also of a single input.
+        """
+        if not isinstance(self._structure, (dict, list, tuple)):
             return None
         is_dict = isinstance(self._structure, dict)
         return self._image if is_dict else list(self._shapes).index(self._image)
