@@ -33,13 +33,6 @@ def message(name, expected, value, remedy=""):
     return f"{text} {remedy}" if remedy else text
 
 
-def check_number(name, value, remedy=""):
-    """Returns `value` as a float, which must be a finite number."""
-    if not is_number(value) or not -_INFINITY < value < _INFINITY:
-        raise ValueError(message(name, "a finite number", value, remedy))
-    return float(value)
-
-
 def check_positive(name, value, remedy=""):
     """Returns `value` as a float, which must be a finite number above 0."""
     if not is_number(value) or not 0 < value < _INFINITY:

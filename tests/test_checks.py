@@ -9,11 +9,11 @@ from keras_xmap import _checks
 
 NAN, INFINITY = float("nan"), float("inf")
 NUMBERS = {
-    "number": ([-2, 0.5, np.float32(3)], [NAN, INFINITY, -INFINITY]),
     "positive": ([0.5, 3, np.int64(2)], [0, -1, NAN, INFINITY]),
     "non_negative": ([0, 0.5, np.float64(3)], [-0.1, NAN, INFINITY]),
     "fraction": ([0.5, np.float32(0.25)], [0, 1, NAN, -1]),
     "share": ([0, 1, 0.5, np.float32(0.25)], [-0.1, 1.1, NAN]),
+    "threshold": ([0, 0.5, np.float32(0.25)], [-0.1, 1, NAN]),
 }
 INTEGERS = {
     "positive_integer": ([1, np.int64(7)], [0, -1]),

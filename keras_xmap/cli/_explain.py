@@ -5,15 +5,11 @@ import os
 
 import keras
 
-import keras_xmap
 from keras_xmap import explainers
 from keras_xmap import visualization
 from keras_xmap.cli._model_inputs import ModelInputs
 from keras_xmap.cli._model_outputs import ModelOutput
 from keras_xmap.cli._output import OutputFolder
-
-# Saved models may hold what these register with Keras.
-REGISTERED = ("layers", "losses", "metrics", "models")
 
 
 def methods():
@@ -125,8 +121,6 @@ def _load(path, safe):
         raise FileNotFoundError(
             f"A model must be a file. Received: {path}, which is not there."
         )
-    for part in REGISTERED:
-        getattr(keras_xmap, part)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=safe)
     except Exception as error:

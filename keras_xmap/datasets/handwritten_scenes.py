@@ -5,6 +5,7 @@ import typing
 import numpy as np
 
 from keras_xmap._checks import check_boolean
+from keras_xmap._checks import check_integer
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._repr import with_shapes
@@ -95,8 +96,8 @@ def handwritten_scenes(
     array([2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
     """
     num_scenes = check_positive_integer("num_scenes", num_scenes)
-    _check_between("size", size, 32, 256)
-    _check_between("num_classes", num_classes, 1, 10)
+    check_integer("size", size, 32, 256)
+    check_integer("num_classes", num_classes, 1, 10)
     check_one_of("split", split, ("train", "test"))
     check_boolean("multi_label", multi_label)
     rng = np.random.default_rng(seed_or_drawn(seed))
@@ -120,14 +121,6 @@ def handwritten_scenes(
     if multi_label:
         labels = masks.any(axis=(1, 2)).astype("float32")
     return HandwrittenScenes(images, labels, masks)
-
-
-def _check_between(name, value, low, high):
-    if not low <= check_positive_integer(name, value) <= high:
-        raise ValueError(
-            f"`{name}` must be an integer from {low} to {high}. "
-            f"Received: {name}={value!r}."
-        )
 
 
 def _load_digits(split, num_classes):

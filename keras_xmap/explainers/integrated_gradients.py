@@ -50,9 +50,9 @@ class IntegratedGradients(GradientExplainer):
         score: See `Saliency`.
 
     Raises:
-        ValueError: If an argument is out of its range; on explaining, if the
-            baseline does not fit the inputs.
-        TypeError: If the baseline is nothing of the above.
+        ValueError: If an argument is out of its range or the baseline is
+            nothing of the above; on explaining, if the baseline does not fit
+            the inputs.
 
     References:
         - [Sundararajan et al., 2017](https://arxiv.org/abs/1703.01365)
