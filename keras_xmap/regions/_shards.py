@@ -81,6 +81,11 @@ class Shard:
     def __len__(self):
         return len(self.class_ids)
 
+    def checksum(self):
+        """Returns the CRC-32 of the columns, with those of all records."""
+        columns = (getattr(self, name).tobytes() for name in _COLUMNS)
+        return checksum(b"".join([str(self.round_id).encode(), *columns]))
+
     def record(self, row, file):
         """Returns one record, read from `file` as `open_file` gave it."""
         first, last = (int(x) for x in self.offsets[row : row + 2])

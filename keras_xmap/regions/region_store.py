@@ -345,6 +345,28 @@ class RegionStore:
         with self._lock:
             return _export.statistics(self._index)
 
+    def shards(self) -> list[dict[str, Any]]:
+        """Returns which files of `directory` the regions are in.
+
+        Whoever keeps the list can tell later what is missing or is not the
+        same, as `callbacks.AdversarialErasing` does.
+
+        Returns:
+            List of dictionaries, one a file, sorted by `"name"`: `"round"`;
+            `"num_regions"`; and `"checksum"`, an integer that changes with
+            what is in the file. Regions that wait for `flush` are in none.
+        """
+        with self._lock:
+            return [
+                {
+                    "name": name,
+                    "round": shard.round_id,
+                    "num_regions": len(shard),
+                    "checksum": shard.checksum(),
+                }
+                for name, shard in sorted(self._index.shards.items())
+            ]
+
     def verify(self) -> None:
         """Reads every region back from `directory`.
 

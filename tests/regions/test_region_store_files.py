@@ -62,6 +62,27 @@ def test_numpy_alone_reads_a_shard(tmp_path):
         assert (mask.reshape((height, width)) == mask_of(i, 2)).all()
 
 
+def test_the_list_of_shards_tells_what_is_in_them(tmp_path):
+    store = filled(tmp_path, range(3), worker=4)
+    assert store.shards() == [] == RegionStore().shards()
+    store.flush()
+    store.add([7], [0], 2, [mask_of(7, 2)])
+    store.flush()
+    listed = store.shards()
+    assert [(s["round"], s["num_regions"]) for s in listed] == [(1, 3), (2, 1)]
+    assert [s["name"] for s in listed] == [p.name for p in shards(tmp_path)]
+    assert RegionStore(tmp_path).shards() == listed
+    # The same regions elsewhere, and others.
+    again, other = filled(tmp_path / "a", range(3)), RegionStore(tmp_path / "b")
+    for i in range(3):
+        other.add([i], [i % 2], 1, [mask_of(i) ^ (i == 2)])
+    for one in (again, other):
+        one.flush()
+    (again,), (other,) = again.shards(), other.shards()
+    assert again["checksum"] == listed[0]["checksum"] != other["checksum"]
+    assert listed[1]["checksum"] != listed[0]["checksum"]
+
+
 def test_an_empty_region_takes_no_bytes_and_is_remembered(tmp_path):
     store = RegionStore(tmp_path)
     store.add([4], [0], 1, [np.zeros((500, 500), "bool")])
