@@ -8,6 +8,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from keras_xmap._files import check_path
 from keras_xmap._files import make_directory
 from keras_xmap._files import write_atomically
 from keras_xmap.regions._masks import count_pixels
@@ -65,18 +66,20 @@ def label_map(image_id, masks, overlap):
 
 
 def save_png(store, directory, rounds, overlap):
+    directory = check_path("directory", directory)
     palette = voc_colors().tobytes()
     for image_id in store.image_ids:
         image = Image.fromarray(store.labels(image_id, rounds, overlap))
         image.putpalette(palette)
         content = io.BytesIO()
         image.save(content, format="PNG")
-        path = os.path.join(os.fspath(directory), f"{_file_name(image_id)}.png")
+        path = os.path.join(directory, f"{_file_name(image_id)}.png")
         make_directory(os.path.dirname(path))
         write_atomically(path, content.getvalue())
 
 
 def save_coco(store, path, rounds, class_names, compressed):
+    path, class_names = check_path("path", path), _checked(class_names)
     images, annotations, classes = [], [], set()
     for number, image_id in enumerate(store.image_ids, start=1):
         height, width = store.size(image_id)
@@ -134,6 +137,19 @@ def _box(mask):
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     top, left = int(rows[0]), int(columns[0])
     return [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top]
+
+
+def _checked(class_names):
+    if class_names is None or isinstance(class_names, dict):
+        return class_names
+    if not isinstance(class_names, (list, tuple)) or not all(
+        isinstance(name, str) for name in class_names
+    ):
+        raise ValueError(
+            "`class_names` must be a list of names, a dictionary of them by "
+            f"class, or None. Received: class_names={class_names!r}."
+        )
+    return class_names
 
 
 def _class_name(class_id, class_names):

@@ -1,14 +1,13 @@
 """Which regions there are of an image, over all shards and those to come."""
 
 import collections
-from collections.abc import Iterable
 
 import numpy as np
 
-from keras_xmap._checks import check_non_negative_integer
-from keras_xmap._checks import is_integer
 from keras_xmap._files import open_file
+from keras_xmap.regions._ids import as_id
 from keras_xmap.regions._masks import unpack
+from keras_xmap.regions._pending import Pending
 from keras_xmap.regions._shards import ShardError
 
 _MAX_OPEN_FILES = 64
@@ -24,8 +23,7 @@ class RegionIndex:
         self.shards = {}  # by name
         self.image_ids = []
         self.sizes = []
-        self.pending = {}  # number of the image: [(class, round, record)]
-        self.num_pending = 0
+        self.pending = Pending()
         self._numbers = {}
         self._rows = None
         self._files = collections.OrderedDict()
@@ -35,63 +33,75 @@ class RegionIndex:
         return self._numbers.get(image_id)
 
     def known(self, image_id):
-        """Returns the number of an image, which must be known."""
-        number = self.number(*as_ids([image_id]))
-        if number is None:
+        """Returns the number of an image, which must have a region."""
+        number = self.number(as_id(image_id))
+        if number is None or not self._has_regions(number):
             raise ValueError(
                 "`image_id` must be an image with a region. Received: "
                 f"image_id={image_id!r}. `image_ids` lists them."
             )
         return number
 
-    def add_image(self, image_id, size):
-        """Returns the number of an image, new or known, of this size."""
-        number = self._numbers.get(image_id)
-        if number is None:
-            if self.image_ids and type(self.image_ids[0]) is not type(image_id):
+    def check_kind(self, image_ids):
+        """Raises unless all ids are of one kind, which is the store's."""
+        first = (self.image_ids or image_ids)[:1]
+        for image_id in image_ids:
+            if type(image_id) is not type(first[0]):
                 raise TypeError(
                     "All image ids of a store must be integers, or all text. "
-                    f"Received: {image_id!r} beside {self.image_ids[0]!r}."
+                    f"Received: {image_id!r} beside {first[0]!r}."
                 )
-            number = self._numbers[image_id] = len(self.image_ids)
-            self.image_ids.append(image_id)
-            self.sizes.append(size)
-        elif self.sizes[number] != size:
-            raise ValueError(
-                "All regions of an image must have one size. Received: size="
-                f"{size} for image {image_id!r} of size {self.sizes[number]}."
-            )
-        return number
+
+    def check_images(self, image_ids, sizes):
+        """Raises unless these can be added, all of them: nothing is yet."""
+        self.check_kind(image_ids)
+        these = {}
+        for image_id, size in zip(image_ids, sizes, strict=True):
+            known = these.setdefault(image_id, size)
+            number = self._numbers.get(image_id)
+            is_other = number is not None and self.sizes[number] != size
+            # The regions it had may all have been discarded.
+            if is_other and self._has_regions(number):
+                known = self.sizes[number]
+            if known != size:
+                raise ValueError(
+                    "All regions of an image must have one size. Received: "
+                    f"size={size} for image {image_id!r} of size {known}."
+                )
+
+    def add_images(self, image_ids, sizes):
+        """Returns the numbers of images, new or known, of these sizes."""
+        self.check_images(image_ids, sizes)
+        numbers = []
+        for image_id, size in zip(image_ids, sizes, strict=True):
+            number = self._numbers.setdefault(image_id, len(self.image_ids))
+            if number == len(self.image_ids):
+                self.image_ids.append(image_id)
+                self.sizes.append(size)
+            self.sizes[number] = size  # another one may be gone
+            numbers.append(number)
+        return numbers
 
     def add_pending(self, number, class_id, round_id, record):
-        entries = self.pending.setdefault(number, [])
-        entries.append((class_id, round_id, record))
-        self.num_pending += 1
+        image_id = self.image_ids[number]
+        self.pending.add(number, image_id, class_id, round_id, record)
 
-    def pending_rows(self):
-        """Returns pairs, a round and what waits of it, as a shard takes it."""
-        by_round = collections.defaultdict(list)
-        for number, entries in self.pending.items():
-            image = self.image_ids[number], self.sizes[number]
-            for class_id, round_id, record in entries:
-                by_round[round_id].append((*image, class_id, record))
-        return sorted(by_round.items())
-
-    def keep_pending(self, keep):
-        """Drops the pending regions whose round `keep` does not want."""
-        kept = {
-            number: [entry for entry in entries if keep(entry[1])]
-            for number, entries in self.pending.items()
-        }
-        self.pending = {number: rows for number, rows in kept.items() if rows}
-        self.num_pending = sum(map(len, self.pending.values()))
+    def rows(self, batch):
+        """Returns the regions of a batch as a shard takes them."""
+        return [
+            (self.image_ids[number], self.sizes[number], class_id, record)
+            for number, entries in batch.entries.items()
+            for class_id, record in entries
+        ]
 
     def update(self, folder):
         """Drops the shards that are gone from a folder, and reads new ones."""
-        names, damaged = folder.names(), []
-        for name in set(self.shards) - set(names):
+        # What a flush has begun to write is here, in memory.
+        names = set(folder.names()) - self.pending.names()
+        damaged = []
+        for name in set(self.shards) - names:
             self.remove_shard(name)
-        for name in names:
+        for name in sorted(names):
             if name not in self.shards:
                 try:
                     self.add_shard(name, folder.read(name))
@@ -113,15 +123,12 @@ class RegionIndex:
             raise ShardError(damaged)
 
     def add_shard(self, name, shard):
-        shard.numbers = np.asarray(
-            [
-                self.add_image(image_id, tuple(size))
-                for image_id, size in zip(
-                    shard.image_ids.tolist(), shard.sizes.tolist(), strict=True
-                )
-            ],
-            "int32",
-        )
+        sizes = [tuple(size) for size in shard.sizes.tolist()]
+        try:
+            numbers = self.add_images(shard.image_ids.tolist(), sizes)
+        except (ValueError, TypeError) as error:
+            raise ShardError([f"{shard.path} ({error})"]) from error
+        shard.numbers = np.asarray(numbers, "int32")
         self.shards[name] = shard
         self._rows = None
 
@@ -142,7 +149,7 @@ class RegionIndex:
             of_class = int(shard.class_ids[row])
             if _wanted(of_class, shard.round_id, class_id, rounds):
                 yield of_class, shard.round_id, self._reader(name, row)
-        for of_class, round_id, record in self.pending.get(number, ()):
+        for of_class, round_id, record in self.pending.found(number):
             if _wanted(of_class, round_id, class_id, rounds):
                 yield of_class, round_id, lambda record=record: unpack(record)
 
@@ -157,23 +164,22 @@ class RegionIndex:
 
     def rounds(self):
         """Returns the set of rounds that have a region."""
-        return {shard.round_id for shard in self.shards.values()} | {
-            round_id
-            for entries in self.pending.values()
-            for _, round_id, _ in entries
-        }
+        parts = [*self.shards.values(), *self.pending.batches()]
+        return {part.round_id for part in parts}
 
     def numbers(self, round_id=None):
         """Returns the set of numbers of images with a region (of a round)."""
-        found = {
-            number
-            for number, entries in self.pending.items()
-            if round_id is None or any(row[1] == round_id for row in entries)
-        }
+        found = set()
+        for batch in self.pending.batches():
+            if round_id is None or batch.round_id == round_id:
+                found.update(batch.entries)
         for shard in self.shards.values():
             if round_id is None or shard.round_id == round_id:
                 found.update(shard.numbers.tolist())
         return found
+
+    def _has_regions(self, number):
+        return next(self.found(number), None) is not None
 
     def _reader(self, name, row):
         def read():
@@ -197,39 +203,6 @@ class RegionIndex:
             return
         for place in range(starts[number], starts[number + 1]):
             yield names[shard_numbers[place]], int(rows[place])
-
-
-def as_ids(image_ids):
-    """Returns ids as a list of Python integers or text."""
-    array = np.asarray(image_ids)
-    if array.ndim != 1:
-        raise ValueError(
-            "`image_ids` must have one axis. Received: image_ids.shape="
-            f"{array.shape}."
-        )
-    ids = [i.decode() if isinstance(i, bytes) else i for i in array.tolist()]
-    wrong = [i for i in ids if type(i) not in (int, str)]
-    if wrong:
-        raise TypeError(
-            f"Image ids must be integers or text. Received: {wrong[0]!r}."
-        )
-    return ids
-
-
-def as_rounds(rounds):
-    """Returns `None` for all rounds, or a set of them."""
-    if rounds is None:
-        return None
-    if is_integer(rounds):
-        rounds = (rounds,)
-    if not isinstance(rounds, Iterable) or isinstance(rounds, (str, bytes)):
-        raise TypeError(
-            "`rounds` must be an integer, a collection of integers or None. "
-            f"Received: rounds={rounds!r}."
-        )
-    return frozenset(
-        check_non_negative_integer("rounds", round_id) for round_id in rounds
-    )
 
 
 def _wanted(class_id, round_id, wanted_class, wanted_rounds):

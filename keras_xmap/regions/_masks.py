@@ -4,23 +4,37 @@ import zlib
 
 import numpy as np
 
+from keras_xmap._checks import is_integer
+
 _NUM_SET_BITS = np.asarray([bin(byte).count("1") for byte in range(256)])
 
 
 def check_mask(mask):
     """Returns `mask` as an array, which must be boolean, of two axes."""
-    mask = np.asarray(mask)
+    mask = _as_array(mask)
     if mask.dtype != bool:
         raise TypeError(
             f"Masks must be boolean. Received: dtype={mask.dtype}. Compare "
             "a map with its threshold first."
         )
-    if mask.ndim != 2:
+    if mask.ndim != 2 or not mask.size:
         raise ValueError(
-            "A mask must have the axes (height, width). Received: "
+            "A mask must have the axes (height, width), and a pixel. Received: "
             f"mask.shape={mask.shape}."
         )
     return mask
+
+
+def check_masks(masks):
+    """Returns masks as a list of arrays, each of them checked."""
+    if not isinstance(masks, (list, tuple)):
+        masks = _as_array(masks)
+        if masks.ndim != 3:
+            raise ValueError(
+                "`masks` must have the axes (regions, height, width), or be a "
+                f"sequence of masks. Received: masks.shape={masks.shape}."
+            )
+    return [check_mask(mask) for mask in masks]
 
 
 def check_size(size, known):
@@ -33,13 +47,17 @@ def check_size(size, known):
                 f"{sorted(known)}."
             )
         return next(iter(known))
-    sides = tuple(int(side) for side in size)
-    if len(sides) != 2 or min(sides) < 1:
+    sides = np.asarray(size).tolist() if hasattr(size, "shape") else size
+    if (
+        not isinstance(sides, (list, tuple))
+        or len(sides) != 2
+        or not all(is_integer(side) and 1 <= side < 2**31 for side in sides)
+    ):
         raise ValueError(
             "`size` must be a height and a width, integers >= 1. Received: "
-            f"size={sides}."
+            f"size={size!r}."
         )
-    return sides
+    return tuple(int(side) for side in sides)
 
 
 def pack(mask):
@@ -76,6 +94,17 @@ def num_bytes(size):
 def count_pixels(bits):
     """Returns how many of packed bits are set."""
     return int(_NUM_SET_BITS[bits].sum())
+
+
+def _as_array(values):
+    try:
+        return np.asarray(values)
+    except Exception as error:
+        # Each library that makes tensors has errors of its own.
+        raise TypeError(
+            "Masks must be boolean arrays (height, width). Received: "
+            f"{type(values).__name__}: {error}."
+        ) from error
 
 
 def nearest(mask, size):

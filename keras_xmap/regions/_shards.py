@@ -3,8 +3,9 @@
 A shard holds regions of one round. It is an uncompressed `.npz` archive that
 `numpy.load` reads: one row a region in each of
 
-- `image_ids` (int64, or text in UTF-8), `class_ids`, `sizes` (height, width)
-  and `checksums` (CRC-32 of the record);
+- `image_ids` (int64, uint64 where they are above it, or text in UTF-8),
+  `class_ids` (int64), `sizes` (height, width) and `checksums` (CRC-32 of the
+  record);
 - `offsets`, one row more: region `i` is `bits[offsets[i]:offsets[i + 1]]`,
   which is `zlib.compress(numpy.packbits(mask))`, and nothing for no pixels;
 
@@ -28,6 +29,7 @@ from keras_xmap._files import list_files
 from keras_xmap._files import make_directory
 from keras_xmap._files import open_file
 from keras_xmap._files import write_atomically
+from keras_xmap.regions._ids import is_unsigned
 
 _COLUMNS = ("image_ids", "class_ids", "sizes", "checksums", "offsets")
 # What zipfile and NumPy raise for an archive with wrong bytes.
@@ -72,6 +74,7 @@ class Shard:
                 self._start = self._find_bits(file, archive)
             if self.image_ids.dtype.kind == "S":
                 self.image_ids = np.char.decode(self.image_ids, "utf-8")
+            self._check_columns()
         except (*_DAMAGE, OSError) as error:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
@@ -101,6 +104,18 @@ class Shard:
                 ]
             )
         return record
+
+    def _check_columns(self):
+        """Raises for columns that no version of this package has written."""
+        kinds = {
+            name: getattr(self, name).dtype.kind
+            for name in ("image_ids", "class_ids")
+        }
+        if kinds["image_ids"] not in "iuU" or kinds["class_ids"] not in "iu":
+            raise ValueError(
+                "ids must be integers or text, and classes integers. "
+                f"Received: {kinds}"
+            )
 
     def _find_bits(self, file, archive):
         member = archive.getinfo("bits.npy")
@@ -133,14 +148,16 @@ class ShardFolder:
         """Returns the `Shard` of this name."""
         return Shard(os.path.join(self._path, name))
 
-    def write(self, round_id, rows):
-        """Writes regions of a round, and returns the name of their shard."""
+    def new_name(self, round_id):
+        """Returns a name that no other shard has."""
+        unique = uuid.uuid4().hex
+        return f"regions-{round_id:04d}-{self._worker:05d}-{unique}.npz"
+
+    def write(self, name, round_id, rows):
+        """Writes regions of a round to the shard of this name."""
         make_directory(self._path)
         self._clean()
-        unique = uuid.uuid4().hex
-        name = f"regions-{round_id:04d}-{self._worker:05d}-{unique}.npz"
         write_atomically(os.path.join(self._path, name), encode(round_id, rows))
-        return name
 
     def delete(self, name):
         delete_file(os.path.join(self._path, name))
@@ -160,17 +177,20 @@ def encode(round_id, rows):
 
     Args:
         round_id: Integer, the round of all regions.
-        rows: List of `(image_id, size, class_id, record)`.
+        rows: List of `(image_id, size, class_id, record)`, whose ids are all
+            text, all of int64, or all above it.
     """
     image_ids, sizes, class_ids, records = zip(*rows, strict=True)
-    image_ids = np.asarray(image_ids)
-    if image_ids.dtype.kind == "U":
-        image_ids = np.char.encode(image_ids, "utf-8")
+    if isinstance(image_ids[0], str):
+        image_ids = np.char.encode(np.asarray(image_ids), "utf-8")
+    else:
+        dtype = "uint64" if is_unsigned(image_ids[0]) else "int64"
+        image_ids = np.asarray(image_ids, dtype)
     lengths = [len(record) for record in records]
     arrays = {
-        "round": np.asarray(round_id, "int32"),
+        "round": np.asarray(round_id, "int64"),
         "image_ids": image_ids,
-        "class_ids": np.asarray(class_ids, "int32"),
+        "class_ids": np.asarray(class_ids, "int64"),
         "sizes": np.asarray(sizes, "int32"),
         "checksums": np.asarray([checksum(r) for r in records], "uint32"),
         "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype("int64"),

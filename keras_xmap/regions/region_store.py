@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Collection
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import Literal
@@ -19,10 +20,12 @@ from keras_xmap._repr import as_call
 from keras_xmap._typing import ArrayLike
 from keras_xmap._typing import Path
 from keras_xmap.regions import _export
+from keras_xmap.regions._ids import as_classes
+from keras_xmap.regions._ids import as_ids
+from keras_xmap.regions._ids import as_number
+from keras_xmap.regions._ids import as_rounds
 from keras_xmap.regions._index import RegionIndex
-from keras_xmap.regions._index import as_ids
-from keras_xmap.regions._index import as_rounds
-from keras_xmap.regions._masks import check_mask
+from keras_xmap.regions._masks import check_masks
 from keras_xmap.regions._masks import check_size
 from keras_xmap.regions._masks import pack
 from keras_xmap.regions._masks import to_mask
@@ -56,8 +59,10 @@ class RegionStore:
     Several workers may share a directory: each writes shards of its own
     under its number, and `refresh` finds those of the others.
 
-    Ids are whole numbers or text, one kind in a store. A round may have any
-    number >= 0.
+    Ids are integers of 64 bits, with a sign or without, or text; one kind in
+    a store. Classes and rounds are any integers from 0 to `2**63 - 1`.
+
+    Threads may share a store: each call sees it as it is at one moment.
 
     Args:
         directory: Path of a folder, local or of a scheme of `tf.io.gfile`,
@@ -113,13 +118,15 @@ class RegionStore:
     @property
     def image_ids(self) -> list[int] | list[str]:
         """Sorted list of the ids of all images with a region."""
-        index = self._index
-        return sorted(index.image_ids[number] for number in index.numbers())
+        with self._lock:
+            index = self._index
+            return sorted(index.image_ids[number] for number in index.numbers())
 
     @property
     def rounds(self) -> list[int]:
         """Sorted list of the rounds that have a region."""
-        return sorted(self._index.rounds())
+        with self._lock:
+            return sorted(self._index.rounds())
 
     def add(
         self,
@@ -144,41 +151,42 @@ class RegionStore:
                 size of earlier regions of its image.
             TypeError: If masks are not boolean, or ids of two kinds.
         """
-        image_ids, class_ids = as_ids(image_ids), np.asarray(class_ids)
-        round_id = check_non_negative_integer("round_id", round_id)
-        if not len(image_ids) == len(class_ids) == len(masks):
+        image_ids, classes = as_ids(image_ids), as_classes(class_ids)
+        round_id = as_number("round_id", round_id)
+        masks = check_masks(masks)
+        if not len(image_ids) == len(classes) == len(masks):
             raise ValueError(
                 "There must be one image id and one class id a mask. Received: "
-                f"{len(image_ids)} image ids, {len(class_ids)} class ids, "
+                f"{len(image_ids)} image ids, {len(classes)} class ids, "
                 f"{len(masks)} masks."
             )
-        classes = [
-            check_non_negative_integer("class_ids", class_id)
-            for class_id in class_ids.tolist()
-        ]
-        masks = [check_mask(mask) for mask in masks]
         with self._lock:
-            numbers = [
-                self._index.add_image(image_id, mask.shape)
-                for image_id, mask in zip(image_ids, masks, strict=True)
-            ]
+            sizes = [mask.shape for mask in masks]
+            numbers = self._index.add_images(image_ids, sizes)
             rows = zip(numbers, classes, masks, strict=True)
             for number, class_id, mask in rows:
                 record = pack(mask)
                 self._index.add_pending(number, class_id, round_id, record)
                 self._unions.change(number, round_id)
-            if self._folder and self._index.num_pending >= self.shard_size:
+            if self._folder and len(self._index.pending) >= self.shard_size:
                 self.flush()
 
     def flush(self) -> None:
-        """Writes what waits to `directory`; without one does nothing."""
+        """Writes what waits to `directory`; without one does nothing.
+
+        One that fails, on a full disk for example, loses nothing and counts
+        nothing twice: what was not written waits for the next.
+        """
         if self._folder is None:
             return
         with self._lock:
-            for round_id, rows in self._index.pending_rows():
-                name = self._folder.write(round_id, rows)
-                self._index.add_shard(name, self._folder.read(name))
-            self._index.keep_pending(lambda round_id: False)
+            pending = self._index.pending
+            for batch in pending.begin(self._folder.new_name):
+                rows = self._index.rows(batch)
+                self._folder.write(batch.name, batch.round_id, rows)
+                shard = self._folder.read(batch.name)
+                pending.remove(batch)
+                self._index.add_shard(batch.name, shard)
 
     def refresh(self) -> None:
         """Finds what other workers wrote to, or took from, `directory`.
@@ -200,9 +208,10 @@ class RegionStore:
         Args:
             round_id: Integer >= 0.
         """
-        round_id = check_non_negative_integer("round_id", round_id)
+        round_id = as_number("round_id", round_id)
         with self._lock:
-            self._index.keep_pending(lambda other: other != round_id)
+            for name in self._index.pending.discard(round_id):
+                self._folder.delete(name)
             for name, shard in list(self._index.shards.items()):
                 if shard.round_id == round_id and self._folder:
                     self._index.remove_shard(name)
@@ -210,13 +219,23 @@ class RegionStore:
             self._unions.forget()
 
     def merge(self, other: "RegionStore") -> None:
-        """Adds all regions of another store.
+        """Adds all regions of another store, or none if one does not fit.
 
         Args:
             other: `RegionStore`.
+
+        Raises:
+            ValueError: If an image has another size in the other store.
+            TypeError: If the ids of the stores are of two kinds.
         """
         check_instance("other", other, RegionStore, "a RegionStore")
-        for image_id in other.image_ids:
+        if other is self:
+            return
+        image_ids = other.image_ids
+        with self._lock:
+            sizes = [other.size(image_id) for image_id in image_ids]
+            self._index.check_images(image_ids, sizes)
+        for image_id in image_ids:
             for class_id, round_id, mask in other.regions(image_id):
                 self.add([image_id], [class_id], round_id, [mask])
 
@@ -226,13 +245,15 @@ class RegionStore:
         Args:
             round_id: Integer >= 0.
         """
-        round_id = check_non_negative_integer("round_id", round_id)
-        index = self._index
-        return {index.image_ids[number] for number in index.numbers(round_id)}
+        round_id = as_number("round_id", round_id)
+        with self._lock:
+            index = self._index
+            return {index.image_ids[n] for n in index.numbers(round_id)}
 
     def size(self, image_id: ImageId) -> tuple[int, int]:
         """Returns `(height, width)` of the regions of an image."""
-        return self._index.sizes[self._index.known(image_id)]
+        with self._lock:
+            return self._index.sizes[self._index.known(image_id)]
 
     def regions(self, image_id: ImageId) -> list[tuple[int, int, np.ndarray]]:
         """Returns a list of `(class_id, round_id, mask)`, all of one image."""
@@ -265,7 +286,7 @@ class RegionStore:
             ValueError: If the store has no region of the image.
         """
         if class_id is not None:
-            class_id = check_non_negative_integer("class_id", class_id)
+            class_id = as_number("class_id", class_id)
         rounds = as_rounds(rounds)
         with self._lock:
             number = self._index.known(image_id)
@@ -293,9 +314,14 @@ class RegionStore:
 
         Returns:
             Boolean array `(batch, height, width)`.
+
+        Raises:
+            ValueError: If `size` is needed, or no height and width.
+            TypeError: If ids are not of the kind of those in the store.
         """
         image_ids, rounds = as_ids(image_ids), as_rounds(rounds)
         with self._lock:
+            self._index.check_kind(image_ids)
             numbers = [self._index.number(image_id) for image_id in image_ids]
             sizes = {self._index.sizes[n] for n in numbers if n is not None}
             return self._unions.masks(numbers, check_size(size, sizes), rounds)
@@ -395,7 +421,7 @@ class RegionStore:
         self,
         path: Path,
         rounds: Rounds = None,
-        class_names: Sequence[str] | None = None,
+        class_names: Sequence[str] | Mapping[int, str] | None = None,
         compressed: bool = True,
     ) -> None:
         """Writes one annotation an image and class, as COCO does.
@@ -406,8 +432,8 @@ class RegionStore:
         Args:
             path: Path of the JSON file.
             rounds: See `region`. Defaults to `None`.
-            class_names: Sequence of names, or `None` for numbers. Defaults
-                to `None`.
+            class_names: List of names, or a dictionary of them by class, or
+                `None` for numbers. Defaults to `None`.
             compressed: Boolean: run lengths as a string, as in results that
                 are handed in, or as a list, as in COCO's own files. Defaults
                 to `True`.
