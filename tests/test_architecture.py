@@ -33,19 +33,19 @@ _typing:
 _warnings:
 distribution:
 engine:
-losses:
 ops:
 regions:
 _axes: _checks
 _repr: _checks
 datasets: regions
-layers: losses ops
+losses: ops
 segmentation: ops
 targets: engine ops
 visualization: ops
 _fillings: _axes _checks ops
-erasing: datasets distribution layers ops regions
 explainers: engine ops targets
+layers: losses ops
+erasing: datasets distribution layers ops regions
 metrics: layers ops segmentation
 models: layers
 __init__: layers losses metrics models ops

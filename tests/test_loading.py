@@ -42,7 +42,11 @@ CASES = {
         for metric in map(vars(metrics).get, metrics.__all__)
         if inspect.isclass(metric) and issubclass(metric, keras.metrics.Metric)
     },
-    "area_ratio": lambda: compiled(loss=losses.area_ratio),
+    **{
+        name: lambda name=name: compiled(loss=getattr(losses, name))
+        for name in losses.__all__
+        if not inspect.isclass(getattr(losses, name))
+    },
     "RandomScale": lambda: models.multi_label_classifier(
         test_models.trunk(16), 3
     ),
@@ -62,12 +66,15 @@ for folder in map(pathlib.Path, sys.argv[1:]):
     if not (folder / "given.npz").exists():
         continue
     given = dict(np.load(folder / "given.npz"))
-    y = given.pop("y", None)
-    x = [given[f"x{i}"] for i in range(len(given))]
+    x, y = (
+        [given[name] for name in sorted(given) if name[0] == letter]
+        for letter in "xy"
+    )
     x = keras.tree.pack_sequence_as(model.input, x)
     outputs = keras.tree.flatten(model.predict(x, verbose=0))
     found = {f"y{i}": values for i, values in enumerate(outputs)}
-    if y is not None:
+    if y:
+        y = keras.tree.pack_sequence_as(model.output, y)
         found["loss"] = model.evaluate(x, y, verbose=0)
     np.savez(folder / "read.npz", **found)
 print(json.dumps([list(keras.saving.get_custom_objects()), errors]))
@@ -98,7 +105,8 @@ def save(folder, model, x=None, y=None):
     outputs = keras.tree.flatten(model.predict(x, verbose=0))
     expected = {f"y{i}": values for i, values in enumerate(outputs)}
     if y is not None:
-        given["y"] = y
+        flat = enumerate(keras.tree.flatten(y))
+        given |= {f"y{i}": array for i, array in flat}
         expected["loss"] = model.evaluate(x, y, verbose=0)
     np.savez(folder / "given.npz", **given)
     return expected

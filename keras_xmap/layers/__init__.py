@@ -4,6 +4,9 @@ from keras_xmap.layers.area_ratio_loss import AreaRatioLoss
 from keras_xmap.layers.complementary_head import ComplementaryHead
 from keras_xmap.layers.dense_crf import DenseCRF
 from keras_xmap.layers.erase_regions import EraseRegions
+from keras_xmap.layers.global_weighted_rank_pooling_2d import (
+    GlobalWeightedRankPooling2D,
+)
 from keras_xmap.layers.guided_relu import GuidedReLU
 from keras_xmap.layers.hide_and_seek import HideAndSeek
 from keras_xmap.layers.mask_noise import MaskNoise
@@ -14,6 +17,7 @@ __all__ = [
     "ComplementaryHead",
     "DenseCRF",
     "EraseRegions",
+    "GlobalWeightedRankPooling2D",
     "GuidedReLU",
     "HideAndSeek",
     "MaskNoise",

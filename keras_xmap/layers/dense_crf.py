@@ -27,9 +27,9 @@ class DenseCRF(keras.layers.Layer):
     runs mean field on it; see `ops.mean_field` for the formula, which is
     exact and differentiable in both inputs. It has no weights.
 
-    As a target that scores are compared with, as in SEC's constraint loss,
-    wrap the result in `keras.ops.stop_gradient`. Time grows with the square
-    of the number of pixels: for whole photos after training see
+    As a target that scores are compared with it is in
+    `losses.ConstrainToBoundaryLoss`. Time grows with the square of the number
+    of pixels: for whole photos after training see
     `segmentation.refine_with_crf`.
 
     Args:

@@ -4,18 +4,24 @@ from keras_xmap.ops.above_threshold import above_threshold
 from keras_xmap.ops.box_iou import box_iou
 from keras_xmap.ops.crf_parameters import crf_parameters
 from keras_xmap.ops.gaussian_blur import gaussian_blur
+from keras_xmap.ops.global_weighted_rank_pooling import (
+    global_weighted_rank_pooling,
+)
 from keras_xmap.ops.mean_field import mean_field
 from keras_xmap.ops.normalize import normalize
 from keras_xmap.ops.relevance import relevance
 from keras_xmap.ops.resize import resize
+from keras_xmap.ops.suppress_classes import suppress_classes
 
 __all__ = [
     "above_threshold",
     "box_iou",
     "crf_parameters",
     "gaussian_blur",
+    "global_weighted_rank_pooling",
     "mean_field",
     "normalize",
     "relevance",
     "resize",
+    "suppress_classes",
 ]

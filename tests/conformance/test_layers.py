@@ -23,9 +23,10 @@ class Case:
 
     `shapes` are those of one image each, channels last, an image before its
     mask. The first input of a layer comes out of a trainable convolution of
-    size 1, `activation` being the range it needs. `exact` are arguments that
-    take randomness out, for comparisons. `joined` makes one map of several
-    outputs.
+    size 1, `activation` being the range it needs, and `kernel` how it starts.
+    `exact` are arguments that take randomness out, for comparisons. `joined`
+    makes one map of several outputs. `labels` makes the labels from images,
+    and `predicted` the output that a loss is compiled on.
     """
 
     make: type
@@ -33,8 +34,11 @@ class Case:
     shapes: tuple
     has_data_format: bool = False
     activation: str = "linear"
+    kernel: object = "ones"
     exact: dict = dataclasses.field(default_factory=dict)
     joined: collections.abc.Callable = lambda outputs: outputs
+    labels: collections.abc.Callable = lambda x: np.full(x.shape, 0.25)
+    predicted: collections.abc.Callable = lambda x: x
 
     @property
     def is_loss(self):
@@ -53,6 +57,34 @@ def map_and_logits(outputs):
     positions = (1, 2) if maps.shape[-1] == 3 else (2, 3)
     logits = 0.5 * logits_a + 0.25 * logits_b
     return maps + keras.ops.expand_dims(logits, positions)
+
+
+def cues(x):
+    """A class of three or none, of each position of some images."""
+    rng = np.random.default_rng(1)
+    return rng.choice([0, 1, 2, 255], x.shape[:3])
+
+
+def masks_and_classes(x):
+    """An output that is a dict: maps, and the mean of all but the first."""
+    last = keras.layers.GlobalAveragePooling2D(data_format="channels_last")(x)
+    last = keras.layers.Reshape((-1, 1))(last)
+    last = keras.layers.Cropping1D((1, 0))(last)
+    return {"masks": x, "classes": keras.layers.Flatten()(last)}
+
+
+def maps_of_classes(make, kwargs, labels, **options):
+    """The row of a loss over maps of three classes."""
+    return Case(
+        make,
+        kwargs,
+        ((8, 6, 3),),
+        True,
+        activation="softmax",
+        kernel=keras.initializers.RandomNormal(stddev=2.0, seed=1),
+        labels=labels,
+        **options,
+    )
 
 
 PAIR = ((8, 6, 3), (8, 6))
@@ -109,6 +141,13 @@ CASES = {
         ((8, 6, 3), (8, 6, 3)),
         True,
     ),
+    "GlobalWeightedRankPooling2D": Case(
+        keras_xmap.layers.GlobalWeightedRankPooling2D,
+        {"decay": 0.9, "reference_size": 100},
+        ((8, 6, 3),),
+        True,
+        labels=lambda x: np.full((len(x), 3), 0.25),
+    ),
     "GuidedReLU": Case(
         keras_xmap.layers.GuidedReLU, {"max_value": 2.0}, ((8, 6, 3),)
     ),
@@ -117,6 +156,25 @@ CASES = {
         {"area_ratio": 0.9},
         ((8, 6, 1),),
         activation="sigmoid",
+    ),
+    "SeedingLoss": maps_of_classes(
+        keras_xmap.losses.SeedingLoss, {"min_probability": 1e-3}, cues
+    ),
+    "ExpansionLoss": maps_of_classes(
+        keras_xmap.losses.ExpansionLoss,
+        {"decays": [0.99, 0.1, 1.0]},
+        lambda x: np.tile([[1, 0], [0, 255]], (len(x) // 2, 1)),
+    ),
+    "ConstrainToBoundaryLoss": maps_of_classes(
+        keras_xmap.losses.ConstrainToBoundaryLoss,
+        {"parameters": "deeplab", "num_iterations": 2},
+        lambda x: np.round(255 * x),
+    ),
+    "ProhibitiveSegmentationLoss": maps_of_classes(
+        keras_xmap.losses.ProhibitiveSegmentationLoss,
+        {"ignore_class": 255},
+        lambda x: {"masks": cues(x), "classes": np.ones((len(x), 2))},
+        predicted=masks_and_classes,
     ),
 }
 LAYERS = [name for name, case in CASES.items() if not case.is_loss]
@@ -148,11 +206,14 @@ def make_model(case, sizes_known=True, jit_compile=False, **kwargs):
     inputs = [keras.Input(shape) for shape in shapes]
     channels = case.shapes[0][-1]
     first = keras.layers.Conv2D(
-        channels, 1, activation=case.activation, kernel_initializer="ones"
+        channels,
+        1,
+        activation=case.activation,
+        kernel_initializer=case.kernel,
     )(inputs[0])
     given = [first, *inputs[1:]]
     if case.is_loss:
-        outputs, loss = first, case.new(**kwargs)
+        outputs, loss = with_loss(case, first, **kwargs)
     else:
         outputs = case.new(**kwargs)(given if len(given) > 1 else first)
         outputs = case.joined(outputs)
@@ -162,8 +223,20 @@ def make_model(case, sizes_known=True, jit_compile=False, **kwargs):
     return model
 
 
+def with_loss(case, x, **kwargs):
+    """The output of a model and what it is compiled with.
+
+    Where an output is a dict, Keras has the loss and the labels by its name.
+    """
+    outputs, loss = case.predicted(x), case.new(**kwargs)
+    if isinstance(outputs, dict):
+        return {"named": outputs}, {"named": loss}
+    return outputs, loss
+
+
 def labels(case, x):
-    return np.full(x[0].shape, 0.25, "float32")
+    made = keras.tree.map_structure(np.float32, case.labels(x[0]))
+    return {"named": made} if isinstance(made, dict) else made
 
 
 def fit(model, case, x):
@@ -171,6 +244,12 @@ def fit(model, case, x):
         x, labels(case, x), batch_size=4, epochs=1, verbose=0, shuffle=False
     )
     return history.history["loss"][0], model.get_weights()
+
+
+def assert_alike(outputs, expected):
+    outputs, expected = map(keras.tree.flatten, (outputs, expected))
+    for output, values in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(output, values, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -200,12 +279,13 @@ def plain_model(case):
     of which .h5 files know none."""
     inputs = [keras.Input(shape) for shape in case.shapes]
     if case.is_loss:
-        outputs = keras.layers.Activation(case.activation)(inputs[0])
+        first = keras.layers.Activation(case.activation)(inputs[0])
+        outputs, loss = with_loss(case, first)
     else:
         outputs = case.new()(inputs if len(inputs) > 1 else inputs[0])
     model = keras.Model(inputs, outputs)
     if case.is_loss:
-        model.compile("sgd", loss=case.new())
+        model.compile("sgd", loss=loss)
     return model
 
 
@@ -251,13 +331,11 @@ def test_a_model_goes_through_every_way_of_copying(name, way, tmp_path):
     assert [type(layer) for layer in made.layers] == [
         type(layer) for layer in model.layers
     ]
-    expected = keras.tree.flatten(model.predict(x, verbose=0))
-    outputs = keras.tree.flatten(made.predict(x, verbose=0))
-    for output, values in zip(outputs, expected, strict=True):
-        np.testing.assert_allclose(output, values, atol=1e-6)
+    assert_alike(made.predict(x, verbose=0), model.predict(x, verbose=0))
     if case.is_loss and way in ("keras", "h5", "deepcopy"):
-        assert type(made.loss) is case.make
-        assert made.loss.get_config() == model.loss.get_config()
+        (loss,), (again,) = map(keras.tree.flatten, (model.loss, made.loss))
+        assert type(again) is case.make
+        assert again.get_config() == loss.get_config()
 
 
 @pytest.mark.parametrize("way", ["keras", "h5", "json"])
@@ -305,13 +383,14 @@ def test_sizes_may_be_unknown(name):
     model, known = make_model(case, sizes_known=False), make_model(case)
     for size in [(8, 6), (5, 9)]:
         x = data(case, size=size)
-        outputs = model.predict(x, verbose=0)
-        assert outputs.shape[:3] == (4, *size)
+        outputs = keras.tree.flatten(model.predict(x, verbose=0))
+        for output in outputs:
+            assert output.ndim == 2 or output.shape[:3] == (4, *size)
         if size == (8, 6):
             model.set_weights(known.get_weights())
-            outputs = model.predict(x, verbose=0)
-            expected = known.predict(x, verbose=0)
-            np.testing.assert_allclose(outputs, expected, atol=1e-6)
+            assert_alike(
+                model.predict(x, verbose=0), known.predict(x, verbose=0)
+            )
         assert np.isfinite(fit(model, case, x)[0])
 
 
@@ -353,7 +432,8 @@ def test_images_do_not_see_each_other(name):
         model.predict([array[i : i + 1] for array in x], verbose=0)
         for i in range(4)
     ]
-    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-6)
+    alone = keras.tree.map_structure(lambda *rows: np.concatenate(rows), *alone)
+    assert_alike(together, alone)
 
 
 @every_row
@@ -386,17 +466,25 @@ def test_the_computed_shape_is_the_actual_shape(name):
         assert output.shape == (None, *shape[1:])
 
 
+def channels_first(array):
+    array = keras.ops.convert_to_numpy(array)
+    return np.moveaxis(array, -1, 1) if array.ndim == 4 else array
+
+
 @every_row
 def test_both_data_formats_give_the_same_values(name):
     case = CASES[name]
     last = data(case)
-    first = [np.moveaxis(a, -1, 1) if a.ndim == 4 else a for a in last]
-    if case.is_loss:
-        y = np.full((4, 1), 0.25, "float32")
-        values = [float(case.new()(y, x[0])) for x in (last, first)]
-        assert values[0] == pytest.approx(values[1], rel=1e-6)
-        return
+    first = [channels_first(a) for a in last]
     kwargs = {"data_format": "channels_first"} if case.has_data_format else {}
+    if case.is_loss:
+        # Probabilities, where the maps are of several classes.
+        x = last[0] / last[0].sum(-1).max()
+        pair = case.labels(x), case.predicted(x)
+        moved = keras.tree.map_structure(channels_first, pair)
+        value = float(case.new()(*pair))
+        assert float(case.new(**kwargs)(*moved)) == pytest.approx(value, 1e-6)
+        return
     expected = case.new()(last if len(last) > 1 else last[0])
     expected = keras.ops.convert_to_numpy(case.joined(expected))
     y = case.new(**kwargs)(first if len(first) > 1 else first[0])

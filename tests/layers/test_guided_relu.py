@@ -1,31 +1,12 @@
 import keras
 import numpy as np
 import pytest
+from backend_gradients import gradient
 
 from keras_xmap import layers
 
 X = np.array([[-1.0, 0.0, 2.0, 3.0]], "float32")
 UPSTREAM = np.array([[1.0, 1.0, -5.0, 4.0]], "float32")
-
-
-def gradient(call, x, upstream):
-    """The gradient of sum(call(x) * upstream) on the present backend."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        _, pull = jax.vjp(call, keras.ops.convert_to_tensor(x))
-        return np.asarray(pull(keras.ops.convert_to_tensor(upstream))[0])
-    if keras.backend.backend() == "torch":
-        x = keras.ops.convert_to_tensor(x).requires_grad_()
-        call(x).backward(keras.ops.convert_to_tensor(upstream))
-        return keras.ops.convert_to_numpy(x.grad)
-    import tensorflow as tf
-
-    x = tf.convert_to_tensor(x)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = call(x)
-    return tape.gradient(y, x, output_gradients=upstream).numpy()
 
 
 def test_only_positive_gradients_of_positive_inputs_pass():
