@@ -84,7 +84,10 @@ class Evaluation(abc.ABC):
 
     @abc.abstractmethod
     def nonlinear_operations(self, tensor, score):
-        """Names what keeps `score` from being affine in `tensor`: a list."""
+        """Names what keeps `score` from being affine in `tensor`.
+
+        A string, empty where nothing does.
+        """
 
     @abc.abstractmethod
     def positions_of_input(self, rank, score):

@@ -45,7 +45,7 @@ class CAM(CAMExplainer):
                 "CAM needs a model that ends in global average pooling and "
                 "one linear layer. Received: between layer "
                 f"{layer.path!r} and the score stands "
-                f"{', '.join(obstacles)}. Use GradCAM, or name the last layer "
+                f"{obstacles}. Use GradCAM, or name the last layer "
                 "before the pooling as `target_layer`."
             )
 

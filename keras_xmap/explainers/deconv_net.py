@@ -29,6 +29,9 @@ class DeconvNet(GradientExplainer):
     Raises:
         ValueError: On explaining, if no ReLU lies between input and target.
 
+    Warns:
+        UserWarning: See `GuidedBackprop`, which also tells what is a ReLU.
+
     References:
         - [Zeiler & Fergus, 2014](https://arxiv.org/abs/1311.2901)
         - [Adebayo et al., 2018](https://arxiv.org/abs/1810.03292): what maps

@@ -10,6 +10,12 @@ class GuidedBackprop(GradientExplainer):
     On the way back through every ReLU, `dx = dy * [x > 0] * [dy > 0]`; for a
     ReLU with a maximum also `[x < max]`. All else is the ordinary gradient.
 
+    A ReLU is what computes one: `keras.layers.ReLU`, `maximum(x, 0)`,
+    `where(x > 0, x, 0)`, `clip(x, 0, 6)`, `(x + abs(x)) / 2` are. What else
+    on the way is not linear, such as other activations, attention and layer
+    normalisation, is named in a warning; max pooling, which only selects, is
+    not.
+
     The pictures are crisp, but they show the image's structure more than the
     class: they hardly change when the top layers are randomised, nor between
     classes. Do not use them to tell which class a pixel speaks for.
@@ -25,6 +31,10 @@ class GuidedBackprop(GradientExplainer):
 
     Raises:
         ValueError: On explaining, if no ReLU lies between input and target.
+
+    Warns:
+        UserWarning: Names what is neither a ReLU nor linear on the way, and
+            therefore keeps its ordinary gradient.
 
     References:
         - [Springenberg et al., 2014](https://arxiv.org/abs/1412.6806)

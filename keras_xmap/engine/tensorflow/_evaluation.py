@@ -11,8 +11,9 @@ import tensorflow as tf
 from keras_xmap.engine._tap import record_calls
 from keras_xmap.engine.contract import Evaluation
 from keras_xmap.engine.tensorflow import _graph as graph
+from keras_xmap.engine.tensorflow._linearity import Owners
+from keras_xmap.engine.tensorflow._linearity import Way
 from keras_xmap.engine.tensorflow._positions import tensors_like_inputs
-from keras_xmap.engine.tensorflow._relu_rule import marked_relus
 from keras_xmap.engine.tensorflow._relu_rule import relu_rule
 from keras_xmap.engine.tensorflow._score import find_logits
 
@@ -92,7 +93,8 @@ class GraphEvaluation(Evaluation):
         return bool(graph.operations_between(inputs, [score]))
 
     def nonlinear_operations(self, tensor, score):
-        return graph.nonlinear_operations([tensor], score)
+        found = Way([tensor], score).nonlinear_operations()
+        return Owners(self.calls).names(found)
 
     def positions_of_input(self, rank, score):
         return _Tensors(tensors_like_inputs(self, rank, score))
@@ -105,7 +107,7 @@ class GraphEvaluation(Evaluation):
 
     def _taken(self, score, floating, rule):
         scale = _gradient_scale(floating, score)
-        with relu_rule(rule, floating, score):
+        with relu_rule(rule, floating, score, self.calls):
             taken = tf.gradients(
                 [score], floating, grad_ys=[scale * tf.ones_like(score)]
             )
@@ -149,7 +151,6 @@ def evaluate(model, inputs, score="logits"):
     inputs = keras.tree.map_structure(tf.identity, inputs)
     _check_ranks(model, inputs)
     with (
-        marked_relus(),
         keras.StatelessScope(collect_losses=True),
         record_calls(_uncompiled) as recording,
     ):

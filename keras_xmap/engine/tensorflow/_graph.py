@@ -6,43 +6,11 @@ only: no value is computed.
 
 import collections
 
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+import keras
+import tensorflow as tf
+
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _LOOPS = ("While", "StatelessWhile", "If", "StatelessIf", "Case")
-_AFFINE = (
-    "Add",
-    "AddN",
-    "AddV2",
-    "AvgPool",
-    "AvgPool3D",
-    "Cast",
-    "ConcatV2",
-    "Identity",
-    "Neg",
-    "Pack",
-    "Sub",
-    "Unpack",
-)
-_BILINEAR = ("Einsum", "MatMul", "Mul", "XlaDotV2")
-_BILINEAR_FAMILIES = ("BatchMatMul", "Conv", "Depthwise")
-_AFFINE_IN_FIRST = (
-    "BiasAdd",
-    "BroadcastTo",
-    "DivNoNan",
-    "EnsureShape",
-    "ExpandDims",
-    "FusedBatchNormV3",
-    "GatherNd",
-    "GatherV2",
-    "Mean",
-    "Pad",
-    "RealDiv",
-    "Reshape",
-    "ResizeBilinear",
-    "Squeeze",
-    "StridedSlice",
-    "Sum",
-    "Transpose",
-)
 _PARAMETRIC = (
     "BiasAdd",
     "Einsum",
@@ -95,36 +63,12 @@ def depends_on(tensor, source):
     return tensor is source or bool(operations_between([source], [tensor]))
 
 
-def nonlinear_operations(sources, target):
-    """Names the operations that keep `target` from being affine in `sources`.
-
-    Returns a list of strings such as `"Relu 'head/Relu'"`.
-    """
-    moving = {x.ref() for x in sources}  # what changes with the sources
-    found = []
-    for op in operations_between(sources, [target]):
-        moves = [x.ref() in moving for x in op.inputs]
-        # Integers and booleans (sizes, indices, comparisons) have no gradient.
-        outputs = [x.ref() for x in op.outputs if x.dtype.is_floating]
-        if not any(moves) or not outputs or op.type == "StopGradient":
-            continue
-        moving.update(outputs)
-        if not _is_affine(op, moves):
-            found.append(f"{op.type} {op.name!r}")
-    return found
-
-
-def _is_affine(op, moves):
-    """Whether `op` is affine in the inputs that `moves` marks."""
-    kind = op.type
-    if kind in _AFFINE:
-        return True
-    if kind in _BILINEAR or kind.startswith(_BILINEAR_FAMILIES):
-        return sum(moves) == 1
-    if kind == "SelectV2":
-        return not moves[0]
-    # A quotient, a batch normalisation or a gather: the data comes first.
-    return kind in _AFFINE_IN_FIRST and not any(moves[1:])
+def operations_inside(call):
+    """Returns the operations that a `LayerCall` ran, in no order."""
+    outputs = [x for x in keras.tree.flatten(call.outputs) if tf.is_tensor(x)]
+    given = {x.op for x in call.inputs if isinstance(x, tf.Tensor)}
+    found = operations_above(outputs, lambda op: op in given)
+    return [op for op in found if op not in given]
 
 
 def is_parametric(op):
@@ -138,19 +82,24 @@ def is_parametric(op):
 
 
 def is_function_call(op):
-    return op.type in _CALLS
+    return op.type in CALLS
 
 
 def is_control_flow(op):
     return op.type in _LOOPS
 
 
+def functions_by_name(graph):
+    """Returns the `FunctionDef`s that a graph may call: a dict."""
+    return {
+        function.signature.name: function
+        for function in graph.as_graph_def().library.function
+    }
+
+
 def operation_types_inside(op):
     """Returns the operation types in the functions that `op` calls."""
-    library = {
-        function.signature.name: function
-        for function in op.graph.as_graph_def().library.function
-    }
+    library = functions_by_name(op.graph)
     waiting, seen, types = _functions_named_in(op.node_def), set(), set()
     while waiting:
         name = waiting.pop()
