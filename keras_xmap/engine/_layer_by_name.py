@@ -5,33 +5,41 @@ path such as `"base/Conv_1"`; `":0"` behind a name means the first call of a
 layer that is called several times.
 """
 
-import logging
-
 import keras
 from keras import ops
 
-logger = logging.getLogger("keras_xmap")
+from keras_xmap.engine._inputs import input_names
+from keras_xmap.engine._inputs import made_from
+
+_MOST_NAMES = 8  # calls that a message lists
 
 
-def named_call(calls, target_layer):
-    """Returns the call of `calls` that `target_layer` stands for.
+def named_call(evaluation, target_layer, score=None, inputs=None):
+    """Returns the call that `target_layer` stands for.
 
-    Of a layer that is called several times it is the last, unless the name
-    ends in `":n"`.
+    A layer that is called several times needs the number of the call, unless
+    only one of them has a part in `score`, or is made from `inputs`.
+
+    Args:
+        evaluation: `Evaluation`.
+        target_layer: `keras.layers.Layer`, name or path.
+        score: Tensor, or `None`: every call counts.
+        inputs: List of those inputs from which the call has to be made;
+            `None` where the caller cannot choose between them.
 
     Raises:
-        ValueError: If no layer, or more than one, fits.
+        ValueError: If no call, or more than one, fits.
         TypeError: If `target_layer` is neither layer nor name.
     """
-    found = _fitting_calls(calls, target_layer)
+    found = _fitting_calls(evaluation.calls, target_layer)
+    if score is not None and len(found) > 1:
+        above = evaluation.ancestors(score)
+        found = [x for x in found if _is_among(x.outputs, above)] or found
+    if inputs is not None:
+        found = _made_from_inputs(evaluation, target_layer, found, inputs)
     if len(found) > 1:
-        logger.info(
-            "Layer %r is called %d times; explaining the last call (append "
-            "':0' to its name for the first).",
-            found[-1].path,
-            len(found),
-        )
-    call = found[-1]
+        raise _several_calls(evaluation, target_layer, found, inputs)
+    call = found[0]
     if not ops.is_tensor(call.outputs):
         shapes = keras.tree.map_structure(lambda x: x.shape, call.outputs)
         raise ValueError(
@@ -40,6 +48,74 @@ def named_call(calls, target_layer):
             f"{shapes}."
         )
     return call
+
+
+def name_of(calls, call):
+    """Returns the path of a call, with its number if there are several."""
+    same = [other for other in calls if other.path == call.path]
+    if len(same) == 1:
+        return call.path
+    return f"{call.path}:{[other is call for other in same].index(True)}"
+
+
+def _is_among(outputs, container):
+    return any(
+        x in container for x in keras.tree.flatten(outputs) if ops.is_tensor(x)
+    )
+
+
+def _made_from_inputs(evaluation, target_layer, calls, inputs):
+    """Returns the calls that are made from `inputs`, best from no others."""
+    num_inputs = len(keras.tree.flatten(evaluation.inputs))
+    sources = {
+        id(call): made_from(evaluation, keras.tree.flatten(call.outputs)[0])
+        for call in calls
+    }
+    if len(inputs) == num_inputs:
+        return calls
+
+    def is_chosen(x):
+        return any(x is y for y in inputs)
+
+    found = [x for x in calls if any(map(is_chosen, sources[id(x)]))]
+    if not found:
+        places = [
+            f"{name_of(evaluation.calls, x)!r}, made from "
+            f"{input_names(evaluation, sources[id(x)])}"
+            for x in calls[:_MOST_NAMES]
+        ]
+        raise ValueError(
+            "`target_layer` must be made from the input that `input_name` "
+            f"names. Received: target_layer={_describe(target_layer)} for "
+            f"{input_names(evaluation, inputs)}, but it is "
+            f"{'; '.join(places)}. Name a layer on the way from this input, "
+            "or another `input_name`."
+        )
+    alone = [x for x in found if all(map(is_chosen, sources[id(x)]))]
+    return alone or found
+
+
+def _several_calls(evaluation, target_layer, calls, inputs):
+    sources = [
+        input_names(evaluation, made_from(evaluation, x))
+        for x in (keras.tree.flatten(call.outputs)[0] for call in calls)
+    ]
+    names = [name_of(evaluation.calls, call) for call in calls]
+    listed = [
+        f"{name!r} made from {source}"
+        for name, source in zip(names, sources, strict=True)
+    ][:_MOST_NAMES]
+    more = ", ..." if len(calls) > _MOST_NAMES else ""
+    remedy = f"Pass the call that is meant, as target_layer={names[0]!r}"
+    num_inputs = len(keras.tree.flatten(evaluation.inputs))
+    may_choose = inputs is not None and len(inputs) == num_inputs
+    if may_choose and len(set(sources)) == len(sources):
+        remedy += ", or the input that it is made from as `input_name`"
+    return ValueError(
+        "`target_layer` must name one call of a layer. Received: "
+        f"target_layer={_describe(target_layer)}, which is called "
+        f"{len(calls)} times: {', '.join(listed)}{more}. {remedy}."
+    )
 
 
 def _fitting_calls(calls, target_layer):
@@ -53,7 +129,8 @@ def _fitting_calls(calls, target_layer):
             if call.path and f"/{call.path}".endswith(f"/{name}")
         ]
         found = [call for call in named if call.path == name] or named
-        found = found if index is None else found[index : index + 1]
+        if index is not None:
+            found = _numbered_call(target_layer, found, index)
     if not found:
         known = dict.fromkeys(call.path for call in calls if call.path)
         raise ValueError(
@@ -70,6 +147,17 @@ def _fitting_calls(calls, target_layer):
             "or the layer itself."
         )
     return found
+
+
+def _numbered_call(target_layer, calls, index):
+    if calls and index >= len(calls):
+        raise ValueError(
+            "`target_layer` must be a call of a layer that runs. Received: "
+            f"target_layer={target_layer!r}, of a layer that is called "
+            f"{len(calls)} time{'s' if len(calls) > 1 else ''}: the last is "
+            f"':{len(calls) - 1}'."
+        )
+    return calls[index : index + 1]
 
 
 def _split_index(name):

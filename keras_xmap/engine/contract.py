@@ -11,9 +11,11 @@ import abc
 
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
+from keras_xmap.engine._layer_by_name import name_of
 from keras_xmap.engine._layer_by_name import named_call
 from keras_xmap.engine._layer_by_order import last_calls_of_sizes
-from keras_xmap.engine._layer_by_order import last_spatial_call
+from keras_xmap.engine._layer_by_order import last_spatial_calls
+from keras_xmap.engine.ways_past import ways_past
 
 RELU_RULES = ("standard", "guided", "deconvnet")
 
@@ -43,7 +45,9 @@ class Evaluation(abc.ABC):
     calls: list
 
     @abc.abstractmethod
-    def gradients(self, score, tensors, rule="standard", where=None):
+    def gradients(
+        self, score, tensors, rule="standard", where=None, apart=False
+    ):
         """Takes the gradients of one score per image.
 
         Args:
@@ -53,6 +57,9 @@ class Evaluation(abc.ABC):
             where: Scalar boolean tensor. Where it is false while the step
                 runs, no backward pass is made and the gradients are zeros.
                 Defaults to `None`: always.
+            apart: Boolean: whether each of `tensors` moves alone, while the
+                others stay: of two of which one is made from the other, what
+                the score owes to the first through the second is left out.
 
         Returns:
             List like `tensors`: float32 gradients (float64 where the tensor
@@ -83,11 +90,48 @@ class Evaluation(abc.ABC):
         """Returns whether `score` is computed from the inputs."""
 
     @abc.abstractmethod
-    def nonlinear_operations(self, tensor, score):
-        """Names what keeps `score` from being affine in `tensor`.
+    def nonlinear_operations(self, tensors, score):
+        """Names what keeps `score` from being affine in `tensors` together.
 
         A string, empty where nothing does.
         """
+
+    @abc.abstractmethod
+    def nearest(self, score, stops, inputs):
+        """Walks back from `score` to `inputs`, and not past `stops`.
+
+        Args:
+            score: Tensor.
+            stops: List of tensors of this evaluation.
+            inputs: List of tensors of `inputs`.
+
+        Returns:
+            List of the `stops` that were met, and list of the `inputs` that
+            were reached past them.
+        """
+
+    @abc.abstractmethod
+    def moved(self, tensors):
+        """Returns a container of what `tensors` are but for their place.
+
+        From each, the walk leads back through what only rearranges, resizes
+        or squashes, to what was computed last, such as a convolution.
+        """
+
+    @abc.abstractmethod
+    def offspring(self, tensors, score):
+        """Returns a container of what is computed from any of `tensors`.
+
+        Only what lies on the way to `score`, and `tensors` themselves.
+        """
+
+    @abc.abstractmethod
+    def stream(self, tensor):
+        """Returns the tensors of its rank that `tensor` is computed from."""
+
+    @abc.abstractmethod
+    def is_gate(self, tensor, others, score):
+        """Returns whether `tensor` only weighs what comes from `others`."""
 
     @abc.abstractmethod
     def positions_of_input(self, rank, score):
@@ -122,26 +166,43 @@ class Evaluation(abc.ABC):
             "no part in this output."
         )
 
-    def layer_call(self, target_layer, score):
-        """Returns the `LayerCall` that a CAM should look at.
+    def layer_call(self, target_layer, score, inputs=None):
+        """Returns the `LayerCall` of a layer that is named.
 
         Args:
-            target_layer: `keras.layers.Layer`, name, path or `None`, see
-                `named_call` and `last_spatial_call`.
-            score: Tensor the layer has to have a part in.
+            target_layer: `keras.layers.Layer`, name or path, see
+                `named_call`.
+            score: Tensor the layer has to have a part in, or `None`.
+            inputs: List of the inputs of which the layer has to be made;
+                `None` where the caller cannot choose between them.
         """
-        if target_layer is None:
-            return last_spatial_call(self, score)
-        return named_call(self.calls, target_layer)
+        return named_call(self, target_layer, score, inputs)
 
-    def last_layer_calls(self, num_sizes, score):
-        """Returns the last `LayerCall` of each of the coarsest sizes.
+    def branches(self, score, inputs=None):
+        """Returns the `LayerCall`s that show an image where none is named.
+
+        They are one, or several that together are all the score sees, see
+        `last_spatial_calls`.
+        """
+        return last_spatial_calls(self, score, inputs)
+
+    def branches_of_sizes(self, num_sizes, score, inputs=None):
+        """Returns such a list for each of the coarsest sizes, a list.
 
         Args:
             num_sizes: Integer >= 1.
-            score: See `layer_call`.
+            score: See `branches`.
+            inputs: See `branches`.
         """
-        return last_calls_of_sizes(self, score, num_sizes)
+        return last_calls_of_sizes(self, score, num_sizes, inputs)
+
+    def ways_past(self, calls, score, inputs=None):
+        """Names what leads from the image to `score` past all of `calls`."""
+        return ways_past(self, calls, score, inputs)
+
+    def name_of(self, call):
+        """Returns the name by which `layer_call` finds a call."""
+        return name_of(self.calls, call)
 
 
 class Placement(abc.ABC):

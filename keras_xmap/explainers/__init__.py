@@ -7,6 +7,7 @@ a Keras model: `explainer(images, target)` as `model(images)`, and
 
 from keras_xmap.explainers.cam import CAM
 from keras_xmap.explainers.cam_explainer import CAMExplainer
+from keras_xmap.explainers.channel_sum_explainer import ChannelSumExplainer
 from keras_xmap.explainers.class_model import ClassModel
 from keras_xmap.explainers.deconv_net import DeconvNet
 from keras_xmap.explainers.distinct_class_saliency import DistinctClassSaliency
@@ -34,6 +35,7 @@ __all__ = [
     "CAM",
     "RISE",
     "CAMExplainer",
+    "ChannelSumExplainer",
     "ClassModel",
     "DeconvNet",
     "DistinctClassSaliency",

@@ -6,6 +6,7 @@ from keras_xmap import engine
 from keras_xmap._checks import check_layer
 from keras_xmap._checks import check_one_of
 from keras_xmap._repr import call_repr
+from keras_xmap._warnings import warn_user
 
 
 class ModelReader:
@@ -26,12 +27,13 @@ class ModelReader:
         self.model = check_layer("model", model)
         self.score = check_one_of("score", score, ("logits", "output"))
         self.score_used = None
+        self._told = set()  # warnings that need no repetition
         self._runners = {}
         self._runner_of("_compute_float32")
 
     def __getstate__(self):
         # Compiled steps and locks are not copied; they are made anew.
-        return {**vars(self), "_runners": {}}
+        return {**vars(self), "_runners": {}, "_told": set()}
 
     def __repr__(self):
         return call_repr(self, positional=("model",))
@@ -49,6 +51,12 @@ class ModelReader:
             )
             runner = self._runners.setdefault(method, runner)
         return runner
+
+    def _warn_once(self, message):
+        """Warns the user, unless this object has said the same before."""
+        if message not in self._told:
+            self._told.add(message)
+            warn_user(message)
 
     def _note(self, notes):
         """Takes over what a step noted of itself, as attributes."""

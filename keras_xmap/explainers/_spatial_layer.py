@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_xmap import engine
 from keras_xmap._axes import spatial_shape
+from keras_xmap.ops import resize
 
 MAX_PREFIX_TOKENS = 16
 
@@ -21,14 +22,17 @@ class SpatialLayer:
         input_name: See `GradCAM`.
 
     Attributes:
+        call: See above.
         outputs: Tensor the layer put out.
         inputs: List of the inputs whose positions it shows.
-        path: String: where in the model the layer stands.
+        path: String: where in the model the layer stands, and which of its
+            calls it is where there are several.
     """
 
     def __init__(self, evaluation, call, tokens="auto", input_name=None):
+        self.call = call
         self.outputs = call.outputs
-        self.path = call.path
+        self.path = evaluation.name_of(call)
         self._data_format = call.data_format
         self._input_data_format = evaluation.input_data_format
         rank = len(call.outputs.shape)
@@ -68,6 +72,14 @@ class SpatialLayer:
                 "Name the input by `input_name`, or pass `resize=False`."
             )
         return sizes[0]
+
+    def lay(self, maps):
+        """Returns maps of the positions, laid on the input.
+
+        Args:
+            maps: Tensor `(batch, *positions)`.
+        """
+        return resize(maps[..., None], self.size)[..., 0]
 
     def check_reached(self, gradients):
         """Checks that more than the prefix tokens has a part in the score.

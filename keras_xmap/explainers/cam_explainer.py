@@ -15,11 +15,11 @@ from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
 from keras_xmap.explainers._spatial_layer import SpatialLayer
 from keras_xmap.explainers._spatial_layer import check_tokens
+from keras_xmap.explainers._spatial_layer import chosen_inputs
 from keras_xmap.explainers.explainer import Explainer
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
 from keras_xmap.ops import normalize
-from keras_xmap.ops import resize
 
 
 class CAMExplainer(Explainer):
@@ -27,7 +27,9 @@ class CAMExplainer(Explainer):
 
     A subclass is its formula, `map`: of activations and gradients of one
     layer, for one class, in `keras.ops`. This class finds the layer, takes
-    the gradients, lays tokens out as a grid, resizes and fuses.
+    the gradients, lays tokens out as a grid, resizes and fuses. A formula
+    that sums over channels derives from `ChannelSumExplainer`, which knows
+    what to do where the score sees the image by several branches.
 
     Args:
         model: See `GradCAM`.
@@ -125,9 +127,36 @@ class CAMExplainer(Explainer):
         return layer.arrange(layer.outputs), found
 
     def check_model(
-        self, evaluation: engine.Evaluation, layer: SpatialLayer, score: Tensor
+        self,
+        evaluation: engine.Evaluation,
+        layers: list[SpatialLayer],
+        score: Tensor,
     ) -> None:
-        """Raises if the method is not defined for this model."""
+        """Raises if the method is not defined for this model.
+
+        Args:
+            evaluation: `engine.Evaluation` of the batch.
+            layers: List of the `SpatialLayer`s that become one map.
+            score: Tensor `(batch,)`.
+        """
+
+    def check_whole(self, layers: list[str], past: engine.WaysPast) -> None:
+        """Tells that layers are not all that the score sees of the image.
+
+        Args:
+            layers: List of the names of the layers that were asked for.
+            past: What leads past them.
+        """
+        whole = (
+            f" Whole are target_layer={[*layers, *past.layers]}."
+            if not past.inputs
+            else ""
+        )
+        self._warn_once(
+            f"The score sees the image also past target_layer={layers}, by "
+            f"{past}. The map shows what is seen by {' and '.join(layers)} "
+            f"alone.{whole}"
+        )
 
     def maps_of_layer(
         self,
@@ -141,42 +170,124 @@ class CAMExplainer(Explainer):
 
         Arguments as for `weights`.
         """
-        self.check_model(evaluation, layer, scores[0])
+        self.check_model(evaluation, [layer], scores[0])
         activations, weights = self.weights(
             evaluation, layer, scores, target, parts
         )
         return [self.map(activations, of_class) for of_class in weights]
+
+    def maps_of_branches(
+        self,
+        evaluation: engine.Evaluation,
+        layers: list[SpatialLayer],
+        scores: list[Tensor],
+    ) -> list[Tensor]:
+        """Returns one map per class, of layers that are whole only together.
+
+        Args:
+            evaluation: `engine.Evaluation` of the batch.
+            layers: List of `SpatialLayer`s.
+            scores: List of one tensor `(batch,)` per class.
+
+        Returns:
+            List of float32 tensors `(batch, *spatial)` of the input's size.
+        """
+        names = [layer.path for layer in layers]
+        raise ValueError(
+            f"{type(self).__name__} is defined for one layer, and the score "
+            f"sees the image by several branches. Received: target_layer="
+            f"{self.target_layer!r} for branches that end in {names}. Fuse "
+            f"their maps by target_layer={names}, name one of them, or use "
+            "GradCAM, which sums over all."
+        )
 
     def compute(
         self, inputs: Structure, target: targets.Target, parts: Structure
     ) -> tuple[Structure, dict]:
         evaluation = self.evaluate(inputs)
         scores = class_scores(evaluation, target, parts)
-        calls = self._layer_calls(evaluation, scores[0])
-        of_layers = []
-        for call in calls:
-            layer = SpatialLayer(evaluation, call, self.tokens, self.input_name)
-            maps = self.maps_of_layer(evaluation, layer, scores, target, parts)
-            if self.resize:
-                maps = [resize(x[..., None], layer.size)[..., 0] for x in maps]
-            of_layers.append(maps)
-        maps = of_layers[0]
-        if self._is_fused:
-            maps = [self._fuse(x) for x in zip(*of_layers, strict=True)]
+        maps, layers = self.explained(evaluation, scores, target, parts)
         return join_classes(maps, target.is_single(parts)), {
-            "layers_used": [call.path for call in calls],
+            "layers_used": [layer.path for layer in layers],
             "score_used": evaluation.score_used,
         }
+
+    def explained(
+        self,
+        evaluation: engine.Evaluation,
+        scores: list[Tensor],
+        target: targets.Target,
+        parts: Structure,
+    ) -> tuple[list[Tensor], list[SpatialLayer]]:
+        """Returns the maps of the classes, and the layers they are of.
+
+        Arguments as for `weights`.
+        """
+        groups = self._groups(evaluation, scores[0])
+        of_groups = [
+            self._maps_of_group(evaluation, group, scores, target, parts)
+            for group in groups
+        ]
+        layers = [layer for group in groups for layer in group]
+        if self._is_named:
+            self._check_whole(evaluation, layers, scores[0])
+        maps = of_groups[0]
+        if self._is_fused:
+            maps = [self._fuse(x) for x in zip(*of_groups, strict=True)]
+        return maps, layers
 
     @property
     def _is_fused(self):
         return isinstance(self.target_layer, (list, tuple, int))
 
-    def _layer_calls(self, evaluation, score):
-        if isinstance(self.target_layer, int):
-            return evaluation.last_layer_calls(self.target_layer, score)
-        names = self.target_layer if self._is_fused else [self.target_layer]
-        return [evaluation.layer_call(name, score) for name in names]
+    @property
+    def _is_named(self):
+        return not isinstance(self.target_layer, (int, type(None)))
+
+    def _groups(self, evaluation, score):
+        """Returns lists of `SpatialLayer`s: of each, one map is made."""
+        inputs = chosen_inputs(evaluation.inputs, self.input_name)
+        if self.target_layer is None:
+            groups = [evaluation.branches(score, inputs)]
+        elif isinstance(self.target_layer, int):
+            groups = evaluation.branches_of_sizes(
+                self.target_layer, score, inputs
+            )
+        else:
+            names = self.target_layer if self._is_fused else [self.target_layer]
+            groups = [
+                [evaluation.layer_call(name, score, inputs)] for name in names
+            ]
+        return [
+            [
+                SpatialLayer(evaluation, call, self.tokens, self.input_name)
+                for call in group
+            ]
+            for group in groups
+        ]
+
+    def _maps_of_group(self, evaluation, layers, scores, target, parts):
+        if len(layers) == 1:
+            (layer,) = layers
+            maps = self.maps_of_layer(evaluation, layer, scores, target, parts)
+            return [layer.lay(x) for x in maps] if self.resize else maps
+        if not self.resize:
+            names = [layer.path for layer in layers]
+            raise ValueError(
+                "The score sees the image by several branches, whose maps are "
+                "summed at the size of the input. Received: resize=False for "
+                f"branches that end in {names}. Pass `resize=True`, or name "
+                "one of them as `target_layer`."
+            )
+        self.check_model(evaluation, layers, scores[0])
+        return self.maps_of_branches(evaluation, layers, scores)
+
+    def _check_whole(self, evaluation, layers, score):
+        inputs = chosen_inputs(evaluation.inputs, self.input_name)
+        calls = [layer.call for layer in layers]
+        past = evaluation.ways_past(calls, score, inputs)
+        if past:
+            self.check_whole([layer.path for layer in layers], past)
 
     def _fuse(self, maps):
         maps = ops.stack([normalize(x, "max") for x in maps])

@@ -230,7 +230,7 @@ class DistinctClassSaliency(Explainer):
         maps = ops.where(beside(valid, maps), maps, 0.0)
         maps = [maps[..., slot] for slot in range(slots.num_targets)]
         return join_classes(maps, target.is_single(parts)), {
-            "layers_used": [own.calls[number].path for number in numbers],
+            "layers_used": [own.name_of(own.calls[n]) for n in numbers],
             "scales_used": tuple(evaluations),
             "score_used": own.score_used,
         }

@@ -1,11 +1,11 @@
 from keras import ops
 
 from keras_xmap._typing import Tensor
-from keras_xmap.explainers.cam_explainer import CAMExplainer
 from keras_xmap.explainers.cam_explainer import spatial_axes
+from keras_xmap.explainers.channel_sum_explainer import ChannelSumExplainer
 
 
-class GradCAM(CAMExplainer):
+class GradCAM(ChannelSumExplainer):
     """Where a layer sees what the score grows with.
 
     Each channel of the layer is weighed by the mean of its derivatives:
@@ -21,24 +21,31 @@ class GradCAM(CAMExplainer):
             never changed.
         target_layer: `keras.layers.Layer`, its name, or its path such as
             `"base/Conv_1"`; `":0"` behind a name means the first call of a
-            layer that is called several times. A list of them fuses their
-            maps; an integer `n` fuses those of the last layers of the `n`
-            coarsest sizes, each with at least twice the positions of the one
-            before. Defaults to `None`: the last layer called whose output has
-            the positions of the input, more than one of them, and is not
-            itself the model's output; in a transformer the one whose tokens
-            the last attention layer looks at.
+            layer that is called several times. A layer past which the score
+            sees the image, too, is explained alone, with a warning. A list of
+            them fuses their maps; an integer `n` fuses those of the last
+            layers of the `n` coarsest sizes, each with at least twice the
+            positions of the one before. Defaults to `None`: the layer nearest
+            to the score whose output has the positions of the input, more
+            than one of them, and is not itself the model's output, neither
+            moved, resized nor squashed; in a transformer the one whose tokens
+            the last attention layer looks at. Where the score sees the image
+            by several branches, it is one on each, and their sum is laid on
+            the input before the ReLU, the amounts of each position spread
+            over the pixels that it stands for.
         resize: Boolean: whether maps are brought to the size of the input,
             by linear interpolation. Defaults to `True`.
-        fusion: `"mean"` or `"max"`: how the maps of several layers, each
-            divided by its maximum, become one. Defaults to `"mean"`.
+        fusion: `"mean"` or `"max"`: how the maps of several layers that are
+            asked for, each divided by its maximum, become one. Defaults to
+            `"mean"`.
         tokens: How the tokens `(batch, tokens, channels)` of a layer lie in
             the image: a grid `(rows, columns)`, behind which the rest are
             prefix tokens; or `"auto"`: square patches behind as few prefix
             tokens as possible. Defaults to `"auto"`.
         input_name: Name or number of the input the map is for, in a model
-            with several. Defaults to `None`: the one that the layer is made
-            from.
+            with several; of a layer that is called on each of them, the call
+            made from it is meant. Defaults to `None`: the one that the layer
+            is made from.
         score: `"logits"` explains the score before the softmax or sigmoid
             that ends the model; `"output"` the output as it is. Defaults to
             `"logits"`.
@@ -46,7 +53,8 @@ class GradCAM(CAMExplainer):
     Raises:
         ValueError: If several layers are not to be resized; on explaining,
             if the layer does not exist, is not unique, has no positions or no
-            part in the target, or if its tokens make no grid.
+            part in the target, if its tokens make no grid, or if no layer is
+            named and those there are do not hold all that the score sees.
 
     References:
         - [Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391)
@@ -61,6 +69,9 @@ class GradCAM(CAMExplainer):
     (2, 32, 32)
     """
 
-    def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
+    def channel_sum(self, activations: Tensor, gradients: Tensor) -> Tensor:
         weights = ops.mean(gradients, spatial_axes(gradients), keepdims=True)
-        return ops.relu(ops.sum(weights * activations, axis=-1))
+        return ops.sum(weights * activations, axis=-1)
+
+    def map_of_sum(self, total: Tensor) -> Tensor:
+        return ops.relu(total)

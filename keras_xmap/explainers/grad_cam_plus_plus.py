@@ -3,11 +3,11 @@ from keras import ops
 
 from keras_xmap._checks import check_boolean
 from keras_xmap._typing import Tensor
-from keras_xmap.explainers.cam_explainer import CAMExplainer
 from keras_xmap.explainers.cam_explainer import spatial_axes
+from keras_xmap.explainers.channel_sum_explainer import ChannelSumExplainer
 
 
-class GradCAMPlusPlus(CAMExplainer):
+class GradCAMPlusPlus(ChannelSumExplainer):
     """Grad-CAM in which every position has a weight of its own.
 
     For `Y = exp(S)` and a network of piecewise linear layers, with `g` the
@@ -66,8 +66,10 @@ class GradCAMPlusPlus(CAMExplainer):
             model, target_layer, resize, fusion, tokens, input_name, score
         )
         self.normalize_alpha = check_boolean("normalize_alpha", normalize_alpha)
+        # A weight is a mean over positions, or a sum of them.
+        self.adds_up_by = "sum" if normalize_alpha else "mean"
 
-    def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
+    def channel_sum(self, activations: Tensor, gradients: Tensor) -> Tensor:
         axes = spatial_axes(activations)
         total = ops.sum(activations, axes, keepdims=True)
         # The paper's fraction by g^2, which would vanish in float32. Only
@@ -82,4 +84,7 @@ class GradCAMPlusPlus(CAMExplainer):
                 alpha, ops.sum(alpha, axes, keepdims=True)
             )
         weights = ops.sum(alpha * ops.relu(gradients), axes, keepdims=True)
-        return ops.relu(ops.sum(weights * activations, axis=-1))
+        return ops.sum(weights * activations, axis=-1)
+
+    def map_of_sum(self, total: Tensor) -> Tensor:
+        return ops.relu(total)

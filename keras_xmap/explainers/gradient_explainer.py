@@ -282,7 +282,7 @@ class GradientExplainer(Explainer):
         calls = [evaluation.layer_call(layer, score) for layer in self._layers]
         for call in calls:
             check_part(evaluation, call, score)
-        notes["layers_used"] = [call.path for call in calls]
+        notes["layers_used"] = [evaluation.name_of(call) for call in calls]
         return Gradients(
             [call.outputs for call in calls],
             [call.data_format for call in calls],

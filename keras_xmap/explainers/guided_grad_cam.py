@@ -4,12 +4,10 @@ from keras import ops
 from keras_xmap import targets
 from keras_xmap._axes import channel_axis
 from keras_xmap._typing import Structure
-from keras_xmap.explainers._spatial_layer import SpatialLayer
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.grad_cam import GradCAM
 from keras_xmap.explainers.gradient_explainer import GradientExplainer
 from keras_xmap.explainers.gradient_explainer import Gradients
-from keras_xmap.ops import resize
 
 
 class GuidedGradCAM(GradientExplainer):
@@ -35,7 +33,7 @@ class GuidedGradCAM(GradientExplainer):
         score: See `Saliency`.
 
     Attributes:
-        layers_used: List of the path of the layer that Grad-CAM looked at;
+        layers_used: List of paths of the layers that Grad-CAM looked at;
             `None` before the first explanation.
 
     Raises:
@@ -78,26 +76,24 @@ class GuidedGradCAM(GradientExplainer):
     ) -> Gradients:
         evaluation = self.evaluate(inputs)
         scores = class_scores(evaluation, target, parts)
-        call = evaluation.layer_call(self.target_layer, scores[0])
-        layer = SpatialLayer(evaluation, call, input_name=self.input_name)
-        maps = self._grad_cam.maps_of_layer(
-            evaluation, layer, scores, target, parts
+        maps, layers = self._grad_cam.explained(
+            evaluation, scores, target, parts
         )
         guided = self.gradients(evaluation, target, parts, rule="guided")
+        shown = [x for layer in layers for x in layer.inputs]
         per_class = []
         for coarse, of_class in zip(maps, guided.per_class, strict=True):
-            coarse = resize(coarse[..., None], layer.size)
             per_class.append(
                 [
                     _weigh(x, coarse, evaluation.input_data_format)
-                    if any(value is shown for shown in layer.inputs)
+                    if any(value is image for image in shown)
                     else None
                     for x, value in zip(of_class, guided.values, strict=True)
                 ]
             )
-        guided.notes["layers_used"] = [call.path]
+        guided.notes["layers_used"] = [layer.path for layer in layers]
         return guided.replaced(per_class)
 
 
 def _weigh(gradients, coarse, data_format):
-    return gradients * ops.moveaxis(coarse, -1, channel_axis(data_format))
+    return gradients * ops.expand_dims(coarse, channel_axis(data_format))

@@ -4,12 +4,11 @@ from keras import ops
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive
 from keras_xmap._typing import Tensor
-from keras_xmap.explainers.cam_explainer import CAMExplainer
-from keras_xmap.explainers.cam_explainer import spatial_axes
+from keras_xmap.explainers.channel_sum_explainer import ChannelSumExplainer
 from keras_xmap.ops import normalize
 
 
-class LayerCAM(CAMExplainer):
+class LayerCAM(ChannelSumExplainer):
     """Where a layer sees something that raises the score, at every depth.
 
     Every position is weighed by its own derivative, where that is positive:
@@ -82,13 +81,13 @@ class LayerCAM(CAMExplainer):
             "rectify", rectify, ("gradients", "products")
         )
 
-    def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
+    def channel_sum(self, activations: Tensor, gradients: Tensor) -> Tensor:
         if self.rectify == "gradients":
-            gradients = ops.relu(gradients)
-            maps = ops.relu(ops.sum(gradients * activations, axis=-1))
-        else:
-            maps = ops.sum(ops.relu(gradients * activations), axis=-1)
+            return ops.sum(ops.relu(gradients) * activations, axis=-1)
+        return ops.sum(ops.relu(gradients * activations), axis=-1)
+
+    def map_of_sum(self, total: Tensor) -> Tensor:
+        maps = ops.relu(total)
         if self.gamma is None:
             return maps
-        axes = spatial_axes(activations)
-        return ops.tanh(self.gamma * normalize(maps, "max", axes))
+        return ops.tanh(self.gamma * normalize(maps, "max"))

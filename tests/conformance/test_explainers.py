@@ -152,6 +152,7 @@ NO_EXPLAINERS = {"ClassModel"}
 # Bases to derive from, and what they hand to a formula.
 BASES = {
     "CAMExplainer",
+    "ChannelSumExplainer",
     "Explainer",
     "GradientExplainer",
     "Gradients",

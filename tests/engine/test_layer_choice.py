@@ -75,17 +75,25 @@ def test_a_name_that_fits_two_layers_is_refused_with_their_paths():
         layers_used(classifier(first, second), "x")
 
 
-def test_a_layer_called_twice_means_its_last_call_or_the_one_given(caplog):
+def test_a_layer_called_twice_is_refused_by_naming_its_calls():
     shared = conv("shared")
     model = classifier(shared, layers.MaxPooling2D(), shared)
-    with caplog.at_level(logging.INFO, logger="keras_xmap"):
-        last = GradCAM(model, "shared", resize=False).explain(X, 0)
-    assert "called 2 times" in caplog.text
+    with pytest.raises(
+        ValueError,
+        match="'shared', which is called 2 times: 'shared:0' made from the "
+        "input, 'shared:1' made from the input. Pass .* target_layer='shared:0",
+    ):
+        GradCAM(model, "shared").explain(X, 0)
+    default = GradCAM(model, resize=False)
+    last = default.explain(X, 0)
+    assert default.layers_used == ["shared:1"]
     first = GradCAM(model, "shared:0", resize=False).explain(X, 0)
     second = GradCAM(model, "shared:1", resize=False).explain(X, 0)
     assert first.shape == (2, 12, 12)
     np.testing.assert_array_equal(second, last)
-    with pytest.raises(ValueError, match="Received: target_layer='shared:2'"):
+    with pytest.raises(
+        ValueError, match="Received: target_layer='shared:2', .* 2 times"
+    ):
         GradCAM(model, "shared:2").explain(X, 0)
 
 

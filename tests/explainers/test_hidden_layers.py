@@ -238,9 +238,12 @@ def test_of_a_layer_called_twice_either_call_may_be_named():
     x = shared(layers.MaxPooling2D()(shared(inputs)))
     x = layers.GlobalAveragePooling2D()(x)
     model = keras.Model(inputs, layers.Dense(2)(x))
-    explainer = Saliency(model, target_layer=["shared:0", "shared:1", "shared"])
+    explainer = Saliency(model, target_layer=["shared:0", "shared:1"])
     maps = explainer.explain(images(8, 8, 3), 1)
-    assert [m.shape for m in maps] == [(3, 8, 8), (3, 4, 4), (3, 4, 4)]
+    assert [m.shape for m in maps] == [(3, 8, 8), (3, 4, 4)]
+    assert explainer.layers_used == ["shared:0", "shared:1"]
+    with pytest.raises(ValueError, match="called 2 times: 'shared:0' made"):
+        Saliency(model, target_layer=["shared"]).explain(images(8, 8, 3), 1)
 
 
 def test_each_layer_has_its_own_data_format():

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_xmap.engine._tap import record_calls
 from keras_xmap.engine.contract import Evaluation
 from keras_xmap.engine.tensorflow import _graph as graph
+from keras_xmap.engine.tensorflow import _ways as ways
 from keras_xmap.engine.tensorflow._linearity import Owners
 from keras_xmap.engine.tensorflow._linearity import Way
 from keras_xmap.engine.tensorflow._positions import tensors_like_inputs
@@ -57,7 +58,9 @@ class GraphEvaluation(Evaluation):
         self.calls = _reachable_calls(recording.calls)
         self.scores, self.score_used = _scores(outputs, score)
 
-    def gradients(self, score, tensors, rule="standard", where=None):
+    def gradients(
+        self, score, tensors, rule="standard", where=None, apart=False
+    ):
         floating = [tensor for tensor in tensors if tensor.dtype.is_floating]
         if not floating:
             raise TypeError(
@@ -68,12 +71,12 @@ class GraphEvaluation(Evaluation):
                 "input, such as Occlusion."
             )
         if where is None:
-            found = self._taken(score, floating, rule)
+            found = self._taken(score, floating, rule, apart)
         else:
             # Taken inside of the branch, so that the pass is not made.
             found = tf.cond(
                 where,
-                lambda: self._taken(score, floating, rule),
+                lambda: self._taken(score, floating, rule, apart),
                 lambda: [_as_float(tf.zeros_like(x)) for x in floating],
             )
         found = iter(found)
@@ -92,9 +95,28 @@ class GraphEvaluation(Evaluation):
         inputs = keras.tree.flatten(self.inputs)
         return bool(graph.operations_between(inputs, [score]))
 
-    def nonlinear_operations(self, tensor, score):
-        found = Way([tensor], score).nonlinear_operations()
+    def nonlinear_operations(self, tensors, score):
+        found = Way(tensors, score, apart=True).nonlinear_operations()
         return Owners(self.calls).names(found)
+
+    def nearest(self, score, stops, inputs):
+        met, reached = ways.nearest(score, stops, inputs)
+        return (
+            [x for x in stops if x.ref() in met],
+            [x for x in inputs if x.ref() in reached],
+        )
+
+    def moved(self, tensors):
+        return _Tensors(ways.moved(tensors, keras.tree.flatten(self.inputs)))
+
+    def offspring(self, tensors, score):
+        return _Tensors(ways.offspring(tensors, score))
+
+    def stream(self, tensor):
+        return ways.stream(tensor)
+
+    def is_gate(self, tensor, others, score):
+        return ways.is_gate(tensor, others, score)
 
     def positions_of_input(self, rank, score):
         return _Tensors(tensors_like_inputs(self, rank, score))
@@ -105,11 +127,14 @@ class GraphEvaluation(Evaluation):
     def is_made_from(self, tensor, source):
         return graph.depends_on(tensor, source)
 
-    def _taken(self, score, floating, rule):
+    def _taken(self, score, floating, rule, apart):
         scale = _gradient_scale(floating, score)
         with relu_rule(rule, floating, score, self.calls):
             taken = tf.gradients(
-                [score], floating, grad_ys=[scale * tf.ones_like(score)]
+                [score],
+                floating,
+                grad_ys=[scale * tf.ones_like(score)],
+                stop_gradients=floating if apart else None,
             )
             if all(gradient is None for gradient in taken):
                 raise self.disconnected(score)

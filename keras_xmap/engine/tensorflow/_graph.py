@@ -38,15 +38,17 @@ def operations_above(tensors, stop=lambda op: False):
     return list(seen)
 
 
-def operations_between(sources, targets):
+def operations_between(sources, targets, apart=False):
     """Returns the operations on any way from `sources` to `targets`.
 
     Both are lists of tensors. The operations that make `sources` are left
-    out, those that make `targets` are included; in the order they run.
+    out, those that make `targets` are included; in the order they run. With
+    `apart`, so is what leads from one of the sources to another.
     """
     marked = {tensor.ref() for tensor in sources}
-    above = operations_above(targets)
-    considered, reached = set(above), {}
+    makers = {tensor.op for tensor in sources} if apart else set()
+    above = operations_above(targets, stop=makers.__contains__)
+    considered, reached = set(above) - makers, {}
     # An operation takes tensors that exist already, so the order in which a
     # graph lists its operations is a topological one.
     for op in targets[0].graph.get_operations():

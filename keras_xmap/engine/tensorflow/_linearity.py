@@ -100,15 +100,17 @@ class Way:
     Args:
         sources: List of tensors.
         target: Tensor.
+        apart: Boolean: whether what leads from one of the sources to another
+            is left out.
 
     Attributes:
         carrying: Dict of the tensors that carry a gradient from the target
             to the sources, by their references, in the order they are made.
     """
 
-    def __init__(self, sources, target):
+    def __init__(self, sources, target, apart=False):
         self._sources = {x.ref() for x in sources}
-        between = graph.operations_between(sources, [target])
+        between = graph.operations_between(sources, [target], apart)
         self._places = {op: place for place, op in enumerate(between)}
         self._depending = self._reached(between, ())
         self._moving = self._reached(between, _STOPS)

@@ -1,0 +1,113 @@
+"""Class activation maps that are a sum over the channels of a layer."""
+
+import abc
+
+from keras import ops
+
+from keras_xmap import engine
+from keras_xmap._typing import Tensor
+from keras_xmap.explainers._spatial_layer import SpatialLayer
+from keras_xmap.explainers.cam_explainer import CAMExplainer
+
+
+class ChannelSumExplainer(CAMExplainer):
+    """Base of class activation maps that sum over the channels of a layer.
+
+    Where the score sees an image by several branches, as two networks whose
+    features are joined, one sum runs over the channels of all of them: their
+    maps are laid on the input and added before anything else is done with
+    them. Each channel is weighed by what the score owes to it directly, not
+    through another of the branches.
+
+    A subclass is its formula in two parts, `channel_sum` and `map_of_sum`.
+
+    Args:
+        model: See `GradCAM`.
+        target_layer: See `GradCAM`.
+        resize: See `GradCAM`.
+        fusion: See `GradCAM`.
+        tokens: See `GradCAM`.
+        input_name: See `GradCAM`.
+        score: See `GradCAM`.
+
+    Attributes:
+        adds_up_by: `"sum"`: the values of a map are amounts that add up over
+            its positions, so that those of a coarser layer stand for more;
+            `"mean"`: they are levels, of which the mean is meant.
+        layers_used: See `CAMExplainer`.
+        score_used: See `Explainer`.
+
+    Example:
+
+    >>> class Signed(keras_xmap.explainers.ChannelSumExplainer):
+    ...     def channel_sum(self, activations, gradients):
+    ...         return keras.ops.sum(activations * gradients, axis=-1)
+    ...
+    >>> image = keras.Input((8, 8, 3))
+    >>> features = [keras.layers.GlobalAveragePooling2D()(
+    ...     keras.layers.Conv2D(2, 3, padding="same", name=name)(image))
+    ...     for name in ("one", "other")]
+    >>> joined = keras.layers.Concatenate()(features)
+    >>> explainer = Signed(keras.Model(image, keras.layers.Dense(2)(joined)))
+    >>> explainer.explain(np.ones((2, 8, 8, 3)), target=1).shape
+    (2, 8, 8)
+    >>> explainer.layers_used
+    ['one', 'other']
+    """
+
+    adds_up_by = "sum"
+
+    @abc.abstractmethod
+    def channel_sum(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """Returns the sum over the channels, of shape `(batch, *spatial)`.
+
+        Arguments as for `map`.
+        """
+
+    def map_of_sum(self, total: Tensor) -> Tensor:
+        """Returns the map that is made of the sum, here the sum itself.
+
+        Args:
+            total: Float32 `(batch, *spatial)`.
+        """
+        return total
+
+    def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        return self.map_of_sum(self.channel_sum(activations, gradients))
+
+    def maps_of_branches(
+        self,
+        evaluation: engine.Evaluation,
+        layers: list[SpatialLayer],
+        scores: list[Tensor],
+    ) -> list[Tensor]:
+        outputs = [layer.outputs for layer in layers]
+        activations = [layer.arrange(layer.outputs) for layer in layers]
+        shares = self._shares(layers, activations)
+        found = []
+        for score in scores:
+            gradients = evaluation.gradients(score, outputs, apart=True)
+            total = 0.0
+            for layer, x, gradient, share in zip(
+                layers, activations, gradients, shares, strict=True
+            ):
+                layer.check_reached(gradient)
+                summed = self.channel_sum(x, layer.arrange(gradient))
+                total = total + share * layer.lay(summed)
+            found.append(self.map_of_sum(total))
+        return found
+
+    def _shares(self, layers, activations):
+        """Returns what the maps of layers are multiplied by: a list.
+
+        The amount at a position of a coarse layer is spread over the pixels
+        that it stands for: all count by the position of the finest layer.
+        """
+        if self.adds_up_by == "mean":
+            return [1.0] * len(layers)
+        densities = []
+        for layer, x in zip(layers, activations, strict=True):
+            ones = ops.ones_like(x[:1, ..., 0])
+            densities.append(ops.sum(ones) / ops.sum(layer.lay(ones)))
+        finest = ops.max(ops.stack(densities))
+        return [density / finest for density in densities]
