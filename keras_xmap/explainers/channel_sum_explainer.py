@@ -51,7 +51,7 @@ class ChannelSumExplainer(CAMExplainer):
     >>> explainer = Signed(keras.Model(image, keras.layers.Dense(2)(joined)))
     >>> explainer.explain(np.ones((2, 8, 8, 3)), target=1).shape
     (2, 8, 8)
-    >>> explainer.layers_used
+    >>> sorted(explainer.layers_used)
     ['one', 'other']
     """
 
