@@ -29,6 +29,7 @@ IMPORTS = """
 _checks:
 _files:
 _installation:
+_saving:
 _typing:
 _warnings:
 distribution:
@@ -57,9 +58,9 @@ __main__: cli
 LIBRARIES = """
 PIL: cli datasets regions visualization
 cv2: segmentation
-keras: _axes _checks _fillings _repr callbacks cli datasets distribution
-    engine erasing explainers layers losses metrics models ops segmentation
-    targets visualization
+keras: _axes _checks _fillings _repr _saving callbacks cli datasets
+    distribution engine erasing explainers layers losses metrics models ops
+    segmentation targets visualization
 numpy: _repr cli datasets engine erasing explainers metrics regions
     segmentation targets visualization
 scipy: segmentation

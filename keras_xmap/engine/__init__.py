@@ -18,6 +18,7 @@ from keras_xmap.engine.contract import Evaluation
 from keras_xmap.engine.contract import Placement
 from keras_xmap.engine.contract import RuleError
 from keras_xmap.engine.run import Runner
+from keras_xmap.engine.units import Unit
 from keras_xmap.engine.ways_past import WaysPast
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Placement",
     "RuleError",
     "Runner",
+    "Unit",
     "WaysPast",
     "backend",
     "evaluate",

@@ -33,6 +33,8 @@ class Evaluation(abc.ABC):
         scores: Like `outputs`, in float32 (float64 for a float64 model):
             the values a target chooses from.
         score_used: String: where in the model the scores were found.
+        units: Structure like `outputs` of `Unit`: how each is read if it has
+            a single unit.
         input_data_format: `"channels_last"` or `"channels_first"`.
         calls: List of `LayerCall`: the layers, in the order they ran.
     """
@@ -41,6 +43,7 @@ class Evaluation(abc.ABC):
     outputs: Structure
     scores: Structure
     score_used: str
+    units: Structure
     input_data_format: DataFormat
     calls: list
 

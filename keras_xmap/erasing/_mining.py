@@ -72,15 +72,11 @@ class Mining:
         """
         if self._targets is not None:
             labels = np.asarray(self._targets(labels))
-        if labels.ndim == 1 and labels.dtype.kind in "iu":
-            return labels[:, None], np.ones((len(labels), 1), "bool")
-        if labels.ndim != 2 or labels.shape[1] < 2:
-            raise ValueError(
-                "Labels must be class numbers `(batch,)` or one value for "
-                "each class `(batch, classes)`, above 0.5 for those in the "
-                f"image. Received: shape {labels.shape}, dtype {labels.dtype}. "
-                "Give a function of the labels as `targets`."
-            )
+        if labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] == 1):
+            numbers = _class_numbers(labels.reshape(-1))
+            return numbers[:, None], np.ones((len(numbers), 1), "bool")
+        if labels.ndim != 2 or labels.shape[1] == 0:
+            raise _wrong_labels(labels)
         present = labels > 0.5
         counts = present.sum(axis=1)
         self._num_columns = max(self._num_columns, int(counts.max(initial=1)))
@@ -89,3 +85,23 @@ class Mining:
         is_class = np.arange(self._num_columns) < counts[:, None]
         # What does not count repeats a class that does: no map of an absent.
         return np.where(is_class, classes, classes[:, :1]), is_class
+
+
+def _class_numbers(labels):
+    """Returns labels as integers: 0 and 1 may be floats or booleans."""
+    whole = labels.dtype.kind in "biu" or (
+        labels.dtype.kind == "f" and (labels == np.round(labels)).all()
+    )
+    if not whole or (labels < 0).any():
+        raise _wrong_labels(labels)
+    return labels.astype("int64")
+
+
+def _wrong_labels(labels):
+    return ValueError(
+        "Labels must be class numbers `(batch,)` or `(batch, 1)`, such as 0 "
+        "and 1 of a single unit, or one value for each class `(batch, "
+        "classes)`, above 0.5 for those in the image. Received: shape "
+        f"{labels.shape}, dtype {labels.dtype}. Give a function of the labels "
+        "as `targets`."
+    )

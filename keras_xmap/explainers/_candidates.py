@@ -38,7 +38,7 @@ class CandidateClasses(targets.Class):
         self.index = index
         self._array = array.astype("int32")
 
-    def table(self, outputs, class_axis, reduce):
+    def table(self, outputs, class_axis, reduce, of_output=False):
         """Returns the output that is meant, float32 `(batch, classes)`.
 
         Args:
@@ -46,15 +46,20 @@ class CandidateClasses(targets.Class):
             class_axis: Integer: the axis of the classes in score maps.
             reduce: How the positions of a score map become one number:
                 `ops.max` or `ops.sum`.
+            of_output: Boolean: whether these are outputs, not scores.
         """
         output = self._select(outputs)
         rank = len(output.shape)
-        if rank < 2:
+        if rank == 1:
+            output = output[:, None]
+        if rank == 0:
             raise ValueError(
                 "A class is explained of an output of shape (batch, classes) "
                 "or (batch, height, width, classes). Received: an output of "
                 f"shape {tuple(output.shape)}."
             )
+        axis = class_axis if rank > 2 else -1
+        output = self._of_classes(output, axis, of_output)
         if rank > 2:
             positions = set(range(1, rank)) - {class_axis % rank}
             output = reduce(output, axis=tuple(sorted(positions)))
@@ -103,10 +108,23 @@ class FoundCandidates(CandidateClasses):
     """Stands for the question which classes of an image are candidates."""
 
 
+class LabelCandidates(targets.Target):
+    """Stands for the class that each image of a dataset has by its label."""
+
+    def for_labels(self, labels):
+        found = targets.get("labels").for_labels(labels)
+        return CandidateClasses(found.index)
+
+    def scores(self, outputs, parts):
+        return targets.get("labels").scores(outputs, parts)
+
+
 def as_candidates(target):
     """Returns the `Target` for what a user gives, classes by their own kind."""
     if target is None or _is_of_classes(target):
         return CandidateClasses(target)
+    if target == "labels":
+        return LabelCandidates()
     target = targets.get(target)
     if type(target) is targets.Class:
         return CandidateClasses(target.index, target.output)

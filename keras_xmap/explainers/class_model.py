@@ -80,7 +80,8 @@ class ClassModel(ModelReader):
     ...     [keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
     >>> model.set_weights([np.array([[1.0], [-2.0]])])
     >>> class_model = keras_xmap.explainers.ClassModel(model, weight_decay=0.1)
-    >>> np.round(class_model(target=0), 4)  # w / (2 * weight_decay)
+    >>> number = keras_xmap.targets.Component()
+    >>> np.round(class_model(number), 4)  # w / (2 * weight_decay)
     array([[  5., -10.]], dtype=float32)
     """
 
@@ -151,6 +152,11 @@ class ClassModel(ModelReader):
     def _compute_float32(self, inputs, target, parts):
         clean = engine.evaluate(self.model, inputs, self.score)
         outputs, score_used = self._outputs(clean)
+        # The channels of a layer are numbers, also where there is but one.
+        units = clean.units
+        if self.target_layer is not None:
+            units = engine.Unit("number")
+        target = target.for_units(units)
         parts = target.resolve(outputs, parts)
         data_format, start = clean.input_data_format, floating(inputs)
         # The axes of features are not positions: they have no neighbours.

@@ -43,7 +43,8 @@ class DeconvNet(GradientExplainer):
     ...     keras.layers.Dense(1, use_bias=False)])
     >>> model.set_weights([np.array([[1.0], [1.0], [-5.0], [4.0]])])
     >>> deconv_net = keras_xmap.explainers.DeconvNet(model)
-    >>> deconv_net.explain(np.array([[-1.0, 0.0, 2.0, 3.0]], "float32"), 0)
+    >>> number = keras_xmap.targets.Component()
+    >>> deconv_net.explain(np.array([[-1.0, 0.0, 2.0, 3.0]], "float32"), number)
     array([[1., 1., 0., 4.]], dtype=float32)
     """
 

@@ -203,6 +203,7 @@ class DistinctClassSaliency(Explainer):
         self, inputs: Structure, target: targets.Target, parts: Structure
     ) -> tuple[Structure, dict]:
         own = self.evaluate(inputs)
+        target = target.for_units(own.units)
         if isinstance(target, FoundCandidates):
             return self._members(own, target), {}
         if isinstance(target, CandidateClasses):
@@ -237,7 +238,7 @@ class DistinctClassSaliency(Explainer):
 
     def _members(self, own, target):
         ranking = target.table(own.scores, _class_axis(own), ops.max)
-        outputs = target.table(own.outputs, _class_axis(own), ops.max)
+        outputs = target.table(own.outputs, _class_axis(own), ops.max, True)
         member = candidate_members(self.candidates, outputs, ranking)
         return {"member": ops.cast(member, "float32"), "ranking": ranking}
 
@@ -246,7 +247,7 @@ class DistinctClassSaliency(Explainer):
         return Slots(
             target.indices(ranking, parts),
             self.candidates,
-            target.table(own.outputs, _class_axis(own), ops.max),
+            target.table(own.outputs, _class_axis(own), ops.max, True),
             ranking,
             may_be_empty=not target.is_single(parts),
         )

@@ -199,6 +199,8 @@ def class_scores(
         parts: Its parts.
     """
 
+    target = target.for_units(evaluation.units)
+
     def of_classes(scores):
         scores = target.scores(scores, parts)
         _check_rank(scores, target, parts)

@@ -104,7 +104,8 @@ class GradientExplainer(Explainer):
     ...     [keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
     >>> model.set_weights([np.array([[2.0], [3.0]])])
     >>> explainer = Absolute(model, channel_reduction="sum")
-    >>> explainer.explain(np.array([[-1.0, 1.0]]), target=0)
+    >>> number = keras_xmap.targets.Component()
+    >>> explainer.explain(np.array([[-1.0, 1.0]]), number)
     array([[2., 3.]], dtype=float32)
     """
 
@@ -222,6 +223,7 @@ class GradientExplainer(Explainer):
         Returns:
             List with one `Gradients` per measure.
         """
+        target = target.for_units(clean.units)
         parts = target.resolve(clean.scores, parts)
         # No pass of its own: only shapes are used, unless layers are asked.
         scores = class_scores(clean, target, parts)

@@ -40,7 +40,8 @@ class GradientInput(GradientExplainer):
     ...     keras.layers.Dense(1, use_bias=False)])
     >>> model.set_weights([np.array([[2.0], [-1.0], [4.0]])])
     >>> explainer = keras_xmap.explainers.GradientInput(model)
-    >>> explainer.explain(np.array([[1.0, 3.0, 0.5]], "float32"), target=0)
+    >>> number = keras_xmap.targets.Component()
+    >>> explainer.explain(np.array([[1.0, 3.0, 0.5]], "float32"), target=number)
     array([[ 2., -3.,  2.]], dtype=float32)
     """
 

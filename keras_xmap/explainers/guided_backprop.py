@@ -47,7 +47,8 @@ class GuidedBackprop(GradientExplainer):
     ...     keras.layers.Dense(1, use_bias=False)])
     >>> model.set_weights([np.array([[1.0], [1.0], [-5.0], [4.0]])])
     >>> guided = keras_xmap.explainers.GuidedBackprop(model)
-    >>> guided.explain(np.array([[-1.0, 0.0, 2.0, 3.0]], "float32"), target=0)
+    >>> number = keras_xmap.targets.Component()
+    >>> guided.explain(np.array([[-1.0, 0.0, 2.0, 3.0]], "float32"), number)
     array([[0., 0., 0., 4.]], dtype=float32)
     """
 

@@ -64,7 +64,8 @@ class IntegratedGradients(GradientExplainer):
     >>> inputs = keras.Input((2,))
     >>> model = keras.Model(inputs, keras.ops.prod(inputs, -1, keepdims=True))
     >>> explainer = keras_xmap.explainers.IntegratedGradients(model)
-    >>> explainer.explain(np.array([[2.0, 3.0]], "float32"), 0).round(4)
+    >>> number = keras_xmap.targets.Component()
+    >>> explainer.explain(np.array([[2.0, 3.0]], "float32"), number).round(4)
     array([[3., 3.]], dtype=float32)
     """
 
@@ -148,6 +149,7 @@ class IntegratedGradients(GradientExplainer):
 
     def _compute_gap(self, inputs, target, parts):
         clean = self.evaluate(inputs)
+        target = target.for_units(clean.units)
         resolved = target.resolve(clean.scores, parts)
         baselines = self._baselines(clean)
         found = self._integrate(clean, baselines, target, parts)

@@ -60,7 +60,8 @@ class Occlusion(PerturbationExplainer):
     ...     keras.layers.Flatten(), keras.layers.Dense(1, use_bias=False)])
     >>> model.set_weights([np.array([[1.0], [-2.0], [3.0], [0.0]])])
     >>> occlusion = keras_xmap.explainers.Occlusion(model, patch_size=(1, 2))
-    >>> occlusion.explain(np.ones((1, 2, 2, 1), "float32"), target=0)
+    >>> number = keras_xmap.targets.Component()
+    >>> occlusion.explain(np.ones((1, 2, 2, 1), "float32"), target=number)
     array([[[-1., -1.],
             [ 3.,  3.]]], dtype=float32)
     """

@@ -48,7 +48,8 @@ class PerturbationExplainer(Explainer):
     >>> model = keras.Sequential([keras.Input((2, 2, 1)),
     ...     keras.layers.GlobalAveragePooling2D()])
     >>> images = np.array([[[[1.0], [2.0]], [[3.0], [4.0]]]])
-    >>> Brighten(model).explain(images, target=0)
+    >>> number = keras_xmap.targets.Component()
+    >>> Brighten(model).explain(images, number)
     array([[[1., 2.],
             [3., 4.]]], dtype=float32)
     """
@@ -80,6 +81,7 @@ class PerturbationExplainer(Explainer):
         self, inputs: Structure, target: targets.Target, parts: Structure
     ) -> tuple[Structure, dict]:
         clean = self.evaluate(inputs)
+        target = target.for_units(clean.units)
         parts = target.resolve(clean.scores, parts)
         clean_scores = _stacked_scores(clean, target, parts)
         flat = keras.tree.flatten(inputs)

@@ -56,7 +56,8 @@ class RISE(PerturbationExplainer):
     ...     keras.layers.Cropping2D(((0, 4), (0, 4))),  # sees one corner
     ...     keras.layers.GlobalAveragePooling2D()])
     >>> rise = keras_xmap.explainers.RISE(model, 200, grid_size=2)
-    >>> heatmap = rise.explain(np.ones((1, 8, 8, 1), "float32"), target=0)[0]
+    >>> number = keras_xmap.targets.Component()
+    >>> heatmap = rise.explain(np.ones((1, 8, 8, 1), "float32"), number)[0]
     >>> bool(heatmap[:4, :4].mean() > heatmap[4:, 4:].mean())
     True
     """

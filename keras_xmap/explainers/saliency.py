@@ -39,7 +39,8 @@ class Saliency(GradientExplainer):
     ...     keras.layers.Flatten(), keras.layers.Dense(1, use_bias=False)])
     >>> model.set_weights([np.array([[1.0], [-2.0], [3.0], [0.0]])])
     >>> saliency = keras_xmap.explainers.Saliency(model)
-    >>> saliency.explain(np.ones((1, 2, 2, 1), "float32"), target=0)
+    >>> number = keras_xmap.targets.Component()
+    >>> saliency.explain(np.ones((1, 2, 2, 1), "float32"), target=number)
     array([[[1., 2.],
             [3., 0.]]], dtype=float32)
     """

@@ -110,6 +110,7 @@ class ScoreCAM(CAMExplainer):
     ) -> tuple[Tensor, list[Tensor]]:
         activations = self._chosen_channels(layer.arrange(layer.outputs))
         # The masked copies are explained for the class of the image itself.
+        target = target.for_units(evaluation.units)
         parts = target.resolve(evaluation.scores, parts)
         masked = _masked_inputs(evaluation, layer)
 

@@ -56,7 +56,9 @@ class SmoothGrad(GradientExplainer):
     >>> model.set_weights([np.array([[1.0], [-2.0], [3.0], [0.0]])])
     >>> square_grad = keras_xmap.explainers.SmoothGrad(
     ...     model, num_samples=4, reduction="square")
-    >>> square_grad.explain(np.eye(2, dtype="float32")[None, ..., None], 0)
+    >>> number = keras_xmap.targets.Component()
+    >>> images = np.eye(2, dtype="float32")[None, ..., None]
+    >>> square_grad.explain(images, number)
     array([[[1., 4.],
             [9., 0.]]], dtype=float32)
     """

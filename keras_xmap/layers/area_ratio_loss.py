@@ -6,12 +6,13 @@ from keras import ops
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import check_single_map
+from keras_xmap._saving import registered
 from keras_xmap._typing import Number
 from keras_xmap._typing import Tensor
 from keras_xmap.losses import area_ratio
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class AreaRatioLoss(keras.layers.Layer):
     """Passes a map on and adds a loss that holds its area to a given share.
 

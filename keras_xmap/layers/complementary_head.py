@@ -8,6 +8,7 @@ from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
+from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
 from keras_xmap._typing import Structure
@@ -15,7 +16,7 @@ from keras_xmap._typing import Tensor
 from keras_xmap.ops import normalize
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class ComplementaryHead(keras.layers.Layer):
     """Two classifiers on one feature map, the second without what the first
     looks at.

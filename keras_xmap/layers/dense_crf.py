@@ -7,6 +7,7 @@ from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_image_and_scores
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
@@ -17,7 +18,7 @@ from keras_xmap.ops import mean_field
 _SMALLEST_PROBABILITY = 1e-5
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class DenseCRF(keras.layers.Layer):
     """Draws the borders of classes where the image has its edges.
 

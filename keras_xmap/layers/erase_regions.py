@@ -11,6 +11,7 @@ from keras_xmap._fillings import as_config
 from keras_xmap._fillings import check_filling
 from keras_xmap._fillings import check_fits
 from keras_xmap._fillings import filling
+from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
 from keras_xmap._typing import Structure
@@ -23,7 +24,7 @@ from keras_xmap.layers._mask import with_channel
 _FILLS = ("mean", "zero", "noise", "blur")
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class EraseRegions(SavedDraws, keras.layers.Layer):
     """Erases the regions of a mask from images.
 

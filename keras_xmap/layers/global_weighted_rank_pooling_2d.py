@@ -8,13 +8,14 @@ from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_share
+from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
 from keras_xmap._typing import Tensor
 from keras_xmap.ops import global_weighted_rank_pooling
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class GlobalWeightedRankPooling2D(keras.layers.Layer):
     """Global pooling between the maximum and the mean of a feature map.
 

@@ -5,11 +5,12 @@ from keras import ops
 
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive
+from keras_xmap._saving import registered
 from keras_xmap._typing import Number
 from keras_xmap._typing import Tensor
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class GuidedReLU(keras.layers.Layer):
     """ReLU whose backward pass keeps only evidence in favour.
 

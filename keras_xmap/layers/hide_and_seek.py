@@ -15,6 +15,7 @@ from keras_xmap._fillings import as_config
 from keras_xmap._fillings import check_filling
 from keras_xmap._fillings import check_fits
 from keras_xmap._fillings import filling
+from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
 from keras_xmap._typing import Structure
@@ -23,7 +24,7 @@ from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class HideAndSeek(SavedDraws, keras.layers.Layer):
     """Hides random patches of each image, while training.
 

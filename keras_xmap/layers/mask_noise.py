@@ -10,6 +10,7 @@ from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_seed
+from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
 from keras_xmap._typing import Structure
@@ -20,7 +21,7 @@ from keras_xmap.layers._mask import check_mask_pair
 from keras_xmap.layers._mask import with_channel
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class MaskNoise(SavedDraws, keras.layers.Layer):
     """Adds fresh noise to images where a mask allows it, while training.
 

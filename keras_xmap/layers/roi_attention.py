@@ -8,6 +8,7 @@ from keras_xmap._axes import channel_axis
 from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
@@ -17,7 +18,7 @@ from keras_xmap.layers._mask import with_channel
 from keras_xmap.ops import resize
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class ROIAttention(keras.layers.Layer):
     """Points a feature map at a region, and learns what that means.
 
@@ -194,11 +195,3 @@ class ROIAttention(keras.layers.Layer):
             "data_format": self.data_format,
         }
         return {**super().get_config(), **config}
-
-    @classmethod
-    def from_config(cls, config):
-        # From an .h5 file, Keras hands over its functions `multiply` and
-        # `add` for strings of these names.
-        merge = config.get("merge", "multiply")
-        name = getattr(merge, "__name__", merge)
-        return super().from_config({**config, "merge": name})

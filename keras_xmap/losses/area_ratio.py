@@ -4,6 +4,7 @@ from keras import ops
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_single_map
+from keras_xmap._saving import registered
 from keras_xmap._typing import Number
 from keras_xmap._typing import Tensor
 
@@ -63,7 +64,7 @@ def area_ratio(
     return ops.square(area - wanted)
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class AreaRatio(keras.losses.Loss):
     """Holds every map to one share of its image; see `area_ratio`.
 

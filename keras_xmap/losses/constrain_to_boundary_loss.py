@@ -4,6 +4,7 @@ from keras import ops
 from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
 from keras_xmap._typing import Tensor
@@ -92,7 +93,7 @@ def constrain_to_boundary_loss(
     return ops.mean(divergence, axis=(1, 2))
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class ConstrainToBoundaryLoss(keras.losses.Loss):
     """Draws maps of classes to the edges of the image.
 

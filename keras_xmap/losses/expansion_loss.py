@@ -6,6 +6,7 @@ from keras import ops
 from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_share
+from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
 from keras_xmap._typing import Tensor
@@ -108,7 +109,7 @@ def expansion_loss(
     return _class_maps.nan_unless(ops.all(is_right, axis=-1), p.dtype) - total
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class ExpansionLoss(keras.losses.Loss):
     """Trains maps of classes on labels of images; see `expansion_loss`.
 

@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_boolean
+from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
@@ -93,7 +94,7 @@ def prohibitive_segmentation_loss(
     return wrong - ops.where(is_labelled, total, 0.0)
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class ProhibitiveSegmentationLoss(keras.losses.Loss):
     """Trains a segmentation on labels that are partly wrong.
 

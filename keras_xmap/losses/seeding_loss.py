@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_boolean
+from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
 from keras_xmap._typing import Tensor
@@ -74,7 +75,7 @@ def seeding_loss(
     return wrong - _class_maps.mean_log(weights, ops.log(p))
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class SeedingLoss(keras.losses.Loss):
     """Trains maps of classes on cues at a few pixels; see `seeding_loss`.
 

@@ -1,13 +1,13 @@
-import keras
 from keras import ops
 
+from keras_xmap._saving import registered
 from keras_xmap._typing import Tensor
 from keras_xmap.metrics._localization_metric import LocalizationMetric
 from keras_xmap.metrics._localization_metric import check_values
 from keras_xmap.ops import normalize
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class EnergyInMask(LocalizationMetric):
     """Mean share of a map's total that lies on the object.
 

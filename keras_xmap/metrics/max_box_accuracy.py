@@ -7,6 +7,7 @@ from keras import ops
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._saving import registered
 from keras_xmap._typing import Numbers
 from keras_xmap.metrics._metric_repr import metric_repr
 from keras_xmap.ops import box_iou
@@ -14,7 +15,7 @@ from keras_xmap.ops import normalize
 from keras_xmap.segmentation import boxes as boxes_of
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class MaxBoxAccuracy(keras.metrics.Metric):
     """Share of images whose map, cut at a threshold, boxes the object.
 

@@ -1,15 +1,15 @@
-import keras
 import numpy as np
 from keras import ops
 
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_threshold
+from keras_xmap._saving import registered
 from keras_xmap._typing import Tensor
 from keras_xmap.metrics._localization_metric import LocalizationMetric
 from keras_xmap.ops import normalize
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class MeanIoU(LocalizationMetric):
     """Mean overlap of thresholded maps with the masks of the objects.
 

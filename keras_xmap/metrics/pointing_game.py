@@ -1,15 +1,15 @@
 import math
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_xmap._checks import check_non_negative
+from keras_xmap._saving import registered
 from keras_xmap._typing import Tensor
 from keras_xmap.metrics._localization_metric import LocalizationMetric
 
 
-@keras.saving.register_keras_serializable(package="keras_xmap")
+@registered
 class PointingGame(LocalizationMetric):
     """Share of images whose map is highest on the object.
 

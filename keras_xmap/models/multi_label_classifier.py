@@ -6,6 +6,7 @@ from keras_xmap._checks import check_positive
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
 from keras_xmap._checks import check_string
+from keras_xmap._saving import registered
 from keras_xmap._typing import Number
 from keras_xmap.models._data_format import DataFormats
 from keras_xmap.models._given import check_feature_model
@@ -15,9 +16,7 @@ from keras_xmap.models._surgery import Replay
 _LAYERS = ("random_scale", "class_scores", "best_position", "probabilities")
 
 
-@keras.saving.register_keras_serializable(
-    package="keras_xmap", name="RandomScale"
-)
+@registered(name="RandomScale")
 class _RandomScale(keras.layers.RandomZoom):
     """RandomZoom in training alone; else it also runs in `model(images)`."""
 

@@ -16,6 +16,13 @@ class Combination(Target):
         """List of pairs: a factor, and the `Target` it multiplies."""
 
     @property
+    def _told(self):
+        """The terms, told how single units are read."""
+        if self._units is None:
+            return self.terms
+        return [(f, target.for_units(self._units)) for f, target in self.terms]
+
+    @property
     def parts(self):
         return {
             f"{number}.{name}": part
@@ -36,7 +43,7 @@ class Combination(Target):
     def resolve(self, outputs, parts):
         return {
             f"{number}.{name}": part
-            for number, (_, target) in enumerate(self.terms)
+            for number, (_, target) in enumerate(self._told)
             for name, part in target.resolve(
                 outputs, _own(parts, number)
             ).items()
@@ -45,7 +52,7 @@ class Combination(Target):
     def scores(self, outputs, parts):
         scores = [
             factor * target.scores(outputs, _own(parts, number))
-            for number, (factor, target) in enumerate(self.terms)
+            for number, (factor, target) in enumerate(self._told)
         ]
         rank = max(len(x.shape) for x in scores)
         # One class beside several counts for each of them.

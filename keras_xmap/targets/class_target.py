@@ -5,21 +5,30 @@ from keras import ops
 
 from keras_xmap import engine
 from keras_xmap._typing import ArrayLike
+from keras_xmap.targets._single_unit import scores_of_classes
 from keras_xmap.targets.target import Target
 
 
 class Class(Target):
     """The score of a class.
 
+    A single unit is two classes, 1 and 0, where a sigmoid ends the model or
+    its loss says so: class 1 is the logit `z`, class 0 is `-z`, and with
+    `score="output"` they are the probabilities `p` and `1 - p`. Of a unit that
+    is a number by its loss, 0 and `None` mean the number. See
+    `keras_xmap.targets`, and `Binary` to say it yourself.
+
     Args:
         index: Integer >= 0, integer array of shape `(batch,)` or `(batch,
-            classes)`, or `None` for the class with the highest score.
-            Defaults to `None`.
+            classes)`, or `None` for the class with the highest score, the
+            model's answer. Defaults to `None`.
         output: Name or number of the output, of shape `(batch, classes)`,
-            that is meant. Defaults to `None`: the model's only output.
+            that is meant, or of a single unit, `(batch, 1)` or `(batch,)`.
+            Defaults to `None`: the model's only output.
 
     Raises:
-        ValueError: If `index` is negative, or has more than 2 axes.
+        ValueError: If `index` is negative, or has more than 2 axes; on
+            explaining, if nothing tells how to read a single unit.
         TypeError: If `index` is not made of integers.
 
     Example:
@@ -51,12 +60,14 @@ class Class(Target):
     def resolve(self, outputs, parts):
         if parts:
             return parts
-        return {"index": ops.argmax(self._class_scores(outputs), axis=-1)}
+        return {"index": top_class(self._class_scores(outputs))}
 
     def scores(self, outputs, parts):
         output = self._class_scores(outputs)
         index = self.resolve(outputs, parts)["index"]
-        index = checked_index(index, ops.shape(output)[-1])
+        index = checked_index(
+            index, ops.shape(output)[-1], self._remark(output)
+        )
         several = len(index.shape) == 2
         if len(index.shape) == 0:
             index = ops.broadcast_to(index, (ops.shape(output)[0],))
@@ -66,8 +77,10 @@ class Class(Target):
         return chosen if several else chosen[:, 0]
 
     def _class_scores(self, outputs):
-        """Returns the output that is meant, of shape `(batch, classes)`."""
+        """Returns scores `(batch, classes)` of the output that is meant."""
         output = self._select(outputs)
+        if len(output.shape) == 1:
+            output = ops.expand_dims(output, -1)
         if len(output.shape) != 2:
             raise ValueError(
                 "A class is explained of an output of shape (batch, classes). "
@@ -75,7 +88,19 @@ class Class(Target):
                 "map of classes use `keras_xmap.targets.MaskedMean(index)`, "
                 "for anything else a callable that returns shape (batch,)."
             )
-        return output
+        return self._of_classes(output)
+
+    def _remark(self, output):
+        """Returns what the error for a class that is none has to add."""
+        if output.shape[-1] == 1 and self._unit().meaning == "number":
+            return (
+                "The single unit is a number, by the loss of the model: for "
+                "two classes pass `keras_xmap.targets.Binary(target)`. "
+            )
+        return ""
+
+    def _of_classes(self, output, axis=-1, of_output=False):
+        return scores_of_classes(output, self._unit(), axis, of_output)
 
 
 def class_indices(index):
@@ -85,7 +110,8 @@ def class_indices(index):
     if "int" not in str(array.dtype):
         raise TypeError(
             "A class must be given as an integer. Received: "
-            f"target={index!r}. For one-hot labels use `labels.argmax(-1)`."
+            f"target={index!r}. For one-hot labels use `labels.argmax(-1)`, "
+            "for labels of 0 and 1 `labels.astype('int32')`."
         )
     if len(array.shape) > 2:
         raise ValueError(
@@ -107,13 +133,21 @@ def class_indices(index):
     return array
 
 
-def checked_index(index, num_classes):
+def top_class(scores):
+    """Returns the class with the highest score, the first of equal ones."""
+    if scores.shape[-1] == 2:
+        # An `argmax` of two may well return the second.
+        return ops.cast(scores[:, 1] > scores[:, 0], "int32")
+    return ops.argmax(scores, axis=-1)
+
+
+def checked_index(index, num_classes, remark=""):
     """Returns classes as int32, and stops where one is out of range."""
     index = ops.cast(index, "int32")
     engine.require(
         ops.all((index >= 0) & (index < num_classes)),
         "`target` must be a class of the model, from 0 to before the number "
-        "of classes. Received: (classes, target)",
+        f"of classes. {remark}Received: (classes, target)",
         num_classes,
         index,
     )

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_xmap.targets._combination import Sum
+from keras_xmap.targets.binary import Binary
 from keras_xmap.targets.class_target import Class
 from keras_xmap.targets.target import Target
 
@@ -59,7 +60,8 @@ def for_output(target, output):
     if kind == "CategoricalScore" and hasattr(target, "indices"):
         return _MeanOfClass(_entries(target.indices), output)
     if kind == "BinaryScore" and hasattr(target, "target_values"):
-        return _SignedUnit(_entries(target.target_values), output)
+        # Their score of class 0 is the negative one, also of probabilities.
+        return Binary(_entries(target.target_values), output, threshold=0.0)
     if kind == "InactiveScore":
         return _Nothing(output)
     if not callable(target):
@@ -83,13 +85,27 @@ class _Labels(Target):
                 f"{'' if labels is None else ' arrays of labels'}. Pass the "
                 "classes as an array."
             )
-        return Class(_classes_of(ops.convert_to_numpy(flat[0])))
+        return _ClassOfLabel(_classes_of(ops.convert_to_numpy(flat[0])))
 
     def scores(self, outputs, parts):
         raise ValueError(
             "target='labels' has no scores without labels. Received: a call "
             "without data. Pass it to `explain`."
         )
+
+
+class _ClassOfLabel(Class):
+    """The classes of one batch: what a model of a number has none of."""
+
+    def _of_classes(self, output, axis=-1, of_output=False):
+        unit = self._unit()
+        if output.shape[-1] == 1 and unit.meaning == "number":
+            raise ValueError(
+                "target='labels' explains the class of a label, and the single "
+                f"unit is a number. Received: {unit.found}. Pass target=None "
+                "for the number."
+            )
+        return super()._of_classes(output, axis, of_output)
 
 
 def _classes_of(labels):
@@ -170,27 +186,6 @@ class _MeanOfClass(Class):
         output = self._select(outputs)
         positions = tuple(range(1, len(output.shape) - 1))
         return ops.mean(output, axis=positions) if positions else output
-
-
-class _SignedUnit(Target):
-    """tf-keras-vis' BinaryScore: a single unit, for it or against it."""
-
-    def __init__(self, positive, output):
-        super().__init__(output)
-        self.positive = np.asarray(positive, "float32")
-
-    @property
-    def parts(self):
-        return {"positive": self.positive}
-
-    def scores(self, outputs, parts):
-        output = self._select(outputs)
-        if len(output.shape) != 2 or output.shape[-1] != 1:
-            raise ValueError(
-                "BinaryScore explains an output of shape (batch, 1). "
-                f"Received: shape {tuple(output.shape)}."
-            )
-        return (2 * parts["positive"] - 1) * output[:, 0]
 
 
 class _Nothing(Target):

@@ -2,6 +2,7 @@ import numpy as np
 from keras import ops
 
 from keras_xmap._typing import ArrayLike
+from keras_xmap.targets._single_unit import scores_of_classes
 from keras_xmap.targets.class_target import class_indices
 from keras_xmap.targets.target import Target
 
@@ -9,19 +10,23 @@ from keras_xmap.targets.target import Target
 class MaskedMean(Target):
     """The mean score of a class over the pixels of a mask.
 
-    For segmentation outputs: what made the network see this class here?
+    For segmentation outputs: what made the network see this class here? A
+    single channel is two classes, object 1 and background 0, as a single unit
+    is of `Class`.
 
     Args:
         index: Integer >= 0: the class.
         mask: Array of shape `(batch, height, width)` (or with the output's
-            other number of axes), at the output's resolution; weights >= 0.
+            other number of axes), or with an axis of size 1 where the output
+            has its classes; at the output's resolution; weights >= 0.
             Defaults to `None`: all pixels.
         output: Name or number of the output, of shape `(batch, height,
             width, classes)`, that is meant. Defaults to `None`: the only one.
         axis: Integer: the axis of the classes. Defaults to `-1`.
 
     Raises:
-        ValueError: If the mask does not fit the output.
+        ValueError: If the mask does not fit the output, or if nothing tells
+            how to read a single channel.
     """
 
     def __init__(
@@ -54,7 +59,9 @@ class MaskedMean(Target):
                 f"classes). Received: shape {tuple(output.shape)}. For shape "
                 "(batch, classes) use `keras_xmap.targets.Class`."
             )
-        if self.index >= output.shape[self.axis]:
+        output = scores_of_classes(output, self._unit(), self.axis)
+        num_classes = output.shape[self.axis]
+        if num_classes is not None and self.index >= num_classes:
             raise ValueError(
                 "`index` must be a class of the output. Received: index="
                 f"{self.index} for shape {tuple(output.shape)}."
@@ -63,12 +70,18 @@ class MaskedMean(Target):
         axes = tuple(range(1, len(scores.shape)))
         if not parts:
             return ops.mean(scores, axis=axes)
-        mask = ops.cast(parts["mask"], scores.dtype)
+        mask = self._fitting(parts["mask"], scores)
+        total = ops.sum(mask, axis=axes)
+        return ops.divide_no_nan(ops.sum(mask * scores, axis=axes), total)
+
+    def _fitting(self, mask, scores):
+        """Returns the mask like the scores: without an axis of classes."""
+        shape = tuple(mask.shape)
+        if len(shape) == len(scores.shape) + 1 and shape[self.axis] == 1:
+            mask = ops.squeeze(mask, axis=self.axis)
         if tuple(mask.shape[1:]) != tuple(scores.shape[1:]):
             raise ValueError(
                 "`mask` must have the size of the output. Received: a mask of "
-                f"shape {tuple(mask.shape)} for scores of shape "
-                f"{tuple(scores.shape)}."
+                f"shape {shape} for scores of shape {tuple(scores.shape)}."
             )
-        total = ops.sum(mask, axis=axes)
-        return ops.divide_no_nan(ops.sum(mask * scores, axis=axes), total)
+        return ops.cast(mask, scores.dtype)

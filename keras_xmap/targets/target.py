@@ -1,11 +1,12 @@
 """What every target is, and how it finds its output."""
 
 import abc
+import copy
 
 import keras
 import numpy as np
-from keras import ops
 
+from keras_xmap import engine
 from keras_xmap._repr import call_repr
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
@@ -18,6 +19,9 @@ class Target(abc.ABC):
         output: Name or number of the model's output that is meant. Defaults
             to `None`: the model's only output.
     """
+
+    # How each output is read if it has a single unit; see `for_units`.
+    _units: Structure = None
 
     def __init__(self, output: str | int | None = None):
         self.output = output
@@ -66,6 +70,16 @@ class Target(abc.ABC):
         """
         return self
 
+    def for_units(self, units: Structure) -> "Target":
+        """Returns the target of a model whose single units are read so.
+
+        Args:
+            units: `units` of the `engine.Evaluation` that is explained.
+        """
+        target = copy.copy(self)
+        target._units = units
+        return target
+
     def expects_maps(self) -> np.ndarray | None:
         """Returns which classes of which images have a map, `(n, classes)`.
 
@@ -104,9 +118,15 @@ class Target(abc.ABC):
             )
         return named_output(outputs, "output", self.output)
 
+    def _unit(self):
+        """Returns how the output that is meant is read: an `engine.Unit`."""
+        return (
+            engine.Unit() if self._units is None else self._select(self._units)
+        )
+
 
 def named_output(outputs, argument, name):
-    if ops.is_tensor(outputs):
+    if not isinstance(outputs, (dict, list, tuple)):
         # Indexed, the only output would be cut along its batch.
         outputs = [outputs]
     try:

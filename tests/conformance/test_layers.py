@@ -249,7 +249,9 @@ def fit(model, case, x):
 def assert_alike(outputs, expected):
     outputs, expected = map(keras.tree.flatten, (outputs, expected))
     for output, values in zip(outputs, expected, strict=True):
-        np.testing.assert_allclose(output, values, atol=1e-6)
+        np.testing.assert_allclose(
+            *map(keras.ops.convert_to_numpy, (output, values)), atol=1e-6
+        )
 
 
 @pytest.fixture(scope="module")
@@ -331,7 +333,7 @@ def test_a_model_goes_through_every_way_of_copying(name, way, tmp_path):
     assert [type(layer) for layer in made.layers] == [
         type(layer) for layer in model.layers
     ]
-    assert_alike(made.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert_alike(made(x, training=False), model(x, training=False))
     if case.is_loss and way in ("keras", "h5", "deepcopy"):
         (loss,), (again,) = map(keras.tree.flatten, (model.loss, made.loss))
         assert type(again) is case.make
@@ -345,6 +347,79 @@ def test_names_of_functions_of_keras_stay_strings(merge, way, tmp_path):
     layer = keras_xmap.layers.ROIAttention(merge, name="roi")
     made = WAYS[way](keras.Model(inputs, layer(inputs)), tmp_path)
     assert made.get_layer("roi").merge == merge
+
+
+def as_functions(config):
+    """Makes a function of the name of each string in a config."""
+
+    def function(value):
+        made = lambda x: x  # noqa: E731
+        made.__name__ = value
+        return made
+
+    strings = [value for value in config.values() if isinstance(value, str)]
+    return {value: function(value) for value in strings}
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@every_layer
+def test_names_of_functions_of_the_users_stay_strings(name, tmp_path):
+    """Whatever the names are: Keras takes any string for a function's."""
+    model = plain_model(CASES[name])
+    config = model.layers[-1].get_config()
+    functions = as_functions({**config, "name": None})
+    model.save(tmp_path / "model.h5")
+    made = keras.models.load_model(
+        tmp_path / "model.h5", custom_objects=functions
+    )
+    assert made.layers[-1].get_config() == config
+
+
+@every_row
+def test_functions_in_place_of_strings_make_an_equal_object(name):
+    config = CASES[name].new(name="some_name").get_config()
+    given = {
+        **config,
+        **{
+            k: as_functions({k: v})[v]
+            for k, v in config.items()
+            if isinstance(v, str)
+        },
+    }
+    assert CASES[name].make.from_config(given).get_config() == config
+
+
+METRICS = [
+    metric
+    for metric in map(vars(keras_xmap.metrics).get, keras_xmap.metrics.__all__)
+    if inspect.isclass(metric) and issubclass(metric, keras.metrics.Metric)
+]
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("metric", METRICS)
+def test_metrics_go_through_every_way_that_keeps_them(metric, tmp_path):
+    made = metric(name="some_name")
+    config = made.get_config()
+    given = {**config, "name": as_functions(config)["some_name"]}
+    for again in (
+        copy.deepcopy(made),
+        metric.from_config(config),
+        metric.from_config(given),
+        keras.saving.deserialize_keras_object(
+            keras.saving.serialize_keras_object(made)
+        ),
+        keras.metrics.deserialize(keras.metrics.serialize(made)),
+    ):
+        assert type(again) is metric and again.get_config() == config
+    model = keras.Sequential([keras.Input((4, 4)), keras.layers.Identity()])
+    model.compile("sgd", keras.losses.MeanSquaredError(), metrics=[made])
+    for suffix in (".keras", ".h5"):
+        model.save(tmp_path / f"model{suffix}")
+        loaded = keras.models.load_model(tmp_path / f"model{suffix}")
+        (kept,) = loaded.get_compile_config()["metrics"]
+        assert kept["registered_name"] == f"keras_xmap>{metric.__name__}"
+        assert kept["config"] == config
 
 
 @every_row

@@ -11,6 +11,7 @@ import typing
 import keras
 import numpy as np
 import pytest
+from conformance.test_layers import WAYS
 
 import keras_xmap
 
@@ -179,6 +180,29 @@ def test_the_models_given_are_as_they_were(name):
         for old, new in zip(weights, one.get_weights(), strict=True):
             assert (old == new).all()
         assert all(layer.trainable for layer in one.layers)
+
+
+@pytest.fixture(scope="module")
+def called():
+    """Makes the model of a row once, with what it makes of its data."""
+
+    @functools.cache
+    def made(name):
+        model, x = make_model(name), CASES[name].data(16)
+        return model, x, flat(model(x, training=False))
+
+    return made
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@every_row
+@pytest.mark.parametrize("way", WAYS)
+def test_it_goes_through_every_way_of_copying(name, way, called, tmp_path):
+    model, x, expected = called(name)
+    made = WAYS[way](model, tmp_path)
+    outputs = flat(made(x, training=False))
+    for output, values in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(output, values, atol=1e-6)
 
 
 @every_row

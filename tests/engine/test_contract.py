@@ -64,7 +64,7 @@ from keras_xmap import engine
 target = keras_xmap.targets.Class(1)
 print(target.scores(np.array([[0.0, 5.0, 3.0]]), target.parts))
 try:
-    target.scores(np.zeros((1, 1)), target.parts)
+    keras_xmap.targets.Class(2).scores(np.zeros((1, 2)), {"index": 2})
 except ValueError as error:
     print(error)
 try:

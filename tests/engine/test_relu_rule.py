@@ -12,6 +12,7 @@ from keras_xmap.engine.tensorflow._evaluation import evaluate
 from keras_xmap.explainers import DeconvNet
 from keras_xmap.explainers import GuidedBackprop
 from keras_xmap.explainers import Saliency
+from keras_xmap.targets import Component
 
 pytestmark = pytest.mark.tensorflow
 
@@ -73,14 +74,14 @@ def model_with(layer, activation=None):
 
 
 def guided(model, x=X):
-    return GuidedBackprop(model, "sum").explain(x, 0)[0]
+    return GuidedBackprop(model, "sum").explain(x, Component())[0]
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_guided_gradients_pass_where_input_and_gradient_are_positive(spelling):
     model = model_with(SPELLINGS[spelling]())
     np.testing.assert_array_equal(guided(model), [0, 0, 0, 4])
-    plain = Saliency(model, "sum").explain(X, 0)[0]
+    plain = Saliency(model, "sum").explain(X, Component())[0]
     np.testing.assert_array_equal(plain, [0, 0, -5, 4])
 
 

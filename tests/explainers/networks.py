@@ -9,6 +9,11 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from keras_xmap.targets import Component
+
+# What is explained of a single unit that is no class: the number it gives.
+NUMBER = Component()
+
 # The golden example: two feature maps, the weights of class 1, and its bias.
 A1 = [[1.0, 2.0], [3.0, 4.0]]
 A2 = [[4.0, 0.0], [0.0, 0.0]]

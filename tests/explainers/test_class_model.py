@@ -9,6 +9,7 @@ import tensorflow as tf
 from conformance import model_kinds
 from conformance.model_kinds import SIZE
 from conformance.model_kinds import TWINS
+from explainers.networks import NUMBER
 from explainers.networks import CountsTraces
 from explainers.networks import assert_close
 from explainers.networks import images
@@ -44,7 +45,7 @@ def linear(weights):
 def test_a_linear_score_has_its_maximum_where_calculus_says():
     """`w / (2 lambda)`, where the objective is `|w|^2 / (4 lambda)`."""
     model = linear([[1.0], [-2.0]])
-    image = np.asarray(ClassModel(model, weight_decay=0.1)(0), "float64")
+    image = np.asarray(ClassModel(model, weight_decay=0.1)(NUMBER), "float64")
     np.testing.assert_allclose(image, [[5, -10]], rtol=1e-6)
     value = float(model(image)[0, 0]) - 0.1 * (image**2).sum()
     assert value == pytest.approx(12.5)
@@ -54,7 +55,7 @@ def test_a_linear_score_has_its_maximum_where_calculus_says():
 def test_each_step_is_one_of_gradient_ascent(num_steps):
     """`I_n = w / (2 lambda) * (1 - (1 - 2 lambda rate) ** n)`."""
     model = linear([[1.0], [-2.0]])
-    image = ClassModel(model, num_steps, 0.5, 0.1)(0)
+    image = ClassModel(model, num_steps, 0.5, 0.1)(NUMBER)
     expected = np.array([[5, -10]]) * (1 - 0.9**num_steps)
     np.testing.assert_allclose(image, expected, rtol=1e-5)
 
@@ -64,7 +65,7 @@ def test_total_variation_solves_its_linear_equations():
     w = np.random.default_rng(0).normal(size=(3, 4, 1))
     image = ClassModel(
         linear(w[..., None]), 1000, 0.5, 0.1, total_variation=0.2
-    )(0)
+    )(NUMBER)
     laplacian = np.zeros((12, 12))
     for i, j in np.ndindex(3, 4):
         for k, m in ((i + 1, j), (i, j + 1)):
@@ -225,9 +226,9 @@ def test_channels_first_rolls_and_blurs_positions_only():
     )
     first.set_weights([np.moveaxis(w, -1, 0).reshape(-1, 1)])
     options = {"num_steps": 5, "total_variation": 0.1, "jitter": 1, "blur": 0.7}
-    image = ClassModel(first, **options)(0)
+    image = ClassModel(first, **options)(NUMBER)
     assert_close(
-        np.moveaxis(image.numpy(), 1, -1), ClassModel(last, **options)(0)
+        np.moveaxis(image.numpy(), 1, -1), ClassModel(last, **options)(NUMBER)
     )
 
 

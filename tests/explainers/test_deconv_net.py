@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from explainers.networks import NUMBER
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import perceptron
@@ -26,17 +27,17 @@ def one_relu(maximum=None):
 
 def test_one_relu_in_closed_form():
     x = np.array([[-1.0, 0.0, 2.0, 3.0]], "float32")
-    maps = DeconvNet(one_relu(), channel_reduction=None).explain(x, 0)
+    maps = DeconvNet(one_relu(), channel_reduction=None).explain(x, NUMBER)
     np.testing.assert_array_equal(maps, [[1, 1, 0, 4]])
-    guided = GuidedBackprop(one_relu(), None).explain(x, 0)
+    guided = GuidedBackprop(one_relu(), None).explain(x, NUMBER)
     np.testing.assert_array_equal(guided, [[0, 0, 0, 4]])
-    plain = Saliency(one_relu(), None).explain(x, 0)
+    plain = Saliency(one_relu(), None).explain(x, NUMBER)
     np.testing.assert_array_equal(plain, [[0, 0, -5, 4]])
 
 
 def test_the_plateau_of_a_relu_with_a_maximum_lets_the_signal_pass():
     x = np.array([[-1.0, 7.0, 2.0, 7.0]], "float32")
-    maps = DeconvNet(one_relu(6.0), channel_reduction=None).explain(x, 0)
+    maps = DeconvNet(one_relu(6.0), channel_reduction=None).explain(x, NUMBER)
     np.testing.assert_array_equal(maps, [[1, 1, 0, 4]])
 
 
@@ -64,7 +65,7 @@ def test_max_pooling_sends_the_signal_to_the_maximum():
     model = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(x)))
     model.layers[-1].kernel.assign([[2.0], [3.0]])
     x = np.array([[1.0, 5.0, 4.0, 2.0]], "float32")[..., None]
-    maps = DeconvNet(model).explain(x, 0)
+    maps = DeconvNet(model).explain(x, NUMBER)
     np.testing.assert_array_equal(maps, [[0, 2, 3, 0]])
 
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from explainers.networks import BIAS
 from explainers.networks import GOLDEN
+from explainers.networks import NUMBER
 from explainers.networks import WEIGHTS
 from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
@@ -162,7 +163,7 @@ def test_resizing_takes_pixels_as_areas():
     model = keras.Model(inputs, x)
     model.set_weights([np.array([[4.0]], "float32")])
     x = np.kron([[0.0, 1.0], [0.0, 1.0]], np.ones((2, 2)))
-    maps = GradCAM(model, "maps").explain(x[None, ..., None], 0)
+    maps = GradCAM(model, "maps").explain(x[None, ..., None], NUMBER)
     row = [0, 0.25, 0.75, 1]
     np.testing.assert_allclose(maps[0], [row] * 4)
 
@@ -173,5 +174,5 @@ def test_constant_maps_stay_constant_when_resized():
     outputs = layers.Dense(1)(layers.GlobalAveragePooling2D()(x))
     model = keras.Model(inputs, outputs)
     model.layers[-1].kernel.assign([[8.0]])
-    maps = GradCAM(model).explain(np.ones((1, 11, 5, 1), "float32"), 0)
+    maps = GradCAM(model).explain(np.ones((1, 11, 5, 1), "float32"), NUMBER)
     np.testing.assert_allclose(maps, np.ones((1, 11, 5)), rtol=1e-6)

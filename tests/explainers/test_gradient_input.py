@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from explainers.networks import NUMBER
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import input_gradients
@@ -33,10 +34,10 @@ def test_by_hand():
         None: [[3, -8], [-1, 1]],
     }
     for how, expected in by_hand.items():
-        maps = GradientInput(model, how).explain(x, 0)
+        maps = GradientInput(model, how).explain(x, NUMBER)
         np.testing.assert_allclose(maps, [[expected]], rtol=1e-6)
     np.testing.assert_array_equal(
-        GradientInput(model).explain(x, 0), [[[-5, 0]]]
+        GradientInput(model).explain(x, NUMBER), [[[-5, 0]]]
     )
 
 
@@ -92,7 +93,7 @@ def test_each_input_is_multiplied_by_its_own_gradient():
     outputs = layers.Dense(1)(layers.Multiply()([inputs["a"], inputs["b"]]))
     model = keras.Model(inputs, outputs)
     data = {"a": images(4), "b": images(4, seed=1)}
-    maps = GradientInput(model).explain(data, 0)
+    maps = GradientInput(model).explain(data, NUMBER)
     assert set(maps) == {"a", "b"}
     expected = model.layers[-1].get_weights()[0][:, 0] * data["a"] * data["b"]
     for values in maps.values():

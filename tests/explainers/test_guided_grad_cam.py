@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from explainers.networks import CONVOLUTIONS
+from explainers.networks import NUMBER
 from explainers.networks import CountsTraces
 from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
@@ -33,7 +34,9 @@ def test_by_hand():
     model.layers[-1].kernel.assign([[3.0], [1.0]])
     x = np.array([[[[1.0], [4.0]]]], "float32")
     explainer = GuidedGradCAM(model)
-    np.testing.assert_allclose(explainer.explain(x, 0), [[[6, 8]]], rtol=1e-6)
+    np.testing.assert_allclose(
+        explainer.explain(x, NUMBER), [[[6, 8]]], rtol=1e-6
+    )
     assert explainer.layers_used == ["relu"]
 
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from explainers.networks import NUMBER
 from explainers.networks import CountsTraces
 from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
@@ -100,7 +101,7 @@ def test_by_hand():
 
     def at_hidden(method, **options):
         (values,) = method(model, target_layer=["hidden"], **options).explain(
-            x, 0
+            x, NUMBER
         )
         return values.ravel().tolist()
 
@@ -287,7 +288,7 @@ def test_a_model_with_several_inputs_has_one_list_of_layers():
         explainer = METHODS[name](
             model, channel_reduction=None, target_layer=["product"]
         )
-        (values,) = explainer.explain(data, 0)
+        (values,) = explainer.explain(data, NUMBER)
         assert values.shape == (3, 4)
 
 

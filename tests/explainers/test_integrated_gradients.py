@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from explainers.networks import NUMBER
 from explainers.networks import CountsTraces
 from explainers.networks import assert_close
 from explainers.networks import images
@@ -245,14 +246,14 @@ def test_every_input_may_have_a_baseline_of_its_own():
     explainer = IntegratedGradients(
         model, 8, ["mean", 2.0], channel_reduction=None
     )
-    of_image, of_vector = explainer.explain(data, 0)
+    of_image, of_vector = explainer.explain(data, NUMBER)
     kernel = model.layers[-1].get_weights()[0][:, 0]
     flat, mean = data[0].reshape(3, 6), data[0].mean((1, 2, 3))[:, None]
     # The integral of a product of two straight ways.
     expected = kernel * (flat - mean) * (data[1] + 2.0) / 2
     assert_close(of_image.reshape(3, 6), expected, 1e-5)
     assert_close(of_vector, kernel * (data[1] - 2.0) * (flat + mean) / 2, 1e-5)
-    gaps = explainer.completeness_gap(data, 0)
+    gaps = explainer.completeness_gap(data, NUMBER)
     np.testing.assert_allclose(gaps, np.zeros(3), atol=1e-5)
 
 

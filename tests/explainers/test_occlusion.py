@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from explainers.networks import NUMBER
 from explainers.networks import CountsTraces
 from explainers.networks import assert_close
 from explainers.networks import images
@@ -31,7 +32,7 @@ def linear(*shape, weights=None, seed=0):
     return model, weights
 
 
-def explain(model, x, target=0, **options):
+def explain(model, x, target=NUMBER, **options):
     return Occlusion(model, **options).explain(x, target, verbose=0)
 
 

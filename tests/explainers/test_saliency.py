@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from explainers.networks import NUMBER
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import input_gradients
@@ -50,7 +51,9 @@ def test_the_other_gradient_methods_reduce_alike(explainer, how):
     x = layers.ReLU()(layers.Rescaling(1.0, offset=1e6)(inputs))
     model = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(x)))
     model.layers[-1].kernel.assign(np.abs(KERNEL)[:, None])
-    maps = explainer(model, channel_reduction=how).explain(images(1, 2, 2), 0)
+    maps = explainer(model, channel_reduction=how).explain(
+        images(1, 2, 2), NUMBER
+    )
     expected = np.array(BY_HAND[how]) if how != "sum" else np.array([7.0, 3.0])
     expected = np.abs(np.array([expected] * 3))[:, None]
     np.testing.assert_allclose(maps, expected, rtol=1e-5)
@@ -66,7 +69,7 @@ def test_the_reduction_is_over_channels_also_where_they_come_first(how):
         ]
     )
     model.layers[-1].kernel.assign(KERNEL[:, None])
-    maps = Saliency(model, how).explain(images(2, 1, 2), 0)
+    maps = Saliency(model, how).explain(images(2, 1, 2), NUMBER)
     expected = np.array([BY_HAND[how]] * 3)[:, None]
     if how is None:
         expected = np.moveaxis(expected, -1, 1)
@@ -77,10 +80,10 @@ def test_inputs_without_channels_are_made_absolute_or_kept_signed():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
     model.layers[0].kernel.assign(KERNEL[:, None])
     for how in ("max", "mean", "norm"):
-        maps = Saliency(model, how).explain(images(4), 0)
+        maps = Saliency(model, how).explain(images(4), NUMBER)
         np.testing.assert_array_equal(maps, [[3, 4, 1, 2]] * 3)
     for how in ("sum", None):
-        maps = Saliency(model, how).explain(images(4), 0)
+        maps = Saliency(model, how).explain(images(4), NUMBER)
         np.testing.assert_array_equal(maps, [KERNEL] * 3)
 
 

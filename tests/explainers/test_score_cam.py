@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from explainers.networks import NUMBER
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import random_network
@@ -67,7 +68,9 @@ def test_of_a_linear_model_the_weights_are_known(weighting, weights):
     explainer = ScoreCAM(linear(-0.5), "maps", weighting=weighting)
     expected = np.maximum((weights[0] - 2 * weights[1]) * X[..., 0], 0)
     assert expected.max() > 0
-    np.testing.assert_allclose(explainer.explain(X, 0), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        explainer.explain(X, NUMBER), expected, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)

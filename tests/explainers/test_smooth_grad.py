@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from explainers.networks import NUMBER
 from explainers.networks import CountsTraces
 from explainers.networks import assert_close
 from explainers.networks import images
@@ -42,7 +43,7 @@ def test_the_gradient_of_a_square_is_the_image_plus_the_mean_noise():
     mean = np.mean([noise(3, i, (3, 2, 1)) for i in range(4)], axis=0)
     spread = np.ptp(x, axis=(1, 2, 3), keepdims=True)
     expected = x + 0.25 * spread * mean
-    assert_close(explainer.explain(x, 0), expected)
+    assert_close(explainer.explain(x, NUMBER), expected)
 
 
 def test_random_networks_have_the_maps_of_the_reference():
@@ -128,7 +129,9 @@ def test_more_samples_come_closer_to_the_expectation():
     x = images(3, 2, 1)
     errors = [
         np.abs(
-            SmoothGrad(square(), n, 0.5, channel_reduction=None).explain(x, 0)
+            SmoothGrad(square(), n, 0.5, channel_reduction=None).explain(
+                x, NUMBER
+            )
             - x
         ).mean()
         for n in (10, 1000)
@@ -144,7 +147,7 @@ def test_several_inputs_get_noise_of_their_own():
     model.set_weights([np.ones((6, 1), "float32")])
     data = [images(3, 2, 1), images(3, 2, 1, seed=1)]
     explainer = SmoothGrad(model, 2, 0.25, channel_reduction=None)
-    of_first, of_second = explainer.explain(data, 0)
+    of_first, of_second = explainer.explain(data, NUMBER)
     noise_of_first = (of_second - data[0]) / np.ptp(
         data[0], axis=(1, 2, 3), keepdims=True
     )
@@ -222,7 +225,7 @@ def test_statistics_of_the_gradient_of_a_square_by_hand():
         explainer = SmoothGrad(
             square(), 4, 0.25, 3, reduction, channel_reduction=None
         )
-        return explainer.explain(x, 0)
+        return explainer.explain(x, NUMBER)
 
     assert_close(explained("mean"), copies.mean(1))
     assert_close(explained("square"), np.square(copies).mean(1), 2e-6)
@@ -267,7 +270,7 @@ def test_small_variances_of_large_gradients_do_not_cancel():
     stddev = 1e-2 * np.ptp(x, axis=1, keepdims=True)
     fields = np.stack([noise(0, i, (6,)) for i in range(20)])
     expected = stddev**2 * fields.var(0)
-    maps = SmoothGrad(model, 20, 1e-2, reduction="variance").explain(x, 0)
+    maps = SmoothGrad(model, 20, 1e-2, reduction="variance").explain(x, NUMBER)
     assert_close(maps, expected, 2e-2)
 
 
@@ -302,7 +305,7 @@ def test_every_seed_serves_several_inputs():
     inputs = [keras.Input((4,)), keras.Input((4,))]
     model = keras.Model(inputs, layers.Dense(1)(layers.Multiply()(inputs)))
     data = [images(4), images(4, seed=1)]
-    for maps in SmoothGrad(model, 2, seed=2**31 - 1).explain(data, 0):
+    for maps in SmoothGrad(model, 2, seed=2**31 - 1).explain(data, NUMBER):
         assert np.isfinite(maps).all()
 
 

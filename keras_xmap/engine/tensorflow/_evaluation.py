@@ -17,6 +17,8 @@ from keras_xmap.engine.tensorflow._linearity import Way
 from keras_xmap.engine.tensorflow._positions import tensors_like_inputs
 from keras_xmap.engine.tensorflow._relu_rule import relu_rule
 from keras_xmap.engine.tensorflow._score import find_logits
+from keras_xmap.engine.tensorflow._score import squashing
+from keras_xmap.engine.units import units_of
 
 # Far from both ends: on MobileNetV2 in mixed_float16, 1 to 4096 give the same
 # maps and 65536 overflows.
@@ -51,12 +53,19 @@ class UnclearScore:
 class GraphEvaluation(Evaluation):
     """One call of a model in the graph of a `tf.function`."""
 
-    def __init__(self, inputs, outputs, recording, score):
+    def __init__(self, model, inputs, outputs, recording, score):
         self.inputs = inputs
         self.outputs = outputs
         self.input_data_format = recording.input_data_format
         self.calls = _reachable_calls(recording.calls)
-        self.scores, self.score_used = _scores(outputs, score)
+        units = units_of(
+            model,
+            outputs,
+            [squashing(x) for x in keras.tree.flatten(outputs)],
+            score,
+        )
+        self.units = keras.tree.pack_sequence_as(outputs, units)
+        self.scores, self.score_used = _scores(outputs, units, score)
 
     def gradients(
         self, score, tensors, rule="standard", where=None, apart=False
@@ -189,7 +198,7 @@ def evaluate(model, inputs, score="logits"):
                 f"{shapes}. A single image needs a batch axis: "
                 f"`images[np.newaxis]`. Keras said: {error}"
             ) from error
-    return GraphEvaluation(inputs, outputs, recording, score)
+    return GraphEvaluation(model, inputs, outputs, recording, score)
 
 
 def _uncompiled(function):
@@ -218,7 +227,7 @@ def _check_ranks(model, inputs):
         )
 
 
-def _scores(outputs, score):
+def _scores(outputs, units, score):
     flat = keras.tree.flatten(outputs)
     if score == "output":
         scores, used = flat, ["the output itself"] * len(flat)
@@ -229,8 +238,17 @@ def _scores(outputs, score):
             logits, description = _logits(output, name, len(flat) == 1)
             scores.append(logits)
             used.append(description)
+    used = [
+        text + unit.remark if _has_one_unit(output) else text
+        for text, unit, output in zip(used, units, flat, strict=True)
+    ]
     scores = [_as_float(x) if isinstance(x, tf.Tensor) else x for x in scores]
     return keras.tree.pack_sequence_as(outputs, scores), "; ".join(used)
+
+
+def _has_one_unit(output):
+    shape = tuple(getattr(output, "shape", None) or ())
+    return len(shape) == 1 or shape[-1:] == (1,)
 
 
 def _logits(output, name, is_only):

@@ -33,6 +33,19 @@ def _axis(op):
     return int(tf.get_static_value(op.inputs[1]))
 
 
+def squashing(output):
+    """Returns what squashes an output: `"sigmoid"`, `"softmax"` or `None`.
+
+    `"hidden"` where it cannot be told from other arithmetic.
+    """
+    if not isinstance(output, tf.Tensor) or not output.dtype.is_floating:
+        return None
+    _, tensor = _before_moves(output)
+    if tensor.op.type in _SQUASHING:
+        return "sigmoid" if tensor.op.type == "Sigmoid" else "softmax"
+    return None if _hidden_squashing(output) is None else "hidden"
+
+
 def find_logits(output, name):
     """Returns `(logits, description)` for one floating-point output.
 
@@ -43,10 +56,7 @@ def find_logits(output, name):
         ValueError: If something may squash the output, but not in a way that
             can be undone with certainty.
     """
-    moves, tensor = [], output
-    while tensor.op.type in _MOVES:
-        moves.append(tensor.op)
-        tensor = tensor.op.inputs[0]
+    moves, tensor = _before_moves(output)
     if tensor.op.type in _SQUASHING:
         logits = tensor.op.inputs[0]
         for op in reversed(moves):
@@ -57,22 +67,41 @@ def find_logits(output, name):
     return output, f"output of {tensor.op.type} {tensor.op.name!r}"
 
 
-def _refuse_hidden_squashing(output, name):
+def _before_moves(output):
+    """Returns the operations that only moved numbers, and what they moved."""
+    moves, tensor = [], output
+    while tensor.op.type in _MOVES:
+        moves.append(tensor.op)
+        tensor = tensor.op.inputs[0]
+    return moves, tensor
+
+
+def _hidden_squashing(output):
+    """Returns what may squash the output, or hide that it is; or `None`."""
+
     def stop(op):
         return graph.is_parametric(op) or graph.is_function_call(op)
 
     for op in graph.operations_above([output], stop):
-        if graph.is_function_call(op):
-            raise ValueError(
-                f"The score before softmax or sigmoid of {name} cannot be "
-                "found. Received: an output that is computed inside the "
-                f"compiled function {op.name!r}, which cannot be looked into. "
-                f"{_REMEDY}"
-            )
-        if op.type in _SUSPECT:
-            raise ValueError(
-                f"The score before softmax or sigmoid of {name} cannot be "
-                "found with certainty. Received: between the last weights and "
-                f"the output {op.type} {op.name!r}, and after it other "
-                f"arithmetic ({output.op.type} {output.op.name!r}). {_REMEDY}"
-            )
+        if graph.is_function_call(op) or op.type in _SUSPECT:
+            return op
+    return None
+
+
+def _refuse_hidden_squashing(output, name):
+    op = _hidden_squashing(output)
+    if op is None:
+        return
+    if graph.is_function_call(op):
+        raise ValueError(
+            f"The score before softmax or sigmoid of {name} cannot be "
+            "found. Received: an output that is computed inside the "
+            f"compiled function {op.name!r}, which cannot be looked into. "
+            f"{_REMEDY}"
+        )
+    raise ValueError(
+        f"The score before softmax or sigmoid of {name} cannot be "
+        "found with certainty. Received: between the last weights and "
+        f"the output {op.type} {op.name!r}, and after it other "
+        f"arithmetic ({output.op.type} {output.op.name!r}). {_REMEDY}"
+    )
