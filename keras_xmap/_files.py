@@ -100,9 +100,12 @@ def read_file(path):
         return file.read()
 
 
-def checksum(content):
-    """Returns the CRC-32 of bytes as an integer: damage shows in it."""
-    return zlib.crc32(content)
+def checksum(content, before=0):
+    """Returns the CRC-32 of bytes as an integer: damage shows in it.
+
+    `before` is that of the bytes in front of them.
+    """
+    return zlib.crc32(content, before)
 
 
 def write_atomically(path, content):

@@ -5,6 +5,7 @@ import keras
 from keras_xmap._checks import check_instance
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._warnings import warn_user
+from keras_xmap.callbacks.chief_backup import ChiefBackup
 
 
 class RoundsInFit(keras.callbacks.Callback):
@@ -28,13 +29,30 @@ class RoundsInFit(keras.callbacks.Callback):
         for callback in callbacks:
             kind = keras.callbacks.Callback
             check_instance("callbacks", callback, kind, "a list of callbacks")
+        _check_live_for_a_round(callbacks)
         self.callbacks = list(callbacks)
         self._rounds = rounds
+        self._has_begun = False
         self._inner = None  # the callbacks of this round, while it trains
         self._epoch = 0  # in this round
 
+    def set_model(self, model):
+        super().set_model(model)
+        self._has_begun = False
+        self._rounds.meet(model)
+
     def on_train_begin(self, logs=None):
+        if self._has_begun:
+            raise ValueError(
+                "`callbacks` of `fit` must hold this callback once. Received: "
+                f"callbacks=[..., {self!r}, ...] twice."
+            )
+        self._has_begun = True
         self._inner, self._epoch = None, 0
+
+    def _open(self, explainer, max_rounds, stop):
+        more = self.epochs_per_round, self.callbacks
+        self._rounds.open(self.model, explainer, max_rounds, stop, *more)
         self._stop_if_finished()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -50,12 +68,14 @@ class RoundsInFit(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self._inner is None:
             return
-        self._rounds.end_epoch(self._is_cut_short)
+        self._rounds.end_epoch(self._is_cut_short, epoch + 1)
         others_stop = self.model.stop_training and not self._round_is_over
         self.model.stop_training = False
         self._inner.on_epoch_end(self._epoch, logs)
         stopped = self.model.stop_training or self._round_is_over
         self.model.stop_training = others_stop
+        if self.callbacks:
+            self._rounds.note_weights(epoch + 1)
         self._epoch += 1
         if stopped or self._epoch == self.epochs_per_round:
             self._leave_round(logs)
@@ -71,7 +91,8 @@ class RoundsInFit(keras.callbacks.Callback):
                 f"Training ended in round {state.round_id} of erasing, after "
                 f"{self._epoch} of {self.epochs_per_round} epochs: its "
                 "regions were not mined. Callbacks that stop a round belong "
-                "in `callbacks` of AdversarialErasing."
+                "in `callbacks` of AdversarialErasing. With a `directory`, "
+                "the same `fit` goes on with this round."
             )
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -120,3 +141,19 @@ class RoundsInFit(keras.callbacks.Callback):
     def _stop_if_finished(self):
         if self._rounds.state.finished is not None:
             self.model.stop_training = True
+
+
+def _check_live_for_a_round(callbacks):
+    """Raises if callbacks of a round are given twice, or live for all of it."""
+    outer = (RoundsInFit, ChiefBackup, keras.callbacks.BackupAndRestore)
+    for i, callback in enumerate(callbacks):
+        if isinstance(callback, outer):
+            raise ValueError(
+                "`callbacks` must live for a round. Received: callbacks="
+                f"[..., {type(callback).__name__}, ...]. Give it to `fit`."
+            )
+        if any(callback is other for other in callbacks[:i]):
+            raise ValueError(
+                "`callbacks` must be different objects. Received: callbacks="
+                f"[..., {type(callback).__name__}, ...] twice."
+            )

@@ -6,7 +6,6 @@ from typing import Literal
 import keras
 
 from keras_xmap._checks import check_boolean
-from keras_xmap._checks import check_callable
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive_integer
@@ -15,6 +14,8 @@ from keras_xmap._files import check_path
 from keras_xmap._repr import call_repr
 from keras_xmap._typing import Number
 from keras_xmap._typing import Path
+from keras_xmap.callbacks._functions import check_explainer
+from keras_xmap.callbacks._functions import check_function
 from keras_xmap.callbacks._rounds_in_fit import RoundsInFit
 from keras_xmap.callbacks.stop_rule import StopRule
 from keras_xmap.erasing import ErasingRounds
@@ -51,8 +52,9 @@ class AdversarialErasing(RoundsInFit):
 
     **When it is killed.** With a `directory`, call the same `fit` again: it
     goes on with the round it was in, and ends with the regions it would have
-    had, as far as the device computes the same twice. With `BackupAndRestore`
-    in `fit`, it goes on with the epoch.
+    had, as far as the device computes the same twice; with another model,
+    data or arguments it is refused. With `BackupAndRestore` in `fit`, it goes
+    on with the epoch.
 
     **Several replicas and workers.** Build the model in the scope of the
     strategy and hand it to `distribution.distribution_safe`. Workers share
@@ -103,8 +105,8 @@ class AdversarialErasing(RoundsInFit):
 
     Raises:
         ValueError: If an argument is out of range; in `fit`, if the data is
-            not that of `training_data`, or if `epochs` is less than
-            `num_epochs`.
+            not that of `training_data` or changes from pass to pass, if
+            `directory` is of another run, or for too few `epochs`.
         TypeError: If an argument is of another type.
 
     References:
@@ -146,10 +148,11 @@ class AdversarialErasing(RoundsInFit):
         self.dataset = dataset
         self.max_rounds = check_positive_integer("max_rounds", max_rounds)
         self.threshold = check_fraction("threshold", threshold)
-        self.explainer = check_callable("explainer", explainer)
-        self.targets = check_optional(check_callable, "targets", targets)
+        self.explainer = check_explainer("explainer", explainer)
+        self.targets = check_optional(check_function, "targets", targets, 1)
         self.fill, self.reset = fill, reset
-        self.stop = StopRule() if stop is None else check_callable("stop", stop)
+        stop = StopRule() if stop is None else stop
+        self.stop = check_function("stop", stop, 1)
         self.directory = check_optional(check_path, "directory", directory)
         self.seed = check_seed("seed", seed)
         rounds = ErasingRounds(
@@ -243,6 +246,5 @@ class AdversarialErasing(RoundsInFit):
                 f"epochs_per_round = {self.num_epochs}. Received: epochs="
                 f"{self.params['epochs']}."
             )
-        rounds = self.max_rounds
-        self._rounds.open(self.model, rounds, self.explainer, self.stop)
         super().on_train_begin(logs)
+        self._open(self.explainer, self.max_rounds, self.stop)

@@ -1,4 +1,5 @@
 import os
+import re
 import tempfile
 from typing import Any
 
@@ -10,6 +11,8 @@ from keras_xmap._typing import Path
 from keras_xmap.distribution import Workers
 
 _PREFIX, _SUFFIX = "epoch-", ".weights.h5"
+# The epoch to go on with, and the checksum of the file.
+_NAME = re.compile(r"epoch-(\d{8})-([0-9a-f]{8})\.weights\.h5")
 
 
 class ChiefBackup(keras.callbacks.Callback):
@@ -22,15 +25,16 @@ class ChiefBackup(keras.callbacks.Callback):
 
     One worker, the chief, writes, and all read; Keras' own
     `BackupAndRestore` lets all of them write to one file. A backup appears
-    whole or not at all, under a name that tells its epoch, and replaces the
-    one before. Training with one process may use it as well.
+    whole or not at all, under a name that tells its epoch and a checksum,
+    and replaces the one before. Training with one process may use it as well.
 
     Args:
         directory: Folder that all workers see, local or of a scheme of
             `tf.io.gfile`. It is emptied of backups when training ends.
 
     Raises:
-        ValueError: In `fit`, if the model has no weights yet.
+        ValueError: In `fit`, if the model has no weights yet, or if the
+            backup is damaged.
         TypeError: If `directory` is no path.
 
     Example:
@@ -67,9 +71,7 @@ class ChiefBackup(keras.callbacks.Callback):
         if names:
             with strategy.scope():
                 self.model.optimizer.build(self.model.trainable_variables)
-                self._load(names[-1])
-            epoch = int(names[-1].removeprefix(_PREFIX).removesuffix(_SUFFIX))
-            self.model._initial_epoch = epoch
+                self.model._initial_epoch = self._load(names[-1])
         # Nobody changes the folder before all have looked into it.
         self._workers.wait()
 
@@ -80,13 +82,13 @@ class ChiefBackup(keras.callbacks.Callback):
             return
         older = self._names()
         _files.make_directory(self.directory)
-        name = f"{_PREFIX}{epoch + 1:08d}{_SUFFIX}"
         with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, name)
+            path = os.path.join(folder, _PREFIX + _SUFFIX)
             self.model.save_weights(path)
-            _files.write_atomically(
-                os.path.join(self.directory, name), _files.read_file(path)
-            )
+            content = _files.read_file(path)
+        check = _files.checksum(content)
+        name = f"{_PREFIX}{epoch + 1:08d}-{check:08x}{_SUFFIX}"
+        _files.write_atomically(os.path.join(self.directory, name), content)
         self._delete(set(older) - {name})
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -99,11 +101,19 @@ class ChiefBackup(keras.callbacks.Callback):
         return _files.list_files(self.directory, _PREFIX, _SUFFIX)
 
     def _load(self, name):
+        place = os.path.join(self.directory, name)
+        content, known = _files.read_file(place), _NAME.fullmatch(name)
+        if not known or _files.checksum(content) != int(known[2], 16):
+            raise ValueError(
+                "A backup must be as it was written, with its checksum in its "
+                f"name. Received: {place}. Put back the file, or delete it, "
+                "and training begins anew."
+            )
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, name)
-            content = _files.read_file(os.path.join(self.directory, name))
             _files.write_atomically(path, content)
             self.model.load_weights(path)
+        return int(known[1])
 
     def _delete(self, names):
         for name in names:

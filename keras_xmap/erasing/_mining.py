@@ -1,8 +1,10 @@
 """How maps of labelled images become regions."""
 
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
+from keras_xmap.erasing._together import raise_together
 from keras_xmap.ops import above_threshold
 
 
@@ -36,11 +38,16 @@ class Mining:
             `"num_regions"`.
         """
         for images in data.sets:
-            totals = np.zeros(4)
+            totals = np.zeros(5)
             for batch in data.mining_data(images, workers):
+                images.check()
                 totals += self._mine(images, round_id, explainer, *batch)
             images.store.flush()
-            sums = workers.sum(totals.tolist())
+            *sums, num_images = workers.sum(totals.tolist())
+            raise_together(
+                workers, lambda s=images.seen, n=num_images: s.check_count(n)
+            )
+            data.keep(images)
             images.store.refresh()
             if images is data.trained:
                 pixels, before, new, count = sums
@@ -62,7 +69,22 @@ class Mining:
         before = images.before(ids, masks.shape[-2:], round_id)
         images.store.add(ids[rows], classes[rows, columns], round_id, chosen)
         new = (masks & is_class[:, :, None, None]).any(axis=1) & ~before
-        return before.size, before.sum(), new.sum(), len(chosen)
+        return before.size, before.sum(), new.sum(), len(chosen), len(ids)
+
+    def check_spec(self, spec):
+        """Raises if labels of this `tf.TensorSpec` cannot be mined by."""
+        if not isinstance(spec, tf.TensorSpec):
+            raise ValueError(
+                "Labels must be one dense tensor. Received: labels of "
+                f"{spec}. Make them one with `dataset.map`."
+            )
+        if self._targets is None:
+            shape = [2 if size is None else size for size in spec.shape]
+            self._classes(np.zeros((1, *shape), spec.dtype.as_numpy_dtype))
+
+    def check_labels(self, labels):
+        """Raises if a batch of labels cannot be mined by."""
+        self._classes(labels)
 
     def _classes(self, labels):
         """Returns the classes of images `(batch, columns)`, and which count.

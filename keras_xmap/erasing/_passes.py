@@ -117,7 +117,7 @@ def training_passes(dataset, begin, note, batch_size, shuffle_buffer, drop):
             lambda number: np.int64(note(int(number))), [numbers[0]], tf.int64
         )
         with tf.control_dependencies([count]):
-            return tf.identity(ids), element
+            return tf.nest.map_structure(tf.identity, ids), element
 
     cardinality = dataset.cardinality()
     passes = tf.data.Dataset.from_tensors(0).map(lambda _: _asked(begin))
@@ -153,11 +153,53 @@ def mining_pass(dataset, batch_size, count, index):
         index: Integer from 0, the worker.
 
     Returns:
-        `tf.data.Dataset` of pairs `(ids, (inputs, labels, ids))`, to be handed
-        to `erased`.
+        `tf.data.Dataset` of pairs `(ids, element)` in batches.
     """
-    part = dataset.shard(count, index).batch(batch_size)
-    return part.map(lambda ids, element: (ids, (element[0], element[1], ids)))
+    return dataset.shard(count, index).batch(batch_size)
+
+
+def with_ids(dataset):
+    """Returns `(ids, (inputs, labels, ids))`, to be handed to `erased`."""
+    return dataset.map(
+        lambda ids, element: (ids, (element[0], element[1], ids))
+    )
+
+
+def numbered(dataset):
+    """Returns `((place, id), element)`: where in the dataset it stands."""
+    return dataset.enumerate().map(
+        lambda place, pair: ((place, pair[0]), pair[1])
+    )
+
+
+def shown(dataset, show):
+    """Returns batches without their places, each shown to a function first.
+
+    Args:
+        dataset: `tf.data.Dataset` of batches of what `numbered` returns.
+        show: Function of places, ids, and lists of arrays: the inputs; labels
+            and weights.
+
+    Returns:
+        `tf.data.Dataset` of pairs `(ids, element)` in batches.
+    """
+
+    def show_first(places_and_ids, element):
+        places, ids = places_and_ids
+        inputs, others = _dense(element[0]), _dense(element[1:])
+
+        def call(places, ids, *arrays):
+            split = len(inputs)
+            show(places, ids, arrays[:split], arrays[split:])
+            return np.int64(0)
+
+        done = tf.numpy_function(
+            call, [places, ids, *inputs, *others], tf.int64
+        )
+        with tf.control_dependencies([done]):
+            return tf.identity(ids), element
+
+    return dataset.map(show_first)
 
 
 def image_input(dataset):
@@ -206,7 +248,16 @@ def image_input(dataset):
             "one to an element, each with its id. Received: elements "
             f"{spec}. Do not batch it; `training_data` does."
         )
+    if not (spec[0].dtype.is_integer or spec[0].dtype == tf.string):
+        raise ValueError(
+            "Ids must be integers or text. Received: ids of dtype "
+            f"{spec[0].dtype.name}. `dataset.enumerate()` makes such."
+        )
     return found[0]
+
+
+def _dense(structure):
+    return [x for x in tf.nest.flatten(structure) if isinstance(x, tf.Tensor)]
 
 
 def _divided_by_batch(dataset):

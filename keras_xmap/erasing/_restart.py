@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_xmap._checks import check_one_of
+from keras_xmap.erasing._seen_images import checksum_of
 
 
 class Restart:
@@ -38,6 +39,22 @@ class Restart:
     def values(self):
         """Returns all values, of the model and then of its optimizer."""
         return [v.numpy() for v in (*self._variables, *self._optimizer)]
+
+    def checksum(self):
+        """Returns that of the weights, as a backup of them holds them."""
+        with self.model.distribute_strategy.scope():
+            return checksum_of([v.numpy() for v in self.model.weights])
+
+    def has_trained(self):
+        """Returns whether the optimizer has taken steps since the start."""
+        steps = self.model.optimizer.iterations
+        count = len(self._variables)
+        return any(
+            variable is steps and int(variable.numpy()) != int(old)
+            for variable, old in zip(
+                self._optimizer, self._start[count:], strict=True
+            )
+        )
 
     def keep(self, values):
         """Takes `values`, as `values` returned them, for the start."""

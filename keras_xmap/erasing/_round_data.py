@@ -1,69 +1,19 @@
 """The images of a run, as the round that trains sees them."""
 
-import os
-
-import numpy as np
-
 from keras_xmap.datasets import channel_statistics
+from keras_xmap.erasing._description import describe
+from keras_xmap.erasing._mined_images import MinedImages
 from keras_xmap.erasing._passes import Passes
-from keras_xmap.erasing._passes import image_input
 from keras_xmap.erasing._passes import mining_pass
+from keras_xmap.erasing._passes import numbered
+from keras_xmap.erasing._passes import shown
 from keras_xmap.erasing._passes import training_passes
 from keras_xmap.erasing._passes import whole_batches
+from keras_xmap.erasing._passes import with_ids
 from keras_xmap.erasing._restart import random_states
 from keras_xmap.erasing._restart import set_random_states
 from keras_xmap.erasing.erased import erased
 from keras_xmap.layers import EraseRegions
-from keras_xmap.regions import RegionStore
-
-
-class MinedImages:
-    """A dataset, and the regions mined from its images so far.
-
-    Args:
-        dataset: As `callbacks.AdversarialErasing` takes it.
-        name: Text, the folder of its regions in that of the run.
-
-    Attributes:
-        dataset: The same.
-        input_name: Which of the inputs the images are, `None` for the only
-            one.
-        store: `RegionStore`, once it is opened.
-    """
-
-    def __init__(self, dataset, name):
-        self.dataset = dataset
-        self.input_name = image_input(dataset)
-        self.store = None
-        self._name = name
-
-    def open(self, directory, workers, round_id):
-        """Opens the store, without the regions of a round and later ones.
-
-        All workers wait here for each other.
-
-        Args:
-            directory: Path of the folder of the run, or `None`.
-            workers: `distribution.Workers`.
-            round_id: Integer: a round that was not finished is trained and
-                mined again.
-        """
-        if directory is not None:
-            directory = os.path.join(directory, self._name)
-        if workers.is_chief:
-            self.store = RegionStore(directory, worker=workers.index)
-            for mined in self.store.rounds:
-                if mined >= round_id:
-                    self.store.discard(mined)
-        workers.wait()
-        if not workers.is_chief:
-            self.store = RegionStore(directory, worker=workers.index)
-
-    def before(self, ids, size, round_id):
-        """Returns masks of what the rounds before a round have found."""
-        if self.store is None:  # asked before `fit` has begun
-            return np.zeros((len(ids), *size), "bool")
-        return self.store.mask(ids, size, rounds=range(1, round_id))
 
 
 class RoundData:
@@ -76,6 +26,7 @@ class RoundData:
         fill: The same.
         seed: Integer, of the order of images and of a random filling.
         state: `RunState`, that knows the round.
+        check_labels: As of `MinedImages`.
 
     Attributes:
         trained: `MinedImages`, those that are trained on.
@@ -83,17 +34,19 @@ class RoundData:
         passes: `Passes` over those that are trained on.
     """
 
-    def __init__(self, dataset, fill, seed, state):
+    def __init__(self, dataset, fill, seed, state, check_labels):
         if not isinstance(fill, EraseRegions) and fill not in ("mean", "noise"):
             EraseRegions(fill)  # that it can be made
-        self.trained = MinedImages(dataset, "regions")
+        self.trained = MinedImages(dataset, "regions", check_labels)
         self.held_out = None
         self.passes = Passes(seed)
         self._fill = fill
         self._seed = seed
         self._state = state
+        self._check_labels = check_labels
         self._erase = None
-        self._batch_size = 32
+        # What `fit` was given, and what the pass that it is in is of.
+        self._arguments = self._arguments_in_use = {"batch_size": 32}
 
     @property
     def sets(self):
@@ -105,23 +58,62 @@ class RoundData:
         """Opens the stores, as of the beginning of the round that trains."""
         self.passes.leave()
         for images in self.sets:
-            images.open(self._state.directory, workers, self._state.round_id)
+            images.open(self._state, workers)
 
-    def settings(self):
+    def files(self):
+        """Returns the checksums of all files of regions, by their path."""
+        found = [images.files() for images in self.sets]
+        return {path: value for part in found for path, value in part.items()}
+
+    def description(self):
         """Returns what of the data must stay the same for a run to go on."""
-        config = self._layer().get_config()
-        kept = ("fill", "mean", "stddev", "blur_radius")
+        held_out = self.held_out
         return {
-            "held_out": self.held_out is not None,
-            **{name: config.get(name) for name in kept},
+            "dataset": self.trained.description(),
+            "validation_data": held_out and held_out.description(),
+            "training_data": self._arguments,
+            "fill": describe(self._layer()),
         }
+
+    def check_batch(self):
+        """Raises if a batch was wrong, or of an earlier epoch."""
+        self.passes.check_batch()
+        for images in self.sets:
+            images.check()
+        if self._arguments_in_use != self._arguments:
+            raise ValueError(
+                "`fit` must be given the dataset that `training_data` returned "
+                f"last. Received: that of {self._arguments_in_use}, and "
+                f"{self._arguments} in the last call. Call it once."
+            )
+
+    def end_epoch(self):
+        """Keeps what the images look like, after a first look at them all."""
+        for images in self.sets:
+            images.check()
+            if images.seen.is_watching:
+                self.keep(images)
+
+    def keep(self, images):
+        """Keeps what the images of a set look like; all workers wait here."""
+        images.keep(self._state)
 
     def training_data(self, batch_size, shuffle_buffer, drop_remainder):
         """Returns the dataset that `fit` trains on, in all rounds."""
-        self._batch_size = batch_size
+        arguments = {
+            "batch_size": batch_size,
+            "shuffle_buffer": shuffle_buffer,
+            "drop_remainder": drop_remainder,
+        }
+        self._arguments = arguments
+
+        def begin():
+            self._arguments_in_use = arguments
+            return self.passes.begin()
+
         batches = training_passes(
-            self.trained.dataset,
-            self.passes.begin,
+            numbered(self.trained.dataset),
+            begin,
             self.passes.note,
             batch_size,
             shuffle_buffer,
@@ -137,25 +129,30 @@ class RoundData:
                 "second one. Join them with `Dataset.concatenate`, each image "
                 "with an id of its own."
             )
-        self.held_out = MinedImages(dataset, "held_out")
-        return self._erased(self.held_out, whole_batches(dataset, batch_size))
+        self.held_out = MinedImages(dataset, "held_out", self._check_labels)
+        batches = whole_batches(numbered(dataset), batch_size)
+        return self._erased(self.held_out, batches)
 
     def mining_data(self, images, workers):
         """Returns one worker's part of a set, `(inputs, labels, ids)`."""
         self._draw_anew("mining")
+        images.seen.is_watching = True
         batches = mining_pass(
-            images.dataset, self._batch_size, workers.count, workers.index
+            numbered(images.dataset),
+            self._arguments["batch_size"],
+            workers.count,
+            workers.index,
         )
-        return self._erased(images, batches)
+        return self._erased(images, batches, with_ids)
 
     def begin_epoch(self, epoch):
         """Opens a pass over the images, `epoch` counted in the round."""
         self.passes.open_epoch(self._state.round_id, epoch)
         self._draw_anew(epoch)
 
-    def _erased(self, images, batches):
+    def _erased(self, images, batches, then=lambda batches: batches):
         return erased(
-            batches,
+            then(shown(batches, images.show)),
             lambda ids, size: images.before(ids, size, self._state.round_id),
             self._layer(),
             images.input_name,

@@ -3,11 +3,28 @@
 import time
 
 from keras_xmap.distribution import Workers
+from keras_xmap.erasing._description import describe
+from keras_xmap.erasing._description import describe_callbacks
+from keras_xmap.erasing._description import describe_model
+from keras_xmap.erasing._description import describe_training
+from keras_xmap.erasing._description import layer_names
 from keras_xmap.erasing._mining import Mining
 from keras_xmap.erasing._restart import Restart
 from keras_xmap.erasing._restart import check_reset
 from keras_xmap.erasing._round_data import RoundData
 from keras_xmap.erasing._run_state import RunState
+from keras_xmap.erasing._together import raise_together
+
+
+def check_explainer(explainer):
+    """Returns what `explainer` of the callback has returned."""
+    if not callable(getattr(explainer, "explain_batches", None)):
+        raise TypeError(
+            "`explainer` must return an explainer. Received: "
+            f"{explainer!r}. For example `lambda model: "
+            'keras_xmap.explainers.GradCAM(model, "name_of_a_layer")`.'
+        )
+    return explainer
 
 
 class ErasingRounds:
@@ -26,29 +43,64 @@ class ErasingRounds:
         self, dataset, threshold, targets, fill, reset, directory, seed
     ):
         self.state = RunState(directory)
-        self.data = RoundData(dataset, fill, seed, self.state)
         self._mining = Mining(threshold, targets)
+        check_labels = self._mining.check_labels
+        self.data = RoundData(dataset, fill, seed, self.state, check_labels)
         self._how = check_reset(reset)
-        self._settings = {"threshold": threshold, "seed": seed}
+        self._seed = seed
+        self._arguments = {
+            "threshold": threshold,
+            "targets": targets,
+            "reset": reset,
+            "seed": seed,
+        }
 
-    def open(self, model, max_rounds, make_explainer, stop):
+    def meet(self, model):
+        """Looks at a model before another callback has changed it."""
+        self._training = describe_training(model)
+
+    def open(
+        self,
+        model,
+        make_explainer,
+        max_rounds,
+        stop,
+        epochs_per_round,
+        callbacks,
+    ):
         """Starts a run, or goes on with the one in the directory.
 
         Args:
             model: Compiled and built `keras.Model`.
-            max_rounds: Integer >= 1.
             make_explainer: Function that takes the model.
+            max_rounds: Integer >= 1.
             stop: Function of the records that says why to stop, or `None`.
+            epochs_per_round: Integer >= 1.
+            callbacks: List of callbacks that live for a round.
         """
         self._max_rounds, self._stop = max_rounds, stop
         self._workers = Workers(model.distribute_strategy)
-        settings = {**self._settings, **self.data.settings()}
-        self.state.open(settings, self._workers)
+        self._mining.check_spec(self.data.trained.labels_spec)
+        self._restart = Restart(model, self._how, self._seed)
+        self._explainer = check_explainer(make_explainer(model))
+        names = layer_names(model)
+        run = {
+            **describe(self._arguments),
+            "epochs_per_round": epochs_per_round,
+            "callbacks": describe_callbacks(callbacks),
+            "explainer": describe(
+                {"made_by": make_explainer, "is": self._explainer}, names
+            ),
+            "model": describe_model(model),
+            **self._training,
+            **self.data.description(),
+        }
+        raise_together(
+            self._workers, lambda: self.state.open(run, self._workers)
+        )
         self.data.open(self._workers)
-        self._restart = Restart(model, self._how, self._settings["seed"])
         self._restart.keep(self.state.start_values(self._restart.values()))
-        self._explainer = make_explainer(model)
-        self._judge_last()
+        self._judge_again()
 
     def enter(self, epoch, epochs_per_round):
         """Begins a round, or goes on with one that was broken off.
@@ -61,17 +113,17 @@ class ErasingRounds:
             Integer, the epoch of the round.
         """
         state = self.state
-        if state.directory is None and epoch > 0 and not state.records:
-            raise ValueError(
-                "To go on with an earlier run, its regions must be known. "
-                f"Received: directory=None, and a fit from epoch {epoch}."
-            )
         # Where another callback has restored weights, epochs are done.
-        done = epoch - state.began
-        trained = state.trained or {"num_epochs": epochs_per_round, "logs": {}}
+        done = epoch - (state.began or 0)
+        if done > 0:
+            self._check_restored(epoch)
+        trained = state.trained
         # A backup may be older than the end of the round's training.
-        if 0 < trained["num_epochs"] <= done:
-            self._end_round(done, trained["logs"], epoch)
+        if trained is not None and done >= trained["num_epochs"]:
+            if trained["weights"] == self._restart.checksum():
+                self._end_round(done, trained["logs"], epoch)
+            done = 0
+        elif done >= epochs_per_round:  # with what result is not known
             done = 0
         if state.finished is None and done <= 0:
             done = 0
@@ -85,15 +137,22 @@ class ErasingRounds:
         self._restart.begin_epoch(self.state.round_id, epoch)
 
     def check_batch(self):
-        """Raises if what was trained on is of an earlier epoch."""
-        self.data.passes.check_batch()
+        """Raises if what was trained on is wrong, or of an earlier epoch."""
+        self.data.check_batch()
 
-    def end_epoch(self, cut_short):
+    def end_epoch(self, cut_short, next_epoch):
         """Raises if the epoch was not one pass, unless it was cut short."""
         if cut_short:
             self.data.passes.leave()
         else:
             self.data.passes.close_epoch()
+        self.data.end_epoch()
+        self.note_weights(next_epoch)
+
+    def note_weights(self, next_epoch):
+        """Notes what a backup would hold, made between two epochs."""
+        if self.state.directory is not None:
+            self.state.end_epoch(next_epoch, self._restart.checksum())
 
     def end_round(self, num_epochs, logs, next_epoch):
         """Judges a round that has trained, and mines it if it has learned.
@@ -107,13 +166,13 @@ class ErasingRounds:
 
     def _end_round(self, num_epochs, logs, next_epoch):
         state = self.state
-        state.end_training(num_epochs, logs)
+        state.end_training(num_epochs, logs, self._restart.checksum())
         record = {
             "round": state.round_id,
             "num_epochs": num_epochs,
             "logs": logs,
         }
-        reason = self._stop([*state.records, record])
+        reason = self._reason([*state.records, record])
         if reason:
             state.finish(f"Round {state.round_id} failed: {reason}.", record)
             return
@@ -123,20 +182,89 @@ class ErasingRounds:
             self.data, state.round_id, self._explainer, self._workers
         )
         record.update(mined, mining_seconds=time.perf_counter() - started)
-        state.end_round(record, next_epoch)
+        state.end_round(record, next_epoch, self.data.files())
         self._judge_last()
 
     def _judge_last(self):
         """Finishes if no round is to follow those that are mined."""
         state = self.state
-        if not state.records or state.finished is not None:
-            return
-        reason = self._stop(state.records)
+        reason = self._reason(state.records)
+        last = state.round_id - 1
         if reason:
-            last = state.round_id - 1
             state.finish(f"Round {last} is the last: {reason}.")
-        elif state.round_id > self._max_rounds:
+        elif last >= self._max_rounds:
             state.finish(f"max_rounds={self._max_rounds} is reached.")
+
+    def _judge_again(self):
+        """Takes up a run where it would stand if it had begun with `stop`.
+
+        That, and `max_rounds`, may be others than they were.
+        """
+        state = self.state
+        records, state.finished = list(state.records), None
+        for i, record in enumerate(records):
+            keys = ("round", "num_epochs", "logs")
+            trained = {key: record[key] for key in keys}
+            reason = self._reason([*records[:i], trained])
+            if "new_share" not in record:  # or else it is trained again
+                state.records.pop()
+                if reason:
+                    state.finish(f"Round {i + 1} failed: {reason}.", record)
+                return
+            is_last = i + 1 == len(records)
+            if reason or i >= self._max_rounds:
+                self._refuse_more(i, reason)
+            reason = None if is_last else self._reason(records[: i + 1])
+            if reason:
+                self._refuse_more(i + 1, reason)
+        if records:
+            self._judge_last()
+
+    def _refuse_more(self, num_rounds, reason):
+        raise ValueError(
+            "A run can go on with a `stop` and `max_rounds` that allow the "
+            "rounds that it has. Received: a run in directory="
+            f"{self.state.directory!r} of more than the {num_rounds} rounds "
+            f"to which {reason or f'max_rounds={self._max_rounds}'} leads. "
+            "Call `fit` with what it had, or give an empty `directory`."
+        )
+
+    def _reason(self, records):
+        reason = self._stop(records)
+        if not (reason is None or reason is False or isinstance(reason, str)):
+            raise TypeError(
+                "`stop` must return a text that says why to stop, or None. "
+                f"Received: {reason!r}."
+            )
+        return reason
+
+    def _check_restored(self, epoch):
+        """Raises unless the weights are those that this epoch begins with."""
+        state = self.state
+        known = state.weights.get(str(epoch), [])
+        if self.state.began is not None and (
+            self._restart.checksum() in known
+            # A backup was made, and nobody could note it any more.
+            or (not known and self._is_next(epoch))
+        ):
+            return
+        received = f"a `fit` that begins with epoch {epoch}"
+        if state.directory is None:
+            received += ", and directory=None"
+        elif state.began is None:
+            received += f", and no run in directory={state.directory!r}"
+        else:
+            received += ", and weights that this run did not have then"
+        raise ValueError(
+            "A run goes on with a later epoch only if a backup has restored "
+            f"its weights, of this run and `directory`. Received: {received}. "
+            "Delete the backup, or leave `initial_epoch` out: the round "
+            "is then trained from its start."
+        )
+
+    def _is_next(self, epoch):
+        last = max(map(int, self.state.weights), default=self.state.began)
+        return epoch == last + 1 and self._restart.has_trained()
 
     def _agreed(self, logs):
         """Returns logs that are the same on all workers, whose acts hang on."""

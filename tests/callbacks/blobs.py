@@ -1,13 +1,40 @@
 """Images with two pieces of evidence, and networks that look for them."""
 
+import types
+
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from keras_xmap import explainers
+
 NUM_CLASSES, SIZE = 2, 16
 # How bright the squares of an image are: a strong and a weak one.
 STRENGTHS = (3.0, 1.0)
+
+
+class Killed(Exception):
+    pass
+
+
+class Kill(keras.callbacks.Callback):
+    """Raises once, at the end of an epoch or of a batch of it."""
+
+    def __init__(self, epoch, batch=None):
+        super().__init__()
+        self.place = epoch, batch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.place:
+            raise Killed
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch, None) == self.place:
+            raise Killed
 
 
 def make_images(num_images=16, noise=0.0, seed=0):
@@ -37,6 +64,24 @@ def make_dataset(images, labels):
 def peak(y_true, y_pred):
     """The brightest pixel of each image, as `brightest` lets it through."""
     return ops.max(y_pred, axis=-1)
+
+
+class MayDie:
+    """Explains as Grad-CAM does, or dies in the batch of mining set here."""
+
+    # No part of what the explainer is, and of the run.
+    fate = types.SimpleNamespace(batch=None)
+
+    def __init__(self, model):
+        self._explainer = explainers.GradCAM(model)
+        self._batch = 0
+
+    def explain_batches(self, *args, **kwargs):
+        self._batch += 1
+        if self._batch == self.fate.batch:
+            self.fate.batch = None
+            raise Killed
+        return self._explainer.explain_batches(*args, **kwargs)
 
 
 def brightest(num_classes=NUM_CLASSES, learning_rate=0.0):

@@ -13,6 +13,9 @@ from keras_xmap.layers import EraseRegions
 pytestmark = pytest.mark.tensorflow
 
 
+EARLY = keras.callbacks.EarlyStopping("loss")
+
+
 def erasing_of(images, labels, **kwargs):
     arguments = {
         "epochs_per_round": 1,
@@ -270,16 +273,21 @@ def test_labels_that_need_a_word_get_one():
     images, labels, masks = blobs.make_images()
     erasing = erasing_of(
         images,
-        labels[:, None],
+        labels[:, None, None],
         max_rounds=1,
-        targets=lambda labels: labels[:, 0],
+        targets=lambda labels: labels[:, 0, 0],
     )
-    fit(blobs.brightest(), erasing)
+    model = blobs.brightest()
+    model.compile("sgd", lambda y_true, y_pred: 0.0 * y_pred[:, 0])
+    erasing.stop = lambda records: None
+    fit(model, erasing)
     regions = blobs.regions_of(erasing.store, 16)
     assert (regions == masks[:, 0]).all()
-    erasing = erasing_of(images, labels[:, None])
-    with pytest.raises(ValueError, match="Received: shape \\(4, 1\\)"):
-        fit(blobs.brightest(), erasing)
+    erasing = erasing_of(images, labels[:, None, None])
+    model = blobs.brightest()
+    with pytest.raises(ValueError, match=r"shape \(1, 1, 1\).* as `targets`"):
+        fit(model, erasing)
+    assert int(model.optimizer.iterations) == 0  # at once
 
 
 def test_one_object_serves_two_fits():
@@ -308,12 +316,55 @@ def test_one_object_serves_two_fits():
         ({"directory": 3}, "Received: directory=3"),
         ({"callbacks": StopRule()}, r"Received: callbacks=StopRule\("),
         ({"callbacks": [StopRule]}, "Received: callbacks=<class"),
+        ({"callbacks": 3}, "Received: callbacks=3"),
+        ({"callbacks": [EARLY, EARLY]}, r"EarlyStopping, ...\] twice"),
+        (
+            {"callbacks": [keras.callbacks.BackupAndRestore("a")]},
+            r"BackupAndRestore, ...\]. Give it to `fit`",
+        ),
+        ({"stop": 2}, "Received: stop=2"),
+        ({"stop": lambda: None}, r"with the signature \(\)"),
+        ({"targets": float("nan")}, "Received: targets=nan"),
+        ({"targets": lambda x, y: x}, r"with the signature \(x, y\)"),
+        ({"explainer": ["GradCAM"]}, r"Received: explainer=\['GradCAM'\]"),
+        ({"explainer": lambda: None}, "Give `GradCAM`, or `lambda model"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
     images, labels, _ = blobs.make_images()
     with pytest.raises((ValueError, TypeError), match=message):
         erasing_of(images, labels, **arguments)
+
+
+def test_what_a_function_returns_is_checked_before_a_round_has_trained():
+    images, labels, _ = blobs.make_images(4)
+    model, ended = blobs.brightest(), []
+    listener = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: ended.append(epoch)
+    )
+    for arguments, message in (
+        ({"explainer": lambda model: [model]}, "must return an explainer"),
+        ({"targets": lambda labels: labels * np.nan}, "dtype float"),
+        ({"targets": lambda labels: labels["a"]}, "only integers"),
+    ):
+        erasing = erasing_of(images, labels, **arguments)
+        with pytest.raises(Exception, match=message):
+            fit(model, erasing, callbacks=[erasing, listener])
+    assert not ended
+    with pytest.raises(TypeError, match="`explainer` must be a function"):
+        erasing_of(images, labels, explainer=explainers.GradCAM(model))
+    erasing = erasing_of(images, labels, max_rounds=1)
+    with pytest.raises(ValueError, match="must hold this callback once"):
+        fit(model, erasing, callbacks=[erasing, erasing])
+    with pytest.raises(ValueError, match="returned last"):
+        old = erasing.training_data(4)
+        erasing.training_data(2)
+        model.fit(old, epochs=1, callbacks=[erasing], verbose=0)
+    with pytest.raises(TypeError, match="must return a text.* Received: 2"):
+        fit(model, erasing_of(images, labels, stop=lambda records: 2))
+    # The same objects serve for a right one.
+    fit(model, erasing)
+    assert erasing.store.rounds == [1]
 
 
 def test_wrong_batches_are_refused():
@@ -342,6 +393,9 @@ def test_wrong_data_is_refused():
         AdversarialErasing(plain, 1)
     with pytest.raises(ValueError, match="Do not batch it"):
         AdversarialErasing(plain.batch(4).enumerate(), 1)
+    ids = tf.data.Dataset.from_tensor_slices(np.arange(16.0))
+    with pytest.raises(ValueError, match="Received: ids of dtype float64"):
+        AdversarialErasing(tf.data.Dataset.zip(ids, plain), 1)
 
 
 def test_too_few_epochs_are_refused():

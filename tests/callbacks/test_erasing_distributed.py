@@ -110,6 +110,19 @@ def test_two_workers_find_what_one_process_finds(tmp_path):
     np.testing.assert_allclose(*counts, rtol=0.01)
 
 
+@pytest.mark.slow
+def test_a_worker_with_another_copy_of_the_data_is_refused(tmp_path):
+    processes = start_workers(WORKER, tmp_path, "--other-copy")
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert all(process.returncode == 1 for process in processes)
+    assert "id 5 with other inputs" in errors[1] and "the chief" in errors[1]
+    assert "Received: 1 of 2 that do not" in errors[0]
+    # Before anything was mined; with the chief's copy all of it is.
+    assert not (tmp_path / "run" / "regions").exists()
+    found = results_of(start_workers(WORKER, tmp_path))
+    assert found[0] == found[1]
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     return results_of(start_workers(WORKER, tmp_path_factory.mktemp("whole")))

@@ -1,6 +1,6 @@
 """Adversarial erasing as a program: alone, or as one of several workers.
 
-    python worker.py DIRECTORY [--slow] [--backup]
+    python worker.py DIRECTORY [--slow] [--backup] [--other-copy]
 
 The last line tells the regions. With TF_CONFIG it is one of several workers.
 """
@@ -10,6 +10,7 @@ import os
 import pathlib
 import sys
 import time
+import types
 import zlib
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -52,13 +53,17 @@ class Slow(keras.callbacks.Callback):
         time.sleep(0.1)
 
 
-class SlowExplainer(explainers.GradCAM):
-    num_batches = 0
+class Explainer(explainers.GradCAM):
+    """Says, if it is slow, where mining is."""
+
+    # No part of what the explainer is, and of the run.
+    pace = types.SimpleNamespace(seconds=0, num_batches=0)
 
     def explain_batches(self, *args, **kwargs):
-        SlowExplainer.num_batches += 1
-        say("mining", self.num_batches)
-        time.sleep(0.3)
+        self.pace.num_batches += 1
+        if self.pace.seconds:
+            say("mining", self.pace.num_batches)
+        time.sleep(self.pace.seconds)
         return super().explain_batches(*args, **kwargs)
 
 
@@ -67,9 +72,15 @@ def main():
     parser.add_argument("directory")
     parser.add_argument("--slow", action="store_true")
     parser.add_argument("--backup", action="store_true")
+    parser.add_argument("--other-copy", action="store_true")
     arguments = parser.parse_args()
+    if arguments.slow:
+        Explainer.pace.seconds = 0.3
     strategy = make_strategy()
     images, labels, _ = blobs.make_images(32, noise=0.2)
+    workers = distribution.Workers(strategy)
+    if arguments.other_copy and not workers.is_chief:
+        images[5] += 0.01
     with strategy.scope():
         model = blobs.trained(keras.optimizers.Adam(0.02), seed=1, dropout=0.0)
     distribution.distribution_safe(model)
@@ -78,7 +89,7 @@ def main():
         epochs_per_round=2,
         stop=lambda records: None,
         directory=os.path.join(arguments.directory, "run"),
-        explainer=SlowExplainer if arguments.slow else explainers.GradCAM,
+        explainer=Explainer,
     )
     callbacks = [erasing]
     if arguments.backup:

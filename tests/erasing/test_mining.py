@@ -28,11 +28,14 @@ class Explainer:
 def mined(labels, targets=None, threshold=0.5):
     images, _, masks = blobs.make_images(4)
     images = images.max(axis=-1, keepdims=True).repeat(2, axis=-1)
-    data = RoundData(blobs.make_dataset(images, labels), 0.0, 0, RunState(None))
+    mining, state = Mining(threshold, targets), RunState(None)
+    dataset = blobs.make_dataset(images, labels)
+    data = RoundData(dataset, 0.0, 0, state, mining.check_labels)
     workers = Workers(tf.distribute.get_strategy())
+    state.open({}, workers)
     data.open(workers)
     explainer = Explainer()
-    found = Mining(threshold, targets).mine(data, 1, explainer, workers)
+    found = mining.mine(data, 1, explainer, workers)
     return found, data.trained.store, explainer.asked, masks
 
 

@@ -4,7 +4,10 @@ import tensorflow as tf
 
 from keras_xmap.erasing._passes import image_input
 from keras_xmap.erasing._passes import mining_pass
+from keras_xmap.erasing._passes import numbered
+from keras_xmap.erasing._passes import shown
 from keras_xmap.erasing._passes import training_passes
+from keras_xmap.erasing._passes import with_ids
 
 pytestmark = pytest.mark.tensorflow
 
@@ -86,11 +89,29 @@ def test_workers_share_the_images_without_overlap():
         for index in range(3)
     ]
     assert found == [[[0, 3], [6, 9]], [[1, 4], [7]], [[2, 5], [8]]]
-    (ids, (images, labels, again)), *_ = mining_pass(
-        make_dataset(), 4, 1, 0
-    ).as_numpy_iterator()
+    part = with_ids(mining_pass(make_dataset(), 4, 1, 0))
+    (ids, (images, labels, again)), *_ = part.as_numpy_iterator()
     assert (ids == again).all() and (labels == ids + 100).all()
     assert (images.ravel() == ids).all()
+
+
+def test_batches_are_shown_with_their_places():
+    found = []
+    pairs = tf.data.Dataset.from_tensor_slices(
+        ({"a": np.arange(3.0), "b": np.arange(3)}, [5, 6, 7], [0.1, 0.2, 0.3])
+    )
+    dataset = tf.data.Dataset.zip(
+        tf.data.Dataset.from_tensor_slices(["x", "y", "z"]), pairs
+    )
+    part = mining_pass(numbered(dataset), 2, 2, 0)
+    batches = shown(part, lambda *batch: found.append(batch))
+    ((ids, (inputs, labels, weights)),) = batches.as_numpy_iterator()
+    assert ids.tolist() == [b"x", b"z"] and labels.tolist() == [5, 7]
+    ((places, shown_ids, arrays, others),) = found
+    assert places.tolist() == [0, 2] and (shown_ids == ids).all()
+    assert [x.tolist() for x in arrays] == [[0.0, 2.0], [0, 2]]
+    assert (others[0] == labels).all() and (others[1] == weights).all()
+    assert (inputs["a"] == arrays[0]).all()
 
 
 def test_the_images_are_found_among_the_inputs():
