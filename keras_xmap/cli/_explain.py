@@ -7,6 +7,8 @@ import keras
 
 from keras_xmap import explainers
 from keras_xmap import visualization
+from keras_xmap.cli._answer import Answers
+from keras_xmap.cli._answer import answer_of
 from keras_xmap.cli._model_inputs import ModelInputs
 from keras_xmap.cli._model_outputs import ModelOutput
 from keras_xmap.cli._output import OutputFolder
@@ -45,12 +47,15 @@ def run(arguments):
             f"--mask {arguments.mask[0]} for a model with one input."
         )
     explainer = _make_explainer(kind, model, arguments.target_layer, inputs)
+    answers = Answers(model, output)
     for path, name, picture, mask in zip(
         arguments.images, names, pictures, masks, strict=True
     ):
         data = inputs.make(picture, mask)
-        index, answer = _answer(model, data, output, arguments.target)
         try:
+            index, answer = answer_of(
+                answers.of_image(data), answers, output, arguments.target
+            )
             found = explainer.explain(data, output.target(index), verbose=0)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
@@ -122,7 +127,7 @@ def _load(path, safe):
             f"A model must be a file. Received: {path}, which is not there."
         )
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=safe)
+        model = keras.saving.load_model(path, compile=False, safe_mode=safe)
     except Exception as error:
         raise ValueError(
             f"A model must be a file that Keras can load. Received: {path}: "
@@ -130,6 +135,15 @@ def _load(path, safe):
             "`--unsafe`; a model with layers of your own must be explained "
             "in Python, where they are imported."
         ) from error
+    shapes = [tuple(x.shape) for x in keras.tree.flatten(model.outputs)]
+    if not any(len(x) == 1 or 1 in x[1:] for x in shapes):
+        return model
+    try:
+        # What a single unit means the loss may tell, which is loaded along.
+        return keras.saving.load_model(path, safe_mode=safe)
+    except Exception:
+        # A loss, metric or optimizer that is not known here.
+        return model
 
 
 def _make_explainer(kind, model, target_layer, inputs):
@@ -153,14 +167,3 @@ def _map_of_image(found, image_name):
     if isinstance(found, (dict, list, tuple)):
         found = found[image_name]
     return found[0]
-
-
-def _answer(model, data, output, index):
-    """Returns the class to explain, and what is said of it."""
-    scores = output.scores(model(data, training=False))
-    if index is not None:
-        return index, f"class {index}"
-    highest = int(scores.argmax())
-    said = f"class {highest} (highest, output {scores.max():.3f})"
-    # Where only one is highest the explainer finds it as well.
-    return (highest if output.is_map else None), said

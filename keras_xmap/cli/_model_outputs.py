@@ -1,7 +1,6 @@
 """Which number of a model is explained."""
 
 import keras
-import numpy as np
 
 from keras_xmap import targets
 from keras_xmap.cli._model_inputs import tensors_of
@@ -39,23 +38,44 @@ class ModelOutput:
     def is_map(self):
         return len(self._shape) > 2
 
+    @property
+    def has_one_unit(self):
+        return len(self._shape) == 1 or self._shape[self._axis] == 1
+
     def target(self, index):
-        """Returns what an explainer is asked for, a class or `None`."""
+        """Returns what an explainer is asked for.
+
+        Args:
+            index: Integer or `None`, a class or the answer; `"raise"` or
+                `"lower"`: what does that to a single unit.
+        """
         key = None if self._is_single else self._key
+        if index in ("raise", "lower"):
+            return self._of_unit(1 if index == "raise" else -1)
         if self.is_map:
-            return targets.MaskedMean(index, output=key, axis=self._axis)
-        if len(self._shape) == 1:
-            return targets.Component(index or 0, output=key)
+            return targets.MaskedMean(index or 0, output=key, axis=self._axis)
         return targets.Class(index, output=key)
 
-    def scores(self, answer):
-        """Returns the scores of one image by class, the mean of a map's."""
-        values = answer if self._is_single else answer[self._key]
-        values = keras.ops.convert_to_numpy(values)
-        if self.is_map:
-            values = np.moveaxis(values, self._axis, -1)
-            values = values.mean(axis=tuple(range(1, values.ndim - 1)))
-        return values.reshape((-1,))
+    def chosen(self, structure):
+        """Returns the entry of this output in a structure of outputs."""
+        return structure if self._is_single else structure[self._key]
+
+    def by_class(self, values):
+        """Returns values `(batch, classes)`, the mean of a map's."""
+        if not self.is_map:
+            return values if len(values.shape) == 2 else values[:, None]
+        values = keras.ops.moveaxis(values, self._axis, -1)
+        positions = tuple(range(1, len(values.shape) - 1))
+        return keras.ops.mean(values, axis=positions)
+
+    def _of_unit(self, sign):
+        if not self.has_one_unit:
+            raise ValueError(
+                "`--target raise` and `--target lower` are for a single unit. "
+                f"Received: an output of shape {self._shape}. Give the number "
+                "of a class."
+            )
+        return lambda outputs: sign * self.by_class(self.chosen(outputs))[:, 0]
 
 
 def _chosen(name, names, shapes):

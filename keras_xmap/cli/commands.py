@@ -69,10 +69,11 @@ def _add_what_to_explain(explain):
     )
     explain.add_argument(
         "--target",
-        type=int,
+        type=target,
         metavar="N",
-        help="class or number to explain; default: the highest score of "
-        "each image",
+        help="class to explain; or `raise` or `lower`, what does that to the "
+        "number of a model with a single unit; default: the answer, the class "
+        "with the highest score of each image",
     )
     explain.add_argument(
         "--target-layer",
@@ -94,6 +95,10 @@ def _add_what_to_explain(explain):
         "is asked about, white inside; once for all images or once for each; "
         "default: the whole image",
     )
+
+
+def target(text):
+    return text if text in ("raise", "lower") else int(text)
 
 
 def _add_how_to_read_and_write(explain):

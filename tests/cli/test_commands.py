@@ -85,9 +85,8 @@ def test_without_a_target_the_top_class_is_named(folder, capsys):
     cli.main(["explain", "model.keras", "grey.png", "--directory", "out"])
     image = keras.utils.img_to_array(Image.open("grey.png").convert("RGB"))
     scores = keras.saving.load_model("model.keras")(image[None])[0].numpy()
-    assert (
-        f"class {scores.argmax()} (highest, output" in capsys.readouterr().out
-    )
+    said = f"class {scores.argmax()} (highest, probability {scores.max():.3f})"
+    assert said in capsys.readouterr().out
 
 
 def test_every_method_can_be_asked_for_in_any_spelling(folder):
