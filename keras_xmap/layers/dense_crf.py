@@ -48,7 +48,9 @@ class DenseCRF(keras.layers.Layer):
     Input shape:
         A list `[image, scores]` of one batch and size: the image `(batch,
         height, width, channels)` from 0 to 255, integer or float, not
-        normalised, and scores `(batch, height, width, classes)`; under
+        normalised, grey, of colours or of any other channels, all of which
+        count alike (an opaque alpha has no effect; lay transparent images over
+        a background first), and scores `(batch, height, width, classes)`; under
         `"channels_first"` channels and classes come second. Sizes may be
         unknown until the call. Neither is cast to half precision first.
 

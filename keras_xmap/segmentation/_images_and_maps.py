@@ -4,7 +4,10 @@ import numpy as np
 
 
 def check_image(image):
-    """Returns one image `(height, width, 1 or 3)` of 0 to 255, checked."""
+    """Returns one image `(height, width, 1 or 3)` of 0 to 255, checked.
+
+    An opaque alpha channel, as files of pictures have one, is left out.
+    """
     image = np.asarray(image)
     if image.dtype.kind not in "uif":
         raise TypeError(
@@ -13,12 +16,13 @@ def check_image(image):
         )
     if image.ndim == 2:
         image = image[..., None]
-    if image.ndim != 3 or image.shape[-1] not in (1, 3) or not image.size:
+    if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or not image.size:
         raise ValueError(
             "`images` must be (height, width), (height, width, 1) or (height, "
-            "width, 3), or several of them in a batch (batch, height, width, "
-            f"channels) or a list. Received: image.shape={image.shape}. For "
-            "channels first pass np.moveaxis(image, 0, -1)."
+            "width, 3), also with an opaque alpha channel, or several of them "
+            "in a batch (batch, height, width, channels) or a list. Received: "
+            f"image.shape={image.shape}. For channels first pass "
+            "np.moveaxis(image, 0, -1)."
         )
     low, high = float(image.min()), float(image.max())
     if not (low >= 0 and high <= 255):
@@ -33,7 +37,24 @@ def check_image(image):
             "would all be alike. Received: image of floats with values from "
             f"{low:.6g} to {high:.6g}. Pass 255 * image."
         )
-    return image
+    return _without_alpha(image)
+
+
+def _without_alpha(image):
+    """Returns the colours of an image, which must be seen whole."""
+    if image.shape[-1] in (1, 3):
+        return image
+    colors, alpha = image[..., :-1], image[..., -1]
+    if not (alpha == 255).all():
+        raise ValueError(
+            "`images` must be opaque: the colour of a transparent pixel is "
+            "that of what lies behind it. Received: image of shape "
+            f"{image.shape} with values of alpha from {float(alpha.min()):.6g} "
+            f"to {float(alpha.max()):.6g}. Lay it over a background, white for "
+            "example, where alpha goes to 255: alpha = image[..., -1:] / 255; "
+            "image = alpha * image[..., :-1] + (1 - alpha) * 255."
+        )
+    return colors
 
 
 def check_map(heatmap):

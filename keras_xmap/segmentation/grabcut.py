@@ -42,7 +42,9 @@ def grabcut(
     Args:
         images: Array `(height, width)`, `(height, width, 1)` or `(height,
             width, 3)`, integers or floats from 0 to 255: the photo as it was
-            read. Or several: an array `(batch, height, width, channels)`, or
+            read. An opaque alpha channel, `(height, width, 2)` or `(height,
+            width, 4)`, has no effect; transparent pixels are refused. Or
+            several: an array `(batch, height, width, channels)`, or
             a list of images of any sizes.
         maps: Array `(rows, columns)` of finite numbers, resized linearly where
             it is not of the image's size. For several images `(batch, rows,

@@ -40,7 +40,9 @@ def refine_with_crf(
     Args:
         images: Array `(height, width)`, `(height, width, 1)` or `(height,
             width, 3)`, integers or floats from 0 to 255: the photo as it was
-            read. Or several: an array `(batch, height, width, channels)`, or
+            read. An opaque alpha channel, `(height, width, 2)` or `(height,
+            width, 4)`, has no effect; transparent pixels are refused. Or
+            several: an array `(batch, height, width, channels)`, or
             a list of images of any sizes.
         maps: Array `(classes, rows, columns)` of finite values >= 0, resized
             linearly where they are not of the image's size. For several
