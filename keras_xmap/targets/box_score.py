@@ -1,8 +1,12 @@
+from collections.abc import Sequence
+
+import keras
 import numpy as np
 from keras import ops
 
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_optional
 from keras_xmap._typing import ArrayLike
 from keras_xmap.ops import box_iou
 from keras_xmap.targets.class_target import checked_index
@@ -11,6 +15,8 @@ from keras_xmap.targets.target import Target
 from keras_xmap.targets.target import named_output
 
 _BOX_FORMATS = ("xyxy", "yxyx", "xywh", "center_xywh")
+# The parts of one tensor, and how many columns they have; classes the rest.
+_WIDTHS = {"boxes": 4, "objectness": 1, "classes": 0, "ignored": 1}
 
 
 class BoxScore(Target):
@@ -32,6 +38,14 @@ class BoxScore(Target):
     an exponential ends the branch of the boxes, explain with
     `score="output"`.
 
+    Detectors that put out one tensor of boxes, objectness and classes, as the
+    YOLO family does, are explained by `layout`. Boxes are to be decoded, into
+    one of the formats below. With an objectness, the score of a class is their
+    product, by which such detectors rank their boxes; that is a product of
+    probabilities, which asks for `score="output"` and a model that ends in
+    sigmoids. Of raw logits explain the class alone: write `"ignored"` in place
+    of `"objectness"`.
+
     Args:
         box: Array `(4,)`, the same for all images, or `(batch, 4)`, in the
             units of the predicted boxes (pixels or parts of the image).
@@ -48,6 +62,13 @@ class BoxScore(Target):
             `"xyxy"`.
         iou_threshold: Float > 0, below 1: the overlap from which on a
             prediction counts. Defaults to `0.5`.
+        layout: Tuple of strings: what the columns of one output `(batch, ...,
+            predictions, columns)` hold, in their order: `"boxes"`, 4 columns;
+            `"objectness"`, 1; `"classes"`, all columns that the others leave;
+            `"ignored"`, 1, as often as needed. For YOLO's 5 + C columns
+            `("boxes", "objectness", "classes")`. Without classes `index` 0 is
+            the objectness. The output is the only one, or `boxes_output`.
+            Defaults to `None`: boxes and scores are two outputs.
 
     Raises:
         ValueError: If an argument is out of its range, or if the outputs do
@@ -61,6 +82,11 @@ class BoxScore(Target):
     >>> target = keras_xmap.targets.BoxScore([0, 0, 4, 5], index=1)
     >>> round(float(target.scores(outputs, target.parts)[0]), 6)
     0.9
+    >>> rows = np.array([[[0, 0, 4, 4, 0.5, 0.1, 0.9]]])
+    >>> yolo = ("boxes", "objectness", "classes")
+    >>> target = keras_xmap.targets.BoxScore([0, 0, 4, 5], 1, layout=yolo)
+    >>> round(float(target.scores(rows, target.parts)[0]), 6)
+    0.45
     """
 
     def __init__(
@@ -71,6 +97,7 @@ class BoxScore(Target):
         scores_output: str | int = "classes",
         box_format: str = "xyxy",
         iou_threshold: float = 0.5,
+        layout: Sequence[str] | None = None,
     ):
         super().__init__()
         self.index = index
@@ -78,6 +105,7 @@ class BoxScore(Target):
         self.scores_output = scores_output
         self.box_format = check_one_of("box_format", box_format, _BOX_FORMATS)
         self.iou_threshold = check_fraction("iou_threshold", iou_threshold)
+        self.layout = check_optional(_check_layout, "layout", layout)
         self.box = _checked_box(box, box_format)
         self._array = class_indices(index)
         if len(self._array.shape) > 1:
@@ -96,20 +124,14 @@ class BoxScore(Target):
 
     @property
     def key(self):
-        options = (self.box_format, self.iou_threshold)
+        options = (self.box_format, self.iou_threshold, self.layout)
         outputs = (self.boxes_output, self.scores_output)
         return (*super().key, *outputs, *options, len(self.box.shape))
 
     def resolve(self, outputs, parts):
         if "weights" in parts:
             return parts
-        predicted = named_output(outputs, "boxes_output", self.boxes_output)
-        if len(predicted.shape) != 3 or predicted.shape[-1] != 4:
-            raise ValueError(
-                "`boxes_output` must have shape (batch, predictions, 4). "
-                f"Received: boxes_output={self.boxes_output!r} of shape "
-                f"{tuple(predicted.shape)}."
-            )
+        predicted = self._boxes(outputs)
         box = parts.get("box")
         if box is None:
             box = ops.stack([parts[f"box {side}"] for side in range(4)])[None]
@@ -124,10 +146,38 @@ class BoxScore(Target):
 
     def scores(self, outputs, parts):
         weights = self.resolve(outputs, parts)["weights"]
+        scores = self._class_scores(outputs, weights.shape[1])
+        index = checked_index(parts["index"], ops.shape(scores)[-1])
+        index = ops.reshape(index, (-1, 1, 1))
+        index = ops.broadcast_to(index, (*ops.shape(scores)[:2], 1))
+        scores = ops.take_along_axis(scores, index, axis=-1)[..., 0]
+        weights = ops.cast(weights, scores.dtype)
+        return ops.divide_no_nan(
+            ops.sum(weights * scores, axis=1), ops.sum(weights, axis=1)
+        )
+
+    def _boxes(self, outputs):
+        """Returns the predicted boxes, `(batch, predictions, 4)`."""
+        if self.layout is not None:
+            return self._columns(outputs)["boxes"]
+        predicted = named_output(outputs, "boxes_output", self.boxes_output)
+        if len(predicted.shape) != 3 or predicted.shape[-1] != 4:
+            raise ValueError(
+                "`boxes_output` must have shape (batch, predictions, 4). "
+                f"Received: boxes_output={self.boxes_output!r} of shape "
+                f"{tuple(predicted.shape)}. Of one output that holds boxes and "
+                "scores, `layout` names the columns."
+            )
+        return predicted
+
+    def _class_scores(self, outputs, num_boxes):
+        """Returns the scores, `(batch, predictions, classes)`."""
+        if self.layout is not None:
+            return self._scores_of_columns(self._columns(outputs))
         scores = named_output(outputs, "scores_output", self.scores_output)
         if len(scores.shape) == 2:
             scores = ops.expand_dims(scores, -1)
-        sizes = weights.shape[1], scores.shape[1]
+        sizes = num_boxes, scores.shape[1]
         if len(scores.shape) != 3 or (
             None not in sizes and sizes[0] != sizes[1]
         ):
@@ -137,14 +187,71 @@ class BoxScore(Target):
                 f"{self.scores_output!r} of shape {tuple(scores.shape)} for "
                 f"{sizes[0]} boxes."
             )
-        index = checked_index(parts["index"], ops.shape(scores)[-1])
-        index = ops.reshape(index, (-1, 1, 1))
-        index = ops.broadcast_to(index, (*ops.shape(scores)[:2], 1))
-        scores = ops.take_along_axis(scores, index, axis=-1)[..., 0]
-        weights = ops.cast(weights, scores.dtype)
-        return ops.divide_no_nan(
-            ops.sum(weights * scores, axis=1), ops.sum(weights, axis=1)
+        return scores
+
+    def _columns(self, outputs):
+        """Returns the parts of one output, `(batch, predictions, width)`."""
+        output = self._only_output(outputs)
+        width = output.shape[-1]
+        rest = (width or 0) - sum(_WIDTHS[part] for part in self.layout)
+        fits = rest > 0 if "classes" in self.layout else rest == 0
+        if len(output.shape) < 3 or not fits:
+            raise ValueError(
+                "`layout` must name all columns of an output (batch, "
+                "predictions, columns). Received: layout="
+                f"{self.layout} for an output of shape {tuple(output.shape)}. "
+                "Boxes have 4 columns, classes those that are left, anything "
+                "else 1; columns that come second are moved by "
+                "`keras.layers.Permute((2, 1))` at the end of the model."
+            )
+        output = ops.reshape(output, (ops.shape(output)[0], -1, width))
+        parts, start = {}, 0
+        for part in self.layout:
+            stop = start + (rest if part == "classes" else _WIDTHS[part])
+            parts[part] = output[..., start:stop]
+            start = stop
+        return parts
+
+    def _only_output(self, structure):
+        """Returns the entry of the output that `layout` is of."""
+        if len(keras.tree.flatten(structure)) > 1 and self.output is None:
+            return named_output(structure, "boxes_output", self.boxes_output)
+        return self._select(structure)
+
+    def _are_logits(self):
+        if self._units is None:
+            return False
+        return self._only_output(self._units).is_probability is False
+
+    def _scores_of_columns(self, parts):
+        if "classes" not in parts or "objectness" not in parts:
+            return parts.get("classes", parts.get("objectness"))
+        if self._are_logits():
+            raise ValueError(
+                "A class is multiplied by the objectness where both are "
+                "probabilities. Received: layout="
+                f"{self.layout}, and scores that no sigmoid has squashed. Pass "
+                'score="output" if the model ends in sigmoids; of logits '
+                'explain the class alone, with "ignored" in place of '
+                '"objectness" in `layout`.'
+            )
+        return parts["objectness"] * parts["classes"]
+
+
+def _check_layout(name, layout):
+    parts = tuple(layout) if isinstance(layout, (list, tuple)) else ()
+    named = [part for part in parts if part != "ignored"]
+    if not (
+        set(parts) <= set(_WIDTHS)
+        and len(named) == len(set(named)) > 1
+        and "boxes" in named
+    ):
+        raise ValueError(
+            "`layout` must hold 'boxes' and 'classes', 'objectness' or both, "
+            "once each, in the order of the columns, and 'ignored' for any "
+            f"other column. Received: {name}={layout!r}."
         )
+    return parts
 
 
 def _checked_box(box, box_format):

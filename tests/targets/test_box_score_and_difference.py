@@ -307,7 +307,11 @@ def test_a_detector_is_explained_through_its_class_scores():
 
 
 def _overlaps(model, box, x=X):
-    boxes = model.predict(x, verbose=0)["boxes"].astype("float64")
+    return _overlaps_of(model.predict(x, verbose=0)["boxes"], box)
+
+
+def _overlaps_of(boxes, box):
+    boxes = boxes.astype("float64")
     low = np.maximum(boxes[..., :2], box[:2])
     high = np.minimum(boxes[..., 2:], box[2:])
     shared = (high - low).prod(-1)
@@ -412,6 +416,147 @@ def test_outputs_that_do_not_fit_are_refused(case):
     outputs, message = OUTPUTS_THAT_DO_NOT_FIT[case]
     with pytest.raises(ValueError, match=message):
         scores(BoxScore([0, 0, 4, 4], 1), outputs)
+
+
+# One output that holds boxes and scores
+
+
+OBJECTNESS = np.array([[0.5, 0.9, 0.1], [1.0, 0.25, 0.75]], "float32")
+ROWS = np.concatenate([BOXES, OBJECTNESS[..., None], CLASSES], axis=-1)
+YOLO = ("boxes", "objectness", "classes")
+
+
+def test_a_row_holds_box_objectness_and_classes():
+    """Of (0, 0, 4, 6): overlaps 2/3 and 3/4, as above."""
+    weights = np.array([2 / 3, 3 / 4]) / (2 / 3 + 3 / 4)
+    expected = (weights * np.array([0.5 * 0.9, 0.9 * 0.3])).sum()
+    values = scores(BoxScore([0, 0, 4, 6], 1, layout=YOLO), ROWS)
+    np.testing.assert_allclose(values, [expected, 0], rtol=1e-6)
+
+
+LAYOUTS = {
+    "no objectness": (("boxes", "classes"), (BOXES, CLASSES)),
+    "classes first": (("classes", "boxes"), (CLASSES, BOXES)),
+    "objectness ignored": (
+        ("boxes", "ignored", "classes"),
+        (BOXES, OBJECTNESS[..., None], CLASSES),
+    ),
+    "two ignored": (
+        ("ignored", "classes", "ignored", "boxes"),
+        (OBJECTNESS[..., None], CLASSES, OBJECTNESS[..., None], BOXES),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LAYOUTS)
+def test_the_columns_may_come_in_any_order(case):
+    layout, arrays = LAYOUTS[case]
+    rows = np.concatenate(arrays, axis=-1)
+    box = [[0, 0, 4, 6], [2, 2, 6, 5]]
+    values = scores(BoxScore(box, [1, 0], layout=layout), rows)
+    expected = scores(BoxScore(box, [1, 0]), OUTPUTS)
+    np.testing.assert_allclose(values, expected, rtol=1e-6)
+
+
+def test_without_classes_the_objectness_is_the_score():
+    rows = np.concatenate([BOXES, OBJECTNESS[..., None]], axis=-1)
+    box = [0, 0, 4, 6]
+    values = scores(BoxScore(box, layout=("boxes", "objectness")), rows)
+    outputs = {"boxes": BOXES, "classes": OBJECTNESS}
+    np.testing.assert_allclose(
+        values, scores(BoxScore(box), outputs), rtol=1e-6
+    )
+
+
+def test_predictions_may_lie_on_a_grid_of_anchors():
+    grid = ROWS.reshape(2, 1, 3, 1, 7)
+    target = BoxScore([0, 0, 4, 6], 1, layout=YOLO)
+    np.testing.assert_array_equal(scores(target, grid), scores(target, ROWS))
+
+
+def test_the_output_of_rows_may_be_one_of_several():
+    outputs = {"rows": ROWS, "other": SCORES}
+    expected = scores(BoxScore([0, 0, 4, 6], 1, layout=YOLO), ROWS)
+    for target in (
+        BoxScore([0, 0, 4, 6], 1, boxes_output="rows", layout=YOLO),
+        {"rows": BoxScore([0, 0, 4, 6], 1, layout=YOLO)},
+    ):
+        np.testing.assert_array_equal(scores(target, outputs), expected)
+
+
+def yolo(activation="sigmoid"):
+    """One tensor of two predictions: boxes, objectness and three classes."""
+    model, kernel = detector()
+    boxes = model.output["boxes"]
+    inputs = model.inputs[0]
+    objectness = layers.Dense(2, activation=activation, name="objectness")
+    logits = model.get_layer("classes").output
+    classes = layers.Activation(activation or "linear")(
+        layers.Reshape((2, 3))(logits)
+    )
+    rows = layers.Concatenate()(
+        [boxes, layers.Reshape((2, 1))(objectness(inputs)), classes]
+    )
+    rows = keras.Model(inputs, rows)
+    return rows, kernel, objectness.get_weights()[0]
+
+
+def test_one_tensor_is_explained_by_the_product_or_by_the_class():
+    model, kernel, of_objects = yolo()
+    box = [0, 0, 4, 6]
+    explainer = Saliency(model, channel_reduction=None, score="output")
+    maps = explainer.explain(X, BoxScore(box, 2, layout=YOLO), verbose=0)
+    rows = model.predict(X, verbose=0)
+    overlap = _overlaps_of(rows[..., :4], box)
+    p, q = rows[..., 4], rows[..., 7]
+    slopes = (q * p * (1 - p))[:, None] * of_objects + (p * q * (1 - q))[
+        :, None
+    ] * kernel[..., 2]
+    expected = (slopes * overlap[:, None]).sum(-1)
+    expected /= overlap.sum(-1, keepdims=True)
+    np.testing.assert_allclose(maps, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_logits_are_not_multiplied_and_the_remedy_works():
+    model, kernel, _ = yolo(activation=None)
+    box = [0, 0, 4, 6]
+    with pytest.raises(
+        ValueError,
+        match="no sigmoid has squashed.*'ignored'|"
+        'no sigmoid has squashed.*"ignored"',
+    ):
+        signed(model, BoxScore(box, 2, layout=YOLO))
+    maps = signed(
+        model, BoxScore(box, 2, layout=("boxes", "ignored", "classes"))
+    )
+    overlap = _overlaps_of(model.predict(X, verbose=0)[..., :4], box)
+    expected = np.einsum("fn,bn->bf", kernel[..., 2], overlap)
+    expected /= overlap.sum(-1, keepdims=True)
+    np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    ["boxes", ("boxes",), ("classes",), ("boxes", "boxes", "classes"),
+     ("boxes", "class"), 5],
+)  # fmt: skip
+def test_a_layout_that_names_no_columns_is_refused(layout):
+    with pytest.raises(ValueError, match="Received: layout="):
+        BoxScore([0, 0, 4, 4], layout=layout)
+
+
+@pytest.mark.parametrize(
+    "layout, rows",
+    [
+        (("boxes", "objectness"), ROWS),
+        (YOLO, ROWS[..., :5]),
+        (YOLO, ROWS[:, 0]),
+        (YOLO, np.moveaxis(ROWS, 1, 2)),
+    ],
+)
+def test_columns_that_are_not_named_are_refused(layout, rows):
+    with pytest.raises(ValueError, match="layout=.*for an output of shape"):
+        scores(BoxScore([0, 0, 4, 4], layout=layout), rows)
 
 
 def test_masked_means_have_differences_too():
