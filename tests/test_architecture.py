@@ -65,7 +65,7 @@ numpy: _repr cli datasets engine erasing explainers metrics regions
     segmentation targets visualization
 scipy: segmentation
 skimage: cli datasets segmentation visualization
-sklearn: datasets
+sklearn: datasets segmentation
 tensorflow: _files datasets distribution engine erasing
 """
 

@@ -37,7 +37,8 @@ def pseudo_labels(
             several: `(batch, classes, height, width)` or a list, whose
             entries may differ in the number of classes.
         saliency: Array `(height, width)`, bright where an object is, whatever
-            its class; or booleans. For several images `(batch, height,
+            its class, such as `DRFI` predicts; or booleans, such as the
+            contrary of `background_cue`. For several images `(batch, height,
             width)` or a list. `None` where there is no background cue, which
             needs `unclaimed="background"`. Defaults to `None`.
         classes: List of the class of each map, integers from 0 to 253, or
