@@ -117,9 +117,17 @@ def maps_before(evaluation, score, rank):
     """Returns the calls on the way to a score that may be maps: a list.
 
     Of calls that put out the same tensor, as a nested model and its last
-    layer do, the first. The output of the model is none, neither behind what
-    moves, resizes or squashes it.
+    layer do, the first. Layers that only pad or crop are none. The output of
+    the model is none, neither behind what moves, resizes or squashes it.
     """
+    return [
+        call
+        for call in _calls_of_rank(evaluation, score, rank)
+        if num_positions(call) != 1
+    ]
+
+
+def _calls_of_rank(evaluation, score, rank):
     upstream = evaluation.ancestors(score)
     ends = evaluation.moved(_outputs_in_use(evaluation, score))
     found = {}
@@ -130,7 +138,7 @@ def maps_before(evaluation, score, rank):
             and keras.backend.is_float_dtype(call.outputs.dtype)
             and call.outputs in upstream
             and call.outputs not in ends
-            and num_positions(call) != 1
+            and not isinstance(call.layer, _PADDING_LAYERS)
         ):
             found.setdefault(id(call.outputs), call)
     return list(found.values())
@@ -160,9 +168,8 @@ def last_calls_of_sizes(evaluation, score, num_sizes, inputs=None):
     """Returns the calls that show an image at each of the coarsest sizes.
 
     The first are those of `last_spatial_calls`; the next, for each of them,
-    the last before it with at least twice as many positions: one that
-    all it sees of the image passes, else those that it passes together.
-    Layers that only pad or crop are passed over.
+    the last before it with at least twice as many positions: the one by which
+    all comes that it sees of the image, else those by which it comes together.
 
     Returns:
         List of lists of `LayerCall`, the coarsest first.
@@ -193,10 +200,29 @@ def last_calls_of_sizes(evaluation, score, num_sizes, inputs=None):
 
 def _nearest_calls(evaluation, score, image):
     """Returns the nearest calls, and whether a way passes none of them."""
-    maps = maps_before(evaluation, score, len(image.shape))
+    found = _calls_of_rank(evaluation, score, len(image.shape))
+    maps = [call for call in found if num_positions(call) != 1]
     calls, reached = nearest_maps(evaluation, score, [image], maps)
+    if len(calls) > 1 and not reached:
+        single = [call.outputs for call in found if num_positions(call) == 1]
+        passed = nearest_maps(evaluation, score, [image], maps, single)[0]
+        if not passed:
+            # The last block has one position: what is nearest is inside it.
+            calls = _joined(evaluation, score, [image], calls, maps)
     calls, reached = _with_tokens(evaluation, score, image, calls, reached)
     return _without_gates(evaluation, score, calls), bool(reached)
+
+
+def _joined(evaluation, score, images, calls, maps):
+    """Returns the one call of their size by which all comes, else `calls`."""
+    sizes = set(map(num_positions, calls))
+    if len(sizes) == 1 and None not in sizes:
+        for call in reversed(maps):
+            if num_positions(call) in sizes:
+                found = nearest_maps(evaluation, score, images, [call])
+                if found == ([call], []):
+                    return [call]
+    return calls
 
 
 def _with_tokens(evaluation, score, image, calls, reached):
@@ -292,23 +318,14 @@ def _finer_calls(evaluation, call, images, num_sizes):
         for other in reversed(
             maps_before(evaluation, call.outputs, len(images[0].shape))
         )
-        if not isinstance(other.layer, _PADDING_LAYERS)
-        and _is_twice(other, call, num_sizes)
+        if _is_twice(other, call, num_sizes)
     ]
     nearest, reached = nearest_maps(evaluation, call.outputs, images, maps)
     if reached:
         return []
-    if len(nearest) > 1:
-        # Several branches of one size: best where they come together.
-        most = max(map(num_positions, nearest))
-        for other in maps:
-            if num_positions(other) <= most:
-                cut, reached = nearest_maps(
-                    evaluation, call.outputs, images, [other]
-                )
-                if cut and not reached:
-                    return cut
-    return nearest
+    if len(nearest) == 1:
+        return nearest
+    return _joined(evaluation, call.outputs, images, nearest, maps[::-1])
 
 
 def _is_twice(call, other, num_sizes):

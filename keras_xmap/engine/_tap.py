@@ -33,15 +33,20 @@ class LayerCall:
         data_format: `"channels_last"` or `"channels_first"`: the layer's
             own, or that of the last layer before it that has one.
         is_leaf: Boolean: whether no other layer was called inside.
+        frames: List of the tensors that `outputs` is the stack of, where the
+            layer was called once a frame, see `_frames`; else `None`.
     """
 
-    def __init__(self, layer, path, inputs, outputs, data_format, is_leaf):
+    def __init__(
+        self, layer, path, inputs, outputs, data_format, is_leaf, frames=None
+    ):
         self.layer = layer
         self.path = path
         self.inputs = inputs
         self.outputs = outputs
         self.data_format = data_format
         self.is_leaf = is_leaf
+        self.frames = frames
 
 
 class Recording:

@@ -8,6 +8,7 @@ respect to any of them are tensors of the same graph.
 import keras
 import tensorflow as tf
 
+from keras_xmap.engine._frames import with_frames
 from keras_xmap.engine._tap import record_calls
 from keras_xmap.engine.contract import Evaluation
 from keras_xmap.engine.tensorflow import _graph as graph
@@ -57,7 +58,12 @@ class GraphEvaluation(Evaluation):
         self.inputs = inputs
         self.outputs = outputs
         self.input_data_format = recording.input_data_format
-        self.calls = _reachable_calls(recording.calls)
+        self.calls = with_frames(_reachable_calls(recording.calls))
+        self._frames = {
+            call.outputs.ref(): call.frames
+            for call in self.calls
+            if call.frames
+        }
         units = units_of(
             model,
             outputs,
@@ -98,74 +104,111 @@ class GraphEvaluation(Evaluation):
         return function(*tensors)
 
     def ancestors(self, tensor):
-        return _Ancestors(tensor)
+        operations = set(graph.operations_above([tensor]))
+        return _Container(self, lambda x: x.op in operations)
 
     def depends(self, score):
         inputs = keras.tree.flatten(self.inputs)
         return bool(graph.operations_between(inputs, [score]))
 
     def nonlinear_operations(self, tensors, score):
-        found = Way(tensors, score, apart=True).nonlinear_operations()
+        sources = [x for tensor in tensors for x in self.parts(tensor)]
+        found = Way(sources, score, apart=True).nonlinear_operations()
         return Owners(self.calls).names(found)
 
     def nearest(self, score, stops, inputs):
-        met, reached = ways.nearest(score, stops, inputs)
+        parts = [x for stop in stops for x in self.parts(stop)]
+        met, reached = ways.nearest(score, parts, inputs)
         return (
-            [x for x in stops if x.ref() in met],
+            [x for x in stops if any(y.ref() in met for y in self.parts(x))],
             [x for x in inputs if x.ref() in reached],
         )
 
     def moved(self, tensors):
-        return _Tensors(ways.moved(tensors, keras.tree.flatten(self.inputs)))
+        found = ways.moved(tensors, keras.tree.flatten(self.inputs))
+        return _Container(self, lambda x: x.ref() in found)
 
     def offspring(self, tensors, score):
-        return _Tensors(ways.offspring(tensors, score))
+        sources = [x for tensor in tensors for x in self.parts(tensor)]
+        found = ways.offspring(sources, score)
+        return _Container(self, lambda x: x.ref() in found)
 
     def stream(self, tensor):
         return ways.stream(tensor)
 
     def is_gate(self, tensor, others, score):
-        return ways.is_gate(tensor, others, score)
+        others = [x for other in others for x in self.parts(other)]
+        return all(ways.is_gate(x, others, score) for x in self.parts(tensor))
 
     def positions_of_input(self, rank, score):
-        return _Tensors(tensors_like_inputs(self, rank, score))
+        found = tensors_like_inputs(self, rank, score)
+        for call in self.calls:
+            over_frames = call.frames or isinstance(
+                call.layer, keras.layers.TimeDistributed
+            )
+            if over_frames and call.inputs[0].ref() in found:
+                found.add(call.outputs.ref())
+        return _Tensors(found)
 
     def describe(self, tensor):
         return f"{tensor.op.type} {tensor.op.name!r}"
 
     def is_made_from(self, tensor, source):
-        return graph.depends_on(tensor, source)
+        return any(graph.depends_on(tensor, x) for x in self.parts(source))
+
+    def parts(self, tensor):
+        """Returns the tensors that one is the stack of, or itself: a list.
+
+        A layer that is called once a frame puts out a tensor for each; what
+        it put out for all frames has no part in what follows.
+        """
+        frames = self._frames.get(tensor.ref())
+        if frames is None:
+            return [tensor]
+        return [x for frame in frames for x in self.parts(frame)]
+
+    def _joined(self, tensor, gradients):
+        """Stacks gradients by the parts of a tensor, an iterator, as it is."""
+        frames = self._frames.get(tensor.ref())
+        if frames is None:
+            return next(gradients)
+        return tf.stack([self._joined(x, gradients) for x in frames], axis=1)
 
     def _taken(self, score, floating, rule, apart):
-        scale = _gradient_scale(floating, score)
-        with relu_rule(rule, floating, score, self.calls):
+        parts = [x for tensor in floating for x in self.parts(tensor)]
+        scale = _gradient_scale(parts, score)
+        with relu_rule(rule, parts, score, self.calls):
             taken = tf.gradients(
                 [score],
-                floating,
+                parts,
                 grad_ys=[scale * tf.ones_like(score)],
-                stop_gradients=floating if apart else None,
+                stop_gradients=parts if apart else None,
             )
             if all(gradient is None for gradient in taken):
                 raise self.disconnected(score)
-        return [
-            _as_float(
-                tf.zeros_like(tensor)
-                if gradient is None
-                else tf.convert_to_tensor(gradient)
-            )
-            / scale
-            for tensor, gradient in zip(floating, taken, strict=True)
-        ]
+        gradients = iter(
+            [
+                _as_float(
+                    tf.zeros_like(part)
+                    if gradient is None
+                    else tf.convert_to_tensor(gradient)
+                )
+                / scale
+                for part, gradient in zip(parts, taken, strict=True)
+            ]
+        )
+        return [self._joined(tensor, gradients) for tensor in floating]
 
 
-class _Ancestors:
-    """The tensors that one is computed from, and itself."""
+class _Container:
+    """Tensors of an evaluation that a question is true of, or of a frame."""
 
-    def __init__(self, tensor):
-        self._operations = set(graph.operations_above([tensor]))
+    def __init__(self, evaluation, question):
+        self._evaluation = evaluation
+        self._question = question
 
     def __contains__(self, tensor):
-        return tensor.op in self._operations
+        return any(map(self._question, self._evaluation.parts(tensor)))
 
 
 class _Tensors:
