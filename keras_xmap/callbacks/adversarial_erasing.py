@@ -72,7 +72,8 @@ class AdversarialErasing(RoundsInFit):
             with maps of a class. Defaults to `explainers.GradCAM`, which on
             global average pooling and one linear layer is `CAM`.
         targets: Function that takes labels of a batch as an array and returns
-            class numbers `(batch,)`, or a value for each class `(batch,
+            class numbers `(batch,)` or `(batch, 1)`, such as the 0 and 1 of a
+            model with a single unit, or a value for each class `(batch,
             classes)`, above 0.5 for those present. Defaults to `None`: the
             labels are one of these.
         fill: What is put in place of regions, see `layers.EraseRegions`; mean

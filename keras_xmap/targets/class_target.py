@@ -135,6 +135,8 @@ def class_indices(index):
 
 def top_class(scores):
     """Returns the class with the highest score, the first of equal ones."""
+    # Which class it is bends no score of a class.
+    scores = ops.stop_gradient(scores)
     if scores.shape[-1] == 2:
         # An `argmax` of two may well return the second.
         return ops.cast(scores[:, 1] > scores[:, 0], "int32")

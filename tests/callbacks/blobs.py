@@ -102,6 +102,24 @@ def brightest(num_classes=NUM_CLASSES, learning_rate=0.0):
     return compiled(model, keras.optimizers.SGD(learning_rate), peak)
 
 
+def brighter():
+    """`brightest` of two classes as one unit, class 1 against class 0."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((SIZE, SIZE, 2)),
+            layers.Dense(2, kernel_initializer="identity", name="channels"),
+            layers.ReLU(),
+            layers.GlobalMaxPooling2D(),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    model.layers[-1].set_weights([np.array([[-1.0], [1.0]]), np.zeros(1)])
+    sgd = keras.optimizers.SGD(0.0)
+    model.compile(sgd, "binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
 def trained(optimizer=None, seed=None, dropout=0.2):
     """A small network that learns."""
     if seed is not None:

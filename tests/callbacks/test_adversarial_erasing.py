@@ -63,6 +63,19 @@ def test_each_round_finds_the_next_piece_until_nothing_is_left():
         assert erasing.store.region(i, class_id=label).sum() == 32
 
 
+def test_labels_of_0_and_1_are_the_classes_of_a_single_unit():
+    images, labels, masks = blobs.make_images()
+    column = labels[:, None].astype("float32")
+    erasing = erasing_of(images, column, max_rounds=2, reset="start")
+    fit(blobs.brighter(), erasing)
+    for j, round_id in enumerate((1, 2)):
+        regions = blobs.regions_of(erasing.store, 16, rounds=round_id)
+        assert (regions == masks[:, j]).all()
+    for i, label in enumerate(labels):
+        assert erasing.store.region(i, class_id=label).sum() == 32
+        assert not erasing.store.region(i, class_id=1 - label).any()
+
+
 def test_a_round_that_finds_next_to_nothing_is_the_last():
     images, labels, _ = blobs.make_images()
     stop = StopRule("accuracy", min_new_share=0.07)

@@ -23,7 +23,8 @@ class Kind(NamedTuple):
     """A model with data for it.
 
     `map_shape` is the shape of a map of one image, `cam` tells whether class
-    activation maps are defined: `True`, or the words of the refusal.
+    activation maps are defined: `True`, or the words of the refusal. `score`
+    is the function of the outputs that `target` stands for.
     """
 
     model: object
@@ -31,6 +32,7 @@ class Kind(NamedTuple):
     target: object = 2
     map_shape: tuple = (SIZE, SIZE)
     cam: object = True
+    score: object = lambda outputs: outputs[:, 2]
 
 
 def images(*shape, seed=0, count=3):
@@ -357,6 +359,35 @@ def vector():
     )
 
 
+def _two_classes(head):
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = _chain(inputs, [*_body(), layers.GlobalAveragePooling2D()])
+    return keras.Model(inputs, head(x))
+
+
+def binary_unit():
+    """The commonest classifier of two classes: one sigmoid unit."""
+    model = _seeded(_two_classes(layers.Dense(1, activation="sigmoid")))
+    # Far from both ends of the sigmoid, where it has a gradient.
+    *weights, kernel, bias = model.get_weights()
+    model.set_weights([*weights, 0.1 * kernel, bias])
+    return Kind(
+        model,
+        images(SIZE, SIZE, 3),
+        target=1,
+        score=lambda outputs: outputs[:, 0],
+    )
+
+
+def two_units_of(binary):
+    """The same classes as two softmax units, of minus and plus half a logit."""
+    model = _two_classes(layers.Dense(2, activation="softmax"))
+    *weights, kernel, bias = binary.get_weights()
+    halves = [np.concatenate([-w, w], axis=-1) / 2 for w in (kernel, bias)]
+    model.set_weights([*weights, *halves])
+    return model
+
+
 OTHERS = {
     build.__name__: build
     for build in (
@@ -373,5 +404,6 @@ OTHERS = {
         channels_first,
         transformer,
         vector,
+        binary_unit,
     )
 }

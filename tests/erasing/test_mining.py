@@ -59,6 +59,37 @@ def test_classes_may_be_numbers_or_a_value_each():
     assert [row[:2] for row in store.regions(1)] == [(0, 1)]
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([[1], [0], [1], [0]]),
+        np.array([1, 0, 1, 0], "float32"),
+        np.array([[1], [0], [1], [0]], "float32"),
+        np.array([True, False, True, False]),
+        np.array([[True], [False], [True], [False]]),
+    ],
+    ids=lambda labels: f"{labels.dtype} {labels.shape}",
+)
+def test_0_and_1_are_classes_in_whatever_form_fit_takes_them(labels):
+    found, store, asked, masks = mined(labels)
+    assert asked == [[[1], [0], [1], [0]]]
+    assert found["num_regions"] == 4
+    assert (store.region(2, class_id=1) == masks[2, 0]).all()
+    assert (store.region(3, class_id=0) == masks[3, 0]).all()
+
+
+@pytest.mark.parametrize(
+    "labels", [[[0.5], [1.0], [0.0], [0.0]], [-1, 1, -1, 1]], ids=str
+)
+def test_a_label_that_is_no_class_is_refused_with_what_was_given(labels):
+    with pytest.raises(ValueError, match="Received: shape .*`targets`"):
+        mined(labels)
+    _, _, asked, _ = mined(
+        labels, targets=lambda y: np.ravel(y > 0).astype(int)
+    )
+    assert asked[0][1] == [1]
+
+
 def test_a_function_may_tell_the_classes():
     _, _, asked, _ = mined([5, 6, 7, 8], targets=lambda labels: labels - 5)
     assert asked == [[[0], [1], [2], [3]]]
