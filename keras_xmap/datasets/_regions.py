@@ -3,12 +3,14 @@
 import abc
 import concurrent.futures
 import copy
-import io
+import reprlib
 import warnings
 
 import numpy as np
 
-from keras_xmap._files import read_file
+from keras_xmap._checks import is_integer
+from keras_xmap._image_files import has_more_than_8_bits
+from keras_xmap._image_files import open_image
 from keras_xmap._repr import as_call
 from keras_xmap._typing import ArrayLike
 
@@ -42,14 +44,12 @@ class Regions(abc.ABC):
         return len(self._entries)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        file = self.file(index)
+        file, entry = self.file(index), self._entry(index)
         image = read_image(file)
-        mask = self._mask(self._entries[index], image.shape[:2])
-        if mask.shape != image.shape[:2]:
-            raise ValueError(
-                "An image must have the size of its annotations, "
-                f"{mask.shape}. Received: {image.shape[:2]} for {file!r}."
-            )
+        # Before the mask is made: that of a malformed row may be huge.
+        _check_size(file, image.shape[:2], self._size(entry))
+        mask = self._mask(entry)
+        _check_size(file, image.shape[:2], mask.shape)
         return image, mask
 
     def subset(self, rows: ArrayLike) -> "Regions":
@@ -58,7 +58,19 @@ class Regions(abc.ABC):
         Args:
             rows: Array of numbers, or of booleans `(n,)`.
         """
-        rows = np.arange(len(self))[rows]
+        try:
+            rows = np.arange(len(self))[rows]
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(
+                "`rows` must be numbers of regions, or a boolean for each. "
+                f"Received: {reprlib.repr(rows)} for {len(self)} regions: "
+                f"{error}."
+            ) from error
+        if rows.ndim != 1:
+            raise ValueError(
+                "`rows` must have one axis. Received: rows of shape "
+                f"{rows.shape} after indexing."
+            )
         chosen = copy.copy(self)
         chosen._entries = [self._entries[row] for row in rows]
         chosen.labels, chosen.areas = self.labels[rows], self.areas[rows]
@@ -83,6 +95,20 @@ class Regions(abc.ABC):
             return str(error)
         return None
 
+    def _entry(self, index):
+        if not is_integer(index):
+            raise TypeError(
+                f"`index` must be an integer. Received: index={index!r}. "
+                "`subset` takes several."
+            )
+        if not -len(self) <= index < len(self):
+            # An IndexError ends a loop over the regions.
+            raise IndexError(
+                f"`index` must be that of one of {len(self)} regions. "
+                f"Received: index={index}."
+            )
+        return self._entries[index]
+
     @abc.abstractmethod
     def _arguments(self):
         """Returns the arguments of the constructor by name."""
@@ -91,18 +117,39 @@ class Regions(abc.ABC):
     def file(self, index):
         """Returns the path of the image of a region."""
 
+    def _size(self, entry):
+        """Returns the size of a mask where it is known without the mask."""
+        return None
+
     @abc.abstractmethod
-    def _mask(self, entry, size):
+    def _mask(self, entry):
         """Returns the mask of an entry as booleans `(height, width)`."""
 
 
-def read_image(file, convert="RGB"):
-    """Returns the image in `file` as an array, or raises with its name."""
-    from PIL import Image
+def _check_size(file, size, wanted):
+    if wanted not in (None, size):
+        raise ValueError(
+            "An image must have the size of its annotations, "
+            f"{wanted}. Received: {size} for {file!r}."
+        )
 
+
+def read_image(file):
+    """Returns the image in `file` as RGB, or raises with its name."""
+    image = read(file)
+    if has_more_than_8_bits(image):
+        raise ValueError(
+            "Expected an image of 8 bits a channel. Received: "
+            f"{str(file)!r} of mode {image.mode!r}, whose values RGB would "
+            "cut off at 255. Convert the file."
+        )
+    return np.array(image.convert("RGB"))
+
+
+def read(file):
+    """Returns the `PIL.Image` in `file`, or raises with its name."""
     try:
-        image = Image.open(io.BytesIO(read_file(file)))
-        return np.array(image.convert(convert) if convert else image)
+        return open_image(file)
     except Exception as error:
         # Pillow, a plug-in of it and a file system each raise what they like.
         raise ValueError(

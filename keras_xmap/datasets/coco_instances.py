@@ -1,14 +1,17 @@
-import json
 import os
 
 import numpy as np
 
 from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_non_negative
-from keras_xmap._files import read_file
+from keras_xmap._files import check_path
 from keras_xmap._typing import Path
+from keras_xmap.datasets._coco_file import COCOFile
 from keras_xmap.datasets._regions import Regions
+from keras_xmap.regions import check_run_lengths
 from keras_xmap.regions import decode_run_lengths
+
+_PIXELS_AT_A_TIME = 2**22
 
 
 class COCOInstances(Regions):
@@ -18,7 +21,7 @@ class COCOInstances(Regions):
     `categories` (`id`, `name`) and `annotations` (`image_id`, `category_id`,
     `segmentation`, and `iscrowd`, `area` where known). A segmentation is a
     list of polygons or run lengths, compressed or not. The annotations are
-    held in memory, the photos are not.
+    held in memory, the photos are not. Ids are whole numbers or text.
 
     A pixel is inside a polygon if its centre is; a polygon too small for
     that keeps the pixels of its corners.
@@ -39,8 +42,11 @@ class COCOInstances(Regions):
 
     Raises:
         ValueError: If an argument is not as above, if the file is not such
-            JSON, or if an annotation is malformed; the message names the
-            file and the annotation.
+            JSON, or if an image, a category or an annotation is malformed;
+            the message names the file and the row. An image whose file lies
+            outside of `directory`, or that Pillow would refuse to read for
+            its size, is malformed too.
+        OSError: If there is no file `annotations` that can be read.
 
     References:
         - [Lin et al., 2014](https://arxiv.org/abs/1405.0312)
@@ -79,32 +85,27 @@ class COCOInstances(Regions):
         crowd: bool = False,
         min_area: float = 0.0,
     ):
-        self._directory = os.fspath(directory)
-        self._source = os.fspath(annotations)
+        self._directory = check_path("directory", directory)
+        self._source = check_path("annotations", annotations)
         self._crowd = check_boolean("crowd", crowd)
         self._min_area = check_non_negative("min_area", min_area)
-        content = self._content()
-        categories = sorted(content["categories"], key=lambda row: row["id"])
-        numbers = {row["id"]: i for i, row in enumerate(categories)}
-        images = {row["id"]: row for row in content["images"]}
+        content = COCOFile(self._source)
         entries, labels, areas = [], [], []
-        for row in content["annotations"]:
-            if row.get("iscrowd", 0) and not crowd:
+        for row in content.annotations():
+            (file_name, size), label, segmentation, area, is_crowd = row
+            if is_crowd and not crowd:
                 continue
-            entry = self._entry(row, images, numbers)
-            area = row.get("area")
             if area is None:
-                area = self._mask(entry, entry[1]).sum()
+                area = _area(segmentation, size)
             if area < self._min_area:
                 continue
-            entries.append(entry)
-            labels.append(numbers[row["category_id"]])
+            entries.append((file_name, size, segmentation))
+            labels.append(label)
             areas.append(area)
-        names = [row["name"] for row in categories]
-        super().__init__(names, entries, labels, areas)
+        super().__init__(content.class_names, entries, labels, areas)
 
     def file(self, index: int) -> str:
-        return os.path.join(self._directory, self._entries[index][0])
+        return os.path.join(self._directory, self._entry(index)[0])
 
     def _arguments(self):
         return {
@@ -114,92 +115,46 @@ class COCOInstances(Regions):
             "min_area": self._min_area,
         }
 
-    def _mask(self, entry, size):
+    def _size(self, entry):
+        return entry[1]
+
+    def _mask(self, entry):
         _, size, segmentation = entry
         if isinstance(segmentation, dict):
             return decode_run_lengths(segmentation)
         return _inside(segmentation, size)
 
-    def _content(self):
-        try:
-            content = json.loads(read_file(self._source))
-        except ValueError as error:
-            raise ValueError(
-                f"`annotations` must be JSON. Received: {self._source!r}: "
-                f"{error}."
-            ) from error
-        keys = ("images", "annotations", "categories")
-        if _missing(content, keys):
-            raise ValueError(
-                f"`annotations` must hold {', '.join(keys)}. Received: "
-                f"{self._source!r} without "
-                f"{', '.join(_missing(content, keys))}."
-            )
-        return content
 
-    def _entry(self, row, images, numbers):
-        """Returns file name, size and segmentation of an annotation."""
-        try:
-            image = images[row["image_id"]]
-            numbers[row["category_id"]]
-            size = (image["height"], image["width"])
-            segmentation = row["segmentation"]
-            _check_segmentation(segmentation, size)
-            return image["file_name"], size, segmentation
-        except (KeyError, ValueError, TypeError) as error:
-            raise ValueError(
-                "An annotation must have an image, a category and a "
-                "segmentation of polygons or run lengths. Received: "
-                f"annotation id={row.get('id')} of image_id="
-                f"{row.get('image_id')} in {self._source!r}: {error!r}."
-            ) from error
-
-
-def _missing(content, keys):
-    """Returns which of the keys an annotation file lacks."""
-    return set(keys) - set(content) if isinstance(content, dict) else keys
-
-
-def _check_segmentation(segmentation, size):
+def _area(segmentation, size):
+    """Returns the number of pixels inside."""
     if isinstance(segmentation, dict):
-        if tuple(segmentation["size"]) != size:
-            raise ValueError(
-                "Run lengths must be of the size of the image. Received: "
-                f"size={segmentation['size']} for {size}."
-            )
-        decode_run_lengths(segmentation)
-        return
-    if not isinstance(segmentation, list) or not segmentation:
-        raise ValueError(
-            "`segmentation` must be a list of polygons or run lengths. "
-            f"Received: segmentation={segmentation!r}."
-        )
-    for polygon in segmentation:
-        _corners(polygon)
-
-
-def _corners(polygon):
-    """Returns `x` and `y` of the corners, `(2, n)`."""
-    corners = np.asarray(polygon, "float64")
-    if corners.ndim != 1 or len(corners) % 2 or len(corners) < 2:
-        raise ValueError(
-            "A polygon must be a list of x and y in turn. Received: a polygon "
-            f"of shape {corners.shape}."
-        )
-    return corners.reshape(-1, 2).T
+        return check_run_lengths(segmentation)[1::2].sum()
+    return _inside(segmentation, size).sum()
 
 
 def _inside(polygons, size):
     """Returns the union of polygons as booleans `(height, width)`."""
-    from skimage import draw
-
     mask = np.zeros(size, bool)
     for polygon in polygons:
-        # Pixel i reaches from i to i + 1.
-        x, y = _corners(polygon)
-        rows, columns = draw.polygon(y - 0.5, x - 0.5, size)
-        if not len(rows):
+        x, y = polygon.reshape(-1, 2).T
+        if not _fill(mask, x, y):
             rows = np.clip(y.astype(int), 0, size[0] - 1)
             columns = np.clip(x.astype(int), 0, size[1] - 1)
-        mask[rows, columns] = True
+            mask[rows, columns] = True
     return mask
+
+
+def _fill(mask, x, y):
+    """Sets the pixels of a polygon, and returns their number."""
+    from skimage import draw
+
+    # They are listed to be set, at 16 bytes each: not all of them at once.
+    height = max(1, _PIXELS_AT_A_TIME // mask.shape[1])
+    number = 0
+    for top in range(0, len(mask), height):
+        part = mask[top : top + height]
+        # Pixel i reaches from i to i + 1.
+        pixels = draw.polygon(y - top - 0.5, x - 0.5, part.shape)
+        part[pixels] = True
+        number += len(pixels[0])
+    return number

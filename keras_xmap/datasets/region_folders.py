@@ -2,11 +2,14 @@ import os
 
 import numpy as np
 
+from keras_xmap._checks import check_non_negative_integer
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import is_integer
+from keras_xmap._files import check_path
 from keras_xmap._files import list_files
 from keras_xmap._typing import Path
 from keras_xmap.datasets._regions import Regions
-from keras_xmap.datasets._regions import read_image
+from keras_xmap.datasets._regions import read
 
 
 class RegionFolders(Regions):
@@ -74,11 +77,11 @@ class RegionFolders(Regions):
         from skimage import measure
 
         self._min_area = check_positive_integer("min_area", min_area)
-        self._directory = os.fspath(directory)
-        self._label_maps = os.fspath(label_maps)
-        self._channel = channel
-        self._classes = dict(classes)
-        self._values = np.array(list(classes), "int64")
+        self._directory = check_path("directory", directory)
+        self._label_maps = check_path("label_maps", label_maps)
+        self._channel = check_non_negative_integer("channel", channel)
+        self._classes = _checked_classes(classes)
+        self._values = np.array(list(self._classes), "int64")
         entries, labels, areas = [], [], []
         for image, label_map in self._pairs():
             values, parts = self._parts(label_map)
@@ -89,10 +92,10 @@ class RegionFolders(Regions):
                 entries.append((image, label_map, part.label))
                 labels.append(int(np.flatnonzero(self._values == value)[0]))
                 areas.append(part.area)
-        super().__init__(classes.values(), entries, labels, areas)
+        super().__init__(self._classes.values(), entries, labels, areas)
 
     def file(self, index: int) -> str:
-        return os.path.join(self._directory, self._entries[index][0])
+        return os.path.join(self._directory, self._entry(index)[0])
 
     def _arguments(self):
         return {
@@ -103,16 +106,21 @@ class RegionFolders(Regions):
             "min_area": self._min_area,
         }
 
-    def _mask(self, entry, size):
+    def _mask(self, entry):
         _, parts = self._parts(entry[1])
         return parts == entry[2]
 
     def _pairs(self):
-        images = {_stem(name): name for name in list_files(self._directory)}
+        images, label_maps = (
+            _by_stem(folder) for folder in (self._directory, self._label_maps)
+        )
+        stems = sorted(images.keys() & label_maps.keys())
         pairs = [
-            (images[_stem(name)], name)
-            for name in list_files(self._label_maps)
-            if _stem(name) in images
+            (
+                _only(images[stem], self._directory),
+                _only(label_maps[stem], self._label_maps),
+            )
+            for stem in stems
         ]
         if not pairs:
             raise ValueError(
@@ -127,7 +135,13 @@ class RegionFolders(Regions):
         from skimage import measure
 
         file = os.path.join(self._label_maps, name)
-        values = read_image(file, convert=None).astype("int64")
+        values = np.array(read(file))
+        if values.dtype.kind not in "bui":
+            raise ValueError(
+                "A label map must hold whole numbers. Received: values of "
+                f"dtype {values.dtype} in {file!r}."
+            )
+        values = values.astype("int64")
         if values.ndim == 3:
             if not 0 <= self._channel < values.shape[-1]:
                 raise ValueError(
@@ -140,5 +154,43 @@ class RegionFolders(Regions):
         return values, measure.label(known, background=-1, connectivity=2)
 
 
-def _stem(name):
-    return os.path.splitext(name)[0]
+def _by_stem(folder):
+    """Returns the names of the files of a folder by what is before the dot."""
+    found = {}
+    for name in list_files(folder):
+        if not name.startswith("."):
+            found.setdefault(os.path.splitext(name)[0], []).append(name)
+    return found
+
+
+def _only(names, folder):
+    """Returns the one name of an image among those of one stem."""
+    if len(names) > 1:
+        from PIL import Image
+
+        known = Image.registered_extensions()
+        names = [
+            name for name in names if os.path.splitext(name)[1].lower() in known
+        ] or names
+    if len(names) > 1:
+        raise ValueError(
+            "A folder must hold one image of each name. Received: "
+            f"{', '.join(names)} in {folder!r}. Take one of them out."
+        )
+    return names[0]
+
+
+def _checked_classes(classes):
+    if (
+        not isinstance(classes, dict)
+        or not classes
+        or not all(
+            is_integer(value) and abs(value) < 2**63 and isinstance(name, str)
+            for value, name in classes.items()
+        )
+    ):
+        raise ValueError(
+            "`classes` must be a dictionary from integers, the values of the "
+            f"pixels, to names. Received: classes={classes!r}."
+        )
+    return dict(classes)

@@ -4,6 +4,9 @@ Needs NumPy alone; works under every Keras backend.
 """
 
 from keras_xmap.regions.region_store import RegionStore
+from keras_xmap.regions.run_lengths import (
+    check_run_lengths as check_run_lengths,
+)
 from keras_xmap.regions.run_lengths import decode_run_lengths
 from keras_xmap.regions.run_lengths import encode_run_lengths
 

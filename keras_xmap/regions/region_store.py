@@ -211,7 +211,8 @@ class RegionStore:
         round_id = as_number("round_id", round_id)
         with self._lock:
             for name in self._index.pending.discard(round_id):
-                self._folder.delete(name)
+                if self._folder:
+                    self._folder.delete(name)
             for name, shard in list(self._index.shards.items()):
                 if shard.round_id == round_id and self._folder:
                     self._index.remove_shard(name)

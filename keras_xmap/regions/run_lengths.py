@@ -7,16 +7,20 @@ from the low end on, each a printable character whose sixth bit says that more
 groups follow.
 """
 
+import reprlib
 from typing import Any
 
 import numpy as np
 
 from keras_xmap._checks import check_boolean
+from keras_xmap._checks import is_integer
+from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
 
 _FIRST_CHARACTER = 48
 _MORE = 32
 _SIGN = 16
+_MOST_GROUPS = 12  # of 5 bits: what an integer of 64 bits holds
 
 
 def encode_run_lengths(
@@ -44,7 +48,7 @@ def encode_run_lengths(
     {'size': [2, 2], 'counts': [0, 2, 1, 1]}
     """
     compressed = check_boolean("compressed", compressed)
-    mask = np.asarray(mask)
+    mask = as_array("mask", mask)
     if mask.ndim != 2:
         raise ValueError(
             "`mask` must have the axes (height, width). Received: "
@@ -81,28 +85,69 @@ def decode_run_lengths(run_lengths: dict[str, Any]) -> np.ndarray:
     >>> keras_xmap.regions.decode_run_lengths(runs).tolist()
     [[True, False], [True, True]]
     """
+    counts = check_run_lengths(run_lengths)
+    height, width = run_lengths["size"]
+    inside = np.arange(len(counts)) % 2 == 1
+    return np.repeat(inside, counts).reshape((height, width), order="F")
+
+
+def check_run_lengths(run_lengths):
+    """Returns the counts of COCO run lengths, which must be whole.
+
+    Not in the public interface: checks a mask without making it.
+    """
     if not isinstance(run_lengths, dict) or not (
         {"size", "counts"} <= set(run_lengths)
     ):
         raise TypeError(
             "`run_lengths` must be a dictionary of size and counts. Received: "
-            f"run_lengths={run_lengths!r}."
+            f"run_lengths={reprlib.repr(run_lengths)}."
         )
-    height, width = (int(side) for side in run_lengths["size"])
-    counts = run_lengths["counts"]
-    if isinstance(counts, str):
-        counts = counts.encode("ascii")
-    if isinstance(counts, bytes):
-        counts = _from_string(counts)
-    counts = np.asarray(counts, "int64")
-    if (counts < 0).any() or counts.sum() != height * width:
+    size = run_lengths["size"]
+    if (
+        not isinstance(size, (list, tuple))
+        or len(size) != 2
+        or not all(is_integer(side) and 0 <= side < 2**31 for side in size)
+    ):
+        raise ValueError(
+            "The size of run lengths must be a height and a width. Received: "
+            f"size={reprlib.repr(size)}."
+        )
+    counts = _as_counts(run_lengths["counts"], size[0] * size[1])
+    if counts.sum() != size[0] * size[1]:
         raise ValueError(
             "Run lengths must add up to the number of pixels. Received: "
             f"{len(counts)} counts of sum {counts.sum()} for "
-            f"size={[height, width]}."
+            f"size={list(size)}."
         )
-    inside = np.arange(len(counts)) % 2 == 1
-    return np.repeat(inside, counts).reshape((height, width), order="F")
+    return counts
+
+
+def _as_counts(counts, num_pixels):
+    """Returns counts as int64, each from 0 to the number of pixels."""
+    if isinstance(counts, str):
+        counts = counts.encode("utf-8", "surrogatepass")
+    if isinstance(counts, bytes):
+        counts = _from_string(counts)
+    if isinstance(counts, np.ndarray) and counts.ndim == 1:
+        wrong = [] if counts.dtype.kind in "iu" else [counts.dtype]
+        counts = counts.tolist()
+    elif isinstance(counts, (list, tuple)):
+        wrong = [n for n in counts if not is_integer(n)]
+    else:
+        wrong = [counts]
+    if wrong:
+        raise TypeError(
+            "Counts of run lengths must be integers, or a string as COCO "
+            f"writes it. Received: {reprlib.repr(wrong[0])}."
+        )
+    low, high = min(counts, default=0), max(counts, default=0)
+    if low < 0 or high > num_pixels:
+        raise ValueError(
+            "Counts of run lengths must be from 0 to the number of pixels. "
+            f"Received: {low if low < 0 else high} for {num_pixels} pixels."
+        )
+    return np.array(counts, "int64")
 
 
 def _to_string(counts):
@@ -131,6 +176,11 @@ def _from_string(characters):
         )
     last = np.flatnonzero(groups & _MORE == 0)
     first = np.concatenate([[0], last[:-1] + 1])[: len(last)]
+    if len(last) and (last - first).max() >= _MOST_GROUPS:
+        raise ValueError(
+            "A count of compressed run lengths must have at most "
+            f"{_MOST_GROUPS} characters. Received: {characters[:40]!r}."
+        )
     place = 5 * (np.arange(groups.size) - np.repeat(first, last - first + 1))
     values = np.zeros(len(last), "int64")
     number = np.repeat(np.arange(len(last)), last - first + 1)

@@ -84,3 +84,77 @@ def test_it_prints_as_the_call_that_makes_it(tmp_path, monkeypatch):
         "RegionFolders(directory='photos', label_maps='maps', "
         "classes={9: 'glass', 5: 'wood'}, channel=0, min_area=1)"
     )
+
+
+def test_files_beside_the_images_are_left_out_and_two_images_refused(tmp_path):
+    photos, maps = write(tmp_path)
+    (photos / "a.txt").write_text("a caption")
+    (photos / ".DS_Store").write_bytes(b"x")
+    assert len(RegionFolders(photos, maps, CLASSES)) == 3
+    (maps / "a.tif").write_bytes((maps / "a.png").read_bytes())
+    with pytest.raises(ValueError, match=r"a.png, a.tif|a.tif, a.png") as error:
+        RegionFolders(photos, maps, CLASSES)
+    assert "Take one of them out" in str(error.value)
+    (maps / "a.tif").unlink()
+    assert len(RegionFolders(photos, maps, CLASSES)) == 3
+
+
+def test_a_label_map_of_another_size_than_its_image_is_named(tmp_path):
+    regions = RegionFolders(*write(tmp_path, LABELS[:3]), CLASSES)
+    with pytest.raises(ValueError, match=r"\(3, 4\). Received: \(4, 4\) for '"):
+        regions[0]
+
+
+def test_what_is_no_label_map_is_named(tmp_path):
+    photos, maps = write(tmp_path)
+    (maps / "a.png").unlink()
+    Image.fromarray(np.full((4, 4), np.nan, "float32")).save(maps / "a.tif")
+    with pytest.raises(ValueError, match=r"dtype float32 in '.*maps.a\.tif'"):
+        RegionFolders(photos, maps, CLASSES)
+    Image.fromarray(LABELS.astype("int32")).save(maps / "a.tif")
+    assert len(RegionFolders(photos, maps, CLASSES)) == 3
+
+
+def test_photos_that_would_be_cut_off_are_named(tmp_path):
+    photos, maps = write(tmp_path)
+    regions = RegionFolders(photos, maps, CLASSES)
+    Image.fromarray(np.full((4, 4), 40000, "uint16")).save(photos / "a.png")
+    with pytest.raises(ValueError, match=r"Received: '.*a.png' of mode 'I;16'"):
+        regions[0]
+
+
+@pytest.mark.parametrize(
+    "kwargs, error",
+    [
+        ({"classes": {}}, ValueError),
+        ({"classes": ["wood"]}, ValueError),
+        ({"classes": {"5": "wood"}}, ValueError),
+        ({"classes": {5: None}}, ValueError),
+        ({"classes": {2**70: "wood"}}, ValueError),
+        ({"channel": 1.0}, ValueError),
+        ({"channel": -1}, ValueError),
+        ({"min_area": 0}, ValueError),
+        ({"directory": ""}, ValueError),
+        ({"directory": None}, TypeError),
+        ({"label_maps": "nowhere"}, ValueError),
+    ],
+)
+def test_a_wrong_argument_is_named(kwargs, error, tmp_path):
+    photos, maps = write(tmp_path)
+    known = {"directory": photos, "label_maps": maps, "classes": CLASSES}
+    with pytest.raises(error, match="Received: "):
+        RegionFolders(**{**known, **kwargs})
+
+
+def test_an_index_is_one_of_the_regions(tmp_path):
+    regions = RegionFolders(*write(tmp_path), CLASSES)
+    assert len(list(regions)) == 3
+    assert (regions[-1][1] == regions[2][1]).all()
+    with pytest.raises(IndexError, match="3 regions. Received: index=3"):
+        regions[3]
+    for wrong in (1.0, "1", None, [0], True):
+        with pytest.raises(TypeError, match="Received: index="):
+            regions[wrong]
+    for wrong in ([7], "a", [0.5], [True], None, [[0]]):
+        with pytest.raises(ValueError, match="Received: "):
+            regions.subset(wrong)

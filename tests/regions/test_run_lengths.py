@@ -58,11 +58,26 @@ def test_masks_of_every_size_and_density_come_back(compressed):
 def test_wrong_run_lengths_are_named():
     with pytest.raises(ValueError, match=r"Received: 2 counts of sum 5"):
         decode_run_lengths({"size": [2, 2], "counts": [2, 3]})
-    with pytest.raises(ValueError, match="counts of sum 4"):
+    with pytest.raises(ValueError, match="Received: -1 for 4 pixels"):
         decode_run_lengths({"size": [2, 2], "counts": [5, -1]})
     for wrong in ("a b", "2X", "~"):
         with pytest.raises(ValueError, match="Received: b'"):
             decode_run_lengths({"size": [2, 2], "counts": wrong})
+    for counts, message in [
+        ([2**70], "Received: 1180591620717411303424 for 4 pixels"),
+        ([1.0, 3], "Received: 1.0"),
+        (["1", 3], "Received: '1'"),
+        ([True, 3], "Received: True"),
+        (np.ones(4), "Received: dtype"),
+        (None, "Received: None"),
+        ("o" * 12 + "0", "at most 12 characters. Received: b'oooo"),
+        ("ä", r"Received: b'\\xc3"),
+    ]:
+        with pytest.raises((ValueError, TypeError), match=message):
+            decode_run_lengths({"size": [2, 2], "counts": counts})
+    for size in (5, [2], [2.0, 2], ["2", 2], [-2, -2], [True, 4], None):
+        with pytest.raises(ValueError, match="height and a width. Received: "):
+            decode_run_lengths({"size": size, "counts": [4]})
     with pytest.raises(ValueError, match=r"Received: mask.shape=\(4,\)"):
         encode_run_lengths(np.ones(4))
     with pytest.raises(TypeError, match="Received: run_lengths='22'"):

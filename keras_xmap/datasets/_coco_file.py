@@ -1,0 +1,313 @@
+"""The rows of a COCO annotation file, each of them checked.
+
+What a row lacks, or holds in a way that nobody could mean, is an error that
+names the file and the row. Numbers may be written `3.0` for 3, as programs
+without integers do.
+"""
+
+import json
+import math
+import pathlib
+import reprlib
+
+import numpy as np
+
+from keras_xmap._checks import is_integer
+from keras_xmap._checks import is_number
+from keras_xmap._files import read_file
+from keras_xmap.regions import check_run_lengths
+
+_KEYS = ("images", "annotations", "categories")
+_LARGEST_COORDINATE = 2.0**31
+
+
+class RowError(ValueError):
+    """What is wrong with a row, without where it stands."""
+
+
+class COCOFile:
+    """Reads an annotation file.
+
+    Attributes:
+        class_names: List of the names of the categories, by their id.
+
+    Args:
+        path: Path of the file, as text.
+    """
+
+    def __init__(self, path):
+        self._path = path
+        content = self._content()
+        self._annotations = content["annotations"]
+        self._images = self._by_id("images", content["images"], _image)
+        names = self._by_id("categories", content["categories"], _name)
+        kinds = {type(key) for key in names}
+        if len(kinds) > 1:
+            raise ValueError(
+                "Categories must have ids of one kind, numbers or text. "
+                f"Received: ids {list(names)[:5]} in {path!r}."
+            )
+        order = sorted(names)
+        self.class_names = [names[key] for key in order]
+        self._numbers = {key: number for number, key in enumerate(order)}
+
+    def annotations(self):
+        """Yields `(image, label, segmentation, area, is_crowd)` row by row.
+
+        `image` is `(file_name, size)`; a segmentation is run lengths, or a
+        list of arrays `x, y, x, y, ...`; `area` is `None` where not given.
+        """
+        for number, row in enumerate(self._annotations):
+            try:
+                yield self._annotation(row)
+            except (RowError, ValueError, TypeError) as error:
+                known = row if isinstance(row, dict) else {}
+                raise ValueError(
+                    "An annotation must have an image, a category and a "
+                    "segmentation of polygons or run lengths. Received: "
+                    f"annotation id={known.get('id')} (number {number}) of "
+                    f"image_id={known.get('image_id')!r} in {self._path!r}: "
+                    f"{error}"
+                ) from error
+
+    def _annotation(self, row):
+        row = _object(row)
+        image = self._images.get(_identity(row, "image_id"))
+        if image is None:
+            raise _expected(
+                "`image_id` must be that of an image", row, "image_id"
+            )
+        label = self._numbers.get(_identity(row, "category_id"))
+        if label is None:
+            raise _expected(
+                "`category_id` must be that of a category", row, "category_id"
+            )
+        crowd = row.get("iscrowd")
+        if crowd not in (None, 0, 1) or isinstance(crowd, str):
+            raise _expected("`iscrowd` must be 0 or 1", row, "iscrowd")
+        area = row.get("area")
+        if area is not None and not (is_number(area) and 0 <= area < math.inf):
+            raise _expected("`area` must be a number >= 0", row, "area")
+        segmentation = _segmentation(_value(row, "segmentation"), image[1])
+        return image, label, segmentation, area, bool(crowd)
+
+    def _content(self):
+        try:
+            text = read_file(self._path).decode("utf-8-sig")
+            content = json.loads(text, object_pairs_hook=_packed)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"`annotations` must be JSON. Received: {self._path!r}: "
+                f"{error}."
+            ) from error
+        if not isinstance(content, dict):
+            content = {}
+        missing = [
+            key for key in _KEYS if not isinstance(content.get(key), list)
+        ]
+        if missing:
+            raise ValueError(
+                f"`annotations` must hold lists of {', '.join(_KEYS)}. "
+                f"Received: {self._path!r} without {', '.join(missing)}."
+            )
+        return content
+
+    def _by_id(self, kind, rows, read):
+        """Returns what `read` makes of rows, by their ids."""
+        found = {}
+        for number, row in enumerate(rows):
+            try:
+                row = _object(row)
+                key = _identity(row, "id")
+                if key in found:
+                    raise RowError(
+                        f"Each id must stand once. Received: id={key!r} again."
+                    )
+                found[key] = read(row)
+            except (RowError, TypeError) as error:
+                known = row.get("id") if isinstance(row, dict) else None
+                raise ValueError(
+                    f"`{kind}` must hold {_EXPECTED[kind]}. Received: "
+                    f"{kind}[{number}] of id={known!r} in {self._path!r}: "
+                    f"{error}"
+                ) from error
+        return found
+
+
+_EXPECTED = {
+    "images": "objects with an id, a file_name, a height and a width",
+    "categories": "objects with an id and a name",
+}
+
+
+def _packed(pairs):
+    """Returns an object of JSON, its polygons as arrays of a third the size.
+
+    Called while the file is read, so that the numbers of all polygons are
+    never there one by one.
+    """
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        keys = [key for key, _ in pairs]
+        double = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(
+            "a key must stand once in an object. Received twice: "
+            f"{reprlib.repr(double)}"
+        )
+    polygons = row.get("segmentation")
+    if isinstance(polygons, list):
+        row["segmentation"] = [_pack(polygon) for polygon in polygons]
+    return row
+
+
+def _pack(polygon):
+    if not isinstance(polygon, list):
+        return polygon
+    if not all(type(x) is float or type(x) is int for x in polygon):
+        return polygon
+    try:
+        return np.array(polygon, "float64")
+    except OverflowError:
+        return polygon
+
+
+def _object(row):
+    if not isinstance(row, dict):
+        raise RowError(f"It must be an object. Received: {reprlib.repr(row)}.")
+    return row
+
+
+def _expected(expected, row, key):
+    """Returns the error of what stands under a key of a row."""
+    return RowError(f"{expected}. Received: {key}={reprlib.repr(row[key])}.")
+
+
+def _value(row, key):
+    if row.get(key) is None:
+        raise RowError(f"`{key}` must be given. Received: none.")
+    return row[key]
+
+
+def _identity(row, key):
+    """Returns an id, text or a whole number."""
+    value = _value(row, key)
+    if isinstance(value, str):
+        return value
+    return _whole(value, f"`{key}` must be a whole number or text")
+
+
+def _whole(value, expected):
+    """Returns a number without a fraction as an integer."""
+    is_whole = is_integer(value) or (
+        isinstance(value, float) and value.is_integer()
+    )
+    if not is_whole:
+        raise RowError(f"{expected}. Received: {reprlib.repr(value)}.")
+    return int(value)
+
+
+def _name(row):
+    name = _value(row, "name")
+    if not isinstance(name, str):
+        raise _expected("`name` must be text", row, "name")
+    return name
+
+
+def _image(row):
+    """Returns the name of the file and the size of an image."""
+    from PIL import Image
+
+    size = tuple(
+        _whole(_value(row, key), f"`{key}` must be a whole number")
+        for key in ("height", "width")
+    )
+    if min(size) < 1:
+        raise RowError(
+            f"Height and width must be at least 1. Received: {size}."
+        )
+    # Beyond twice this number Pillow refuses to read a file.
+    largest = Image.MAX_IMAGE_PIXELS
+    if largest is not None and size[0] * size[1] > 2 * largest:
+        raise RowError(
+            f"An image must have at most {2 * largest} pixels, or Pillow does "
+            f"not read it. Received: {size[0]} x {size[1]} pixels. If you "
+            "trust the file, set `PIL.Image.MAX_IMAGE_PIXELS`."
+        )
+    return _file_name(_value(row, "file_name")), size
+
+
+def _file_name(name):
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise RowError(
+            "`file_name` must be the name of a file. Received: "
+            f"file_name={reprlib.repr(name)}."
+        )
+    for kind in (pathlib.PurePosixPath, pathlib.PureWindowsPath):
+        path = kind(name)
+        if path.anchor or ".." in path.parts or "://" in name:
+            raise RowError(
+                "`file_name` must not lead out of the folder of the images. "
+                f"Received: file_name={reprlib.repr(name)}."
+            )
+    return name
+
+
+def _segmentation(segmentation, size):
+    if isinstance(segmentation, dict):
+        return _run_lengths(segmentation, size)
+    if not isinstance(segmentation, list) or not segmentation:
+        raise RowError(
+            "`segmentation` must be a list of polygons, or run lengths. "
+            f"Received: segmentation={reprlib.repr(segmentation)}."
+        )
+    for polygon in segmentation:
+        _check_polygon(polygon, size)
+    return segmentation
+
+
+def _run_lengths(segmentation, size):
+    sides = _value(segmentation, "size")
+    if not isinstance(sides, list) or len(sides) != 2:
+        raise _expected(
+            "`size` must be a height and a width", segmentation, "size"
+        )
+    own = tuple(
+        _whole(side, "`size` must hold whole numbers") for side in sides
+    )
+    if own != size:
+        raise RowError(
+            "Run lengths must be of the size of the image. Received: "
+            f"size={sides} for {size}."
+        )
+    counts = _value(segmentation, "counts")
+    if isinstance(counts, list):
+        counts = [_whole(n, "`counts` must hold whole numbers") for n in counts]
+    run_lengths = {"size": list(own), "counts": counts}
+    check_run_lengths(run_lengths)
+    return run_lengths
+
+
+def _check_polygon(polygon, size):
+    if not isinstance(polygon, np.ndarray):
+        raise RowError(
+            "A polygon must be a list of numbers, x and y in turn. Received: "
+            f"{reprlib.repr(polygon)}."
+        )
+    if len(polygon) < 6 or len(polygon) % 2:
+        raise RowError(
+            "A polygon must be a list of x and y in turn, of three corners "
+            f"at least. Received: a polygon of shape {polygon.shape}."
+        )
+    # NaN is not below anything.
+    if not (np.abs(polygon) < _LARGEST_COORDINATE).all():
+        raise RowError(
+            "A polygon must have finite corners. Received: "
+            f"{polygon.tolist()[:8]}."
+        )
+    low = polygon.reshape(-1, 2).min(axis=0)
+    high = polygon.reshape(-1, 2).max(axis=0)
+    if (high < 0).any() or (low > size[::-1]).any():
+        raise RowError(
+            "A polygon must lie in its image. Received: corners from "
+            f"{low.tolist()} to {high.tolist()} for height and width {size}."
+        )
