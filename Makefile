@@ -69,7 +69,7 @@ BY_LIBRARY := tests/cli tests/datasets tests/metrics tests/regions \
 	lint format bench docs environments clean
 
 demo: .venv/installed
-	.venv/bin/keras-xmap demo --directory build/demo
+	.venv/bin/keras-xmap demo --directory build/demo --force
 
 test: .venv/installed
 	.venv/bin/python -m pytest $(SPREAD) $(ARGS)

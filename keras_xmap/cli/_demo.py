@@ -14,6 +14,7 @@ from keras_xmap import explainers
 from keras_xmap import layers
 from keras_xmap import metrics
 from keras_xmap import visualization
+from keras_xmap._checks import check_positive_integer
 from keras_xmap.cli._output import OutputFolder
 
 SIZE = 48
@@ -191,14 +192,21 @@ def photo_with_digits(size=96):
     return inputs, np.array(labels), np.stack(masks)
 
 
-def main(directory, num_scenes=5000, num_tests=200, epochs=6, seed=0):
+def main(
+    directory, num_scenes=5000, num_tests=200, epochs=6, seed=0, force=False
+):
     """Runs the demonstration and returns `(accuracy, measures)`.
 
     Writes `demo.png`, `photo.png` and one `maps_METHOD.npy` a method, of
-    shape `(num_tests, 48, 48)`, into the folder `directory`.
+    shape `(num_tests, 48, 48)`, into the folder `directory`; over files that
+    are there only by `force`.
     """
+    check_positive_integer("--scenes", num_scenes)
+    check_positive_integer("--epochs", epochs)
+    folder = OutputFolder(directory, force)
+    arrays = [f"maps_{name}.npy" for name in METHODS]
+    folder.check_free([*arrays, "demo.png", "photo.png"])
     keras.utils.set_random_seed(seed)
-    folder = OutputFolder(directory, force=True)
     print(f"Training on {num_scenes} scenes of handwritten digits.")
     inputs, labels, _ = pointed_scenes(num_scenes, "train", seed)
     model = make_model()

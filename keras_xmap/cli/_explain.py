@@ -7,11 +7,16 @@ import keras
 
 from keras_xmap import explainers
 from keras_xmap import visualization
+from keras_xmap._image_files import as_pixels
+from keras_xmap._image_files import open_image
 from keras_xmap.cli._answer import Answers
 from keras_xmap.cli._answer import answer_of
 from keras_xmap.cli._model_inputs import ModelInputs
 from keras_xmap.cli._model_outputs import ModelOutput
 from keras_xmap.cli._output import OutputFolder
+
+# What Keras says of a class that it does not know.
+_UNKNOWN_LAYER = ("Could not locate class", "Unknown layer")
 
 
 def methods():
@@ -57,7 +62,8 @@ def run(arguments):
                 answers.of_image(data), answers, output, arguments.target
             )
             found = explainer.explain(data, output.target(index), verbose=0)
-        except (ValueError, TypeError) as error:
+        except Exception as error:
+            # Of a size that the model does not take, each backend has its own.
             raise ValueError(f"{path}: {error}") from error
         heatmap = _map_of_image(found, inputs.image_name)
         folder.write_array(f"{name}.npy", heatmap)
@@ -90,14 +96,12 @@ def _method(name):
 
 def _read(path):
     """Returns an image file as RGB uint8."""
-    from skimage import io
-
     if not os.path.exists(path):
         raise FileNotFoundError(
             f"An image must be a file. Received: {path}, which is not there."
         )
     try:
-        image = io.imread(path)
+        image = as_pixels(open_image(path))
     except Exception as error:
         # Every file format has errors of its own.
         raise ValueError(
@@ -131,9 +135,7 @@ def _load(path, safe):
     except Exception as error:
         raise ValueError(
             f"A model must be a file that Keras can load. Received: {path}: "
-            f"{error}. If the model holds Lambda layers and you trust it, add "
-            "`--unsafe`; a model with layers of your own must be explained "
-            "in Python, where they are imported."
+            f"{error} {_remedy(str(error), safe)}".rstrip()
         ) from error
     shapes = [tuple(x.shape) for x in keras.tree.flatten(model.outputs)]
     if not any(len(x) == 1 or 1 in x[1:] for x in shapes):
@@ -144,6 +146,18 @@ def _load(path, safe):
     except Exception:
         # A loss, metric or optimizer that is not known here.
         return model
+
+
+def _remedy(said, safe):
+    """Returns what to do about an error of Keras that has a way out."""
+    if safe and "safe_mode" in said:
+        return "The model holds Python code; if you trust it, add `--unsafe`."
+    if any(sign in said for sign in _UNKNOWN_LAYER):
+        return (
+            "A model with layers of your own must be explained in Python, "
+            "where they are imported, by `keras_xmap.explainers`."
+        )
+    return ""
 
 
 def _make_explainer(kind, model, target_layer, inputs):

@@ -20,7 +20,7 @@ class ModelInputs:
     def __init__(self, model, value_range):
         self._structure = tensors_of(model, "input")
         tensors = keras.tree.flatten(self._structure)
-        self._value_range = value_range
+        self._value_range = _checked_range(value_range)
         if isinstance(self._structure, dict):
             names = list(self._structure)
             tensors = [self._structure[name] for name in names]
@@ -142,6 +142,16 @@ class ModelInputs:
 
     def _described(self):
         return ", ".join(f"{n} {s}" for n, s in self._shapes.items()) or "none"
+
+
+def _checked_range(value_range):
+    black, white = value_range
+    if not np.isfinite([black, white]).all() or black == white:
+        raise ValueError(
+            "`--range` must be two different numbers. Received: --range "
+            f"{black} {white}."
+        )
+    return black, white
 
 
 def tensors_of(model, end):

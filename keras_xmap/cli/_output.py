@@ -1,10 +1,14 @@
 """Files of results: complete, and never in place of others by accident."""
 
 import io
+import os
 
 import numpy as np
 
 from keras_xmap import _files
+
+# `_files.write_atomically` writes to a longer name first.
+_LONGER = 40
 
 
 class OutputFolder:
@@ -17,7 +21,7 @@ class OutputFolder:
     """
 
     def __init__(self, path, force=False):
-        self.path = path
+        self.path = _files.check_path("--directory", path)
         self.force = force
 
     def check_free(self, names):
@@ -29,6 +33,8 @@ class OutputFolder:
                 f"result would be {repeated[0]}. Explain them one by one, "
                 "with another `--directory` each."
             )
+        if "://" not in self.path:
+            self._check_local(names)
         taken = [name for name in names if self._exists(name)]
         if taken and not self.force:
             raise FileExistsError(
@@ -52,6 +58,44 @@ class OutputFolder:
         Image.fromarray(image).save(content, format="PNG")
         return self._write(name, content)
 
+    def _check_local(self, names):
+        """Checks what of a path shows without a file being written."""
+        folder = os.path.abspath(self.path)
+        while not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+        if not os.path.isdir(folder):
+            self._refuse("a folder", f"where {folder} is a file")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            self._refuse(
+                "a folder that can be written to", f"where {folder} cannot"
+            )
+        self._check_lengths(folder, names)
+        for name in names:
+            if os.path.isdir(os.path.join(self.path, name)):
+                self._refuse(
+                    "free for the results", f"where {name} is a folder"
+                )
+
+    def _check_lengths(self, folder, names):
+        longest = max(names, key=_num_bytes, default="")
+        path = os.path.join(os.path.abspath(self.path), longest)
+        parts = [*path.split(os.sep)[:-1], longest + _LONGER * "x"]
+        largest = _limit(folder, "PC_NAME_MAX", 255)
+        for part in parts:
+            if _num_bytes(part) > largest:
+                self._refuse(
+                    f"of names below {largest - _LONGER} bytes",
+                    f"which makes {part[:40]}...",
+                )
+        if _num_bytes(path) + _LONGER >= _limit(folder, "PC_PATH_MAX", 4096):
+            self._refuse("a shorter path", f"of {_num_bytes(path)} bytes")
+
+    def _refuse(self, expected, received):
+        shown = self.path if len(self.path) < 80 else f"{self.path[:80]}..."
+        raise ValueError(
+            f"`--directory` must be {expected}. Received: {shown}, {received}."
+        )
+
     def _exists(self, name):
         return _files.file_exists(f"{self.path}/{name}")
 
@@ -60,3 +104,15 @@ class OutputFolder:
         path = f"{self.path}/{name}"
         _files.write_atomically(path, content.getvalue())
         return path
+
+
+def _num_bytes(text):
+    return len(os.fsencode(text))
+
+
+def _limit(folder, name, otherwise):
+    """Returns a limit of the file system, where the system tells it."""
+    try:
+        return os.pathconf(folder, name)
+    except (AttributeError, OSError, ValueError):
+        return otherwise

@@ -16,7 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed.run(parsed)
     except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"keras-xmap: error: {error}", file=sys.stderr)
+        said = " ".join(str(error).split())
+        print(f"keras-xmap: error: {said}", file=sys.stderr)
         return 2
     return 0
 
@@ -42,6 +43,9 @@ def make_parser():
         "--scenes", type=int, default=5000, help="scenes to train on"
     )
     demo.add_argument("--epochs", type=int, default=6)
+    demo.add_argument(
+        "--force", action="store_true", help="overwrite files in DIR"
+    )
     demo.set_defaults(run=_demo)
     return parser
 
@@ -148,4 +152,5 @@ def _demo(arguments):
         arguments.directory,
         num_scenes=arguments.scenes,
         epochs=arguments.epochs,
+        force=arguments.force,
     )

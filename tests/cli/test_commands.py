@@ -164,7 +164,93 @@ def test_models_with_python_code_are_loaded_only_if_asked(folder, capsys):
     assert cli.main([*arguments, "--unsafe"]) == 0
 
 
+def test_unsafe_is_no_remedy_for_what_is_no_model(folder, capsys):
+    (folder / "half.keras").write_bytes(
+        (folder / "model.keras").read_bytes()[:500]
+    )
+    for model in ("half.keras", "grey.png"):
+        assert cli.main(["explain", model, "grey.png", "--directory", "o"]) == 2
+        error = capsys.readouterr().err
+        assert "--unsafe" not in error and model in error
+        assert len(error.splitlines()) == 1
+
+
+OUTPUTS = {
+    "no name": ("", "must be a path of text, not empty"),
+    "a file": ("grey.png", "must be a folder. Received: grey.png, where /"),
+    "below a file": ("grey.png/a/b", "grey.png is a file"),
+    "taken": ("taken", "where grey.gradcam.npy is a folder"),
+    "a long name": ("x" * 300, "of names below 215 bytes"),
+    "a long path": ("x/" * 3000, "must be a shorter path"),
+    "a dead link": ("dead", "dead is a file"),
+}
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+@pytest.mark.parametrize("case", OUTPUTS)
+def test_a_folder_that_cannot_be_written_is_found_before_the_model_loads(
+    folder, case, force, capsys, monkeypatch
+):
+    (folder / "taken" / "grey.gradcam.npy").mkdir(parents=True)
+    (folder / "dead").symlink_to(folder / "nowhere")
+    before = sorted(folder.rglob("*"))
+    monkeypatch.setattr(keras.saving, "load_model", None)
+    directory, message = OUTPUTS[case]
+    arguments = ["explain", "model.keras", "grey.png", *force]
+    assert cli.main([*arguments, "--directory", directory]) == 2
+    error = capsys.readouterr().err
+    assert message in error and len(error.splitlines()) == 1
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_long_name_of_an_image_is_found_before_the_model_loads(
+    folder, capsys, monkeypatch
+):
+    monkeypatch.setattr(keras.saving, "load_model", None)
+    name = "x" * 210 + ".png"
+    (folder / "grey.png").rename(folder / name)
+    assert cli.main(["explain", "model.keras", name, "--directory", "o"]) == 2
+    assert "of names below 215 bytes" in capsys.readouterr().err
+
+
+def test_formats_that_start_programs_are_not_read(folder, capsys):
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
+    (folder / "a.eps").write_bytes(eps + b"0 setgray\nshowpage\n%%EOF\n")
+    (folder / "a.png").write_bytes((folder / "a.eps").read_bytes())
+    for name in ("a.eps", "a.png"):
+        arguments = ["explain", "model.keras", name, "--directory", "out"]
+        assert cli.main(arguments) == 2
+        error = capsys.readouterr().err
+        assert f"Received: {name}: The format must be one of " in error
+        assert "BMP, GIF, JPEG, " in error and "EPS" not in error
+
+
+def test_pictures_of_every_kind_are_read_as_they_look(folder):
+    photo = Image.open("rgb.png")
+    photo.convert("P").save("palette.png")
+    photo.convert("CMYK").save("cmyk.tiff")
+    photo.convert("L").convert("1").save("bits.png")
+    photo.convert("LA").save("la.png")
+    for name in ("palette.png", "cmyk.tiff", "bits.png", "la.png"):
+        read = explain._read(name)
+        seen = np.asarray(Image.open(name).convert("RGB"))
+        assert read.dtype == "uint8"
+        np.testing.assert_array_equal(read, seen)
+
+
 MISTAKES = {
+    "no range": (
+        ["model.keras", "grey.png", "--range", "3", "3"],
+        "Received: --range 3.0 3.0",
+    ),
+    "nan as range": (
+        ["model.keras", "grey.png", "--range", "nan", "1"],
+        "Received: --range nan 1.0",
+    ),
+    "no name of a mask": (
+        ["model.keras", "grey.png", "--mask", ""],
+        "which is not there",
+    ),
     "no model": (
         ["no.keras", "grey.png"],
         "Received: no.keras, which is not there",

@@ -68,4 +68,22 @@ def test_the_command_runs_the_demonstration_as_asked(monkeypatch):
     monkeypatch.setattr(demo, "main", lambda *a, **k: asked.append((a, k)))
     arguments = ["--directory", "there", "--scenes", "64", "--epochs", "2"]
     assert cli.main(["demo", *arguments]) == 0
-    assert asked == [(("there",), {"num_scenes": 64, "epochs": 2})]
+    kwargs = {"num_scenes": 64, "epochs": 2, "force": False}
+    assert asked == [(("there",), kwargs)]
+
+
+def test_files_of_another_demonstration_stay_unless_forced(tmp_path, capsys):
+    (tmp_path / "photo.png").write_bytes(b"mine")
+    arguments = ["demo", "--directory", str(tmp_path), "--scenes", "64"]
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "already holds photo.png" in error and "--force" in error
+    assert (tmp_path / "photo.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("option", ["--scenes", "--epochs"])
+def test_a_demonstration_needs_something_to_learn(tmp_path, option, capsys):
+    arguments = ["demo", "--directory", str(tmp_path / "out"), option, "0"]
+    assert cli.main(arguments) == 2
+    assert f"Received: {option}=0" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
