@@ -29,6 +29,12 @@ def check_path(name, value):
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"`{name}` must be a path. Received: {name}={value!r}.")
     path = os.fspath(value)
+    # An unset variable of a shell is empty; NUL ends a path in C.
+    if not path or not isinstance(path, str) or "\0" in path:
+        raise ValueError(
+            f"`{name}` must be a path of text, not empty. Received: "
+            f"{name}={value!r}."
+        )
     if not isinstance(value, str) and _COLLAPSED.match(path):
         raise ValueError(
             f"`{name}` must be text if it has a scheme: `pathlib` makes one "

@@ -29,6 +29,7 @@ IMPORTS = """
 _checks:
 _files:
 _installation:
+_numeric:
 _saving:
 _typing:
 _warnings:
@@ -37,6 +38,7 @@ engine:
 ops:
 regions:
 _axes: _checks
+_image_files: _files
 _repr: _checks
 datasets: regions
 losses: ops
@@ -56,13 +58,13 @@ __main__: cli
 """
 # Each library, and the parts that import it.
 LIBRARIES = """
-PIL: cli datasets regions visualization
+PIL: _image_files cli datasets regions visualization
 cv2: segmentation
-keras: _axes _checks _fillings _repr _saving callbacks cli datasets
+keras: _axes _checks _fillings _numeric _repr _saving callbacks cli datasets
     distribution engine erasing explainers layers losses metrics models ops
     segmentation targets visualization
-numpy: _repr cli datasets engine erasing explainers metrics regions
-    segmentation targets visualization
+numpy: _image_files _numeric _repr cli datasets engine erasing explainers
+    metrics regions segmentation targets visualization
 scipy: segmentation
 skimage: cli datasets segmentation visualization
 sklearn: datasets segmentation

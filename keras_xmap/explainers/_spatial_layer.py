@@ -144,7 +144,7 @@ def chosen_inputs(inputs, input_name):
 
 def check_tokens(tokens):
     """Returns `tokens`: `"auto"`, or a pair of positive integers."""
-    if tokens == "auto":
+    if isinstance(tokens, str) and tokens == "auto":
         return tokens
     pair = isinstance(tokens, (list, tuple)) and len(tokens) == 2
     if not pair or any(not isinstance(n, int) or n < 1 for n in tokens):

@@ -1,9 +1,25 @@
 """What layers called on a pair of images and mask share."""
 
+import reprlib
+
 from keras import ops
 
 from keras_xmap._axes import channel_axis
 from keras_xmap._axes import spatial_shape
+from keras_xmap._numeric import check_numeric
+
+
+def shapes_of(inputs, first, second="mask"):
+    """Returns the shapes of a pair of tensors of numbers, by their names."""
+    is_pair = isinstance(inputs, (list, tuple)) and len(inputs) == 2
+    if not is_pair or not all(hasattr(x, "shape") for x in inputs):
+        raise ValueError(
+            f"The layer must be called on a list `[{first}, {second}]` of "
+            f"tensors. Received: inputs={reprlib.repr(inputs)}."
+        )
+    for name, x in zip((first, second), inputs, strict=True):
+        check_numeric(name, x)
+    return [tuple(x.shape) for x in inputs]
 
 
 def check_mask_pair(input_shape, first, data_format, same_size=False):

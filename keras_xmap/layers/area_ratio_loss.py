@@ -6,6 +6,7 @@ from keras import ops
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import check_single_map
+from keras_xmap._numeric import check_numeric
 from keras_xmap._saving import registered
 from keras_xmap._typing import Number
 from keras_xmap._typing import Tensor
@@ -63,7 +64,7 @@ class AreaRatioLoss(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs: Tensor) -> Tensor:
-        check_single_map("inputs", inputs.shape)
+        check_single_map("inputs", check_numeric("inputs", inputs).shape)
         per_image = area_ratio(None, inputs, area_ratio=self.area_ratio)
         # A replica may receive no image at all, whose mean would be NaN.
         count = ops.maximum(ops.shape(per_image)[0], 1)

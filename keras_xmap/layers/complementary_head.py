@@ -8,6 +8,7 @@ from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
+from keras_xmap._numeric import check_numeric
 from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
@@ -105,6 +106,9 @@ class ComplementaryHead(keras.layers.Layer):
         features, labels = (
             inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
         )
+        check_numeric("features", features)
+        if labels is not None:
+            check_numeric("labels", labels)
         # CPUs convolve with the channels last only.
         if self.data_format == "channels_first":
             features = ops.moveaxis(features, 1, -1)
@@ -168,7 +172,7 @@ class ComplementaryHead(keras.layers.Layer):
         pair = [input_shape, None]
         if input_shape and isinstance(input_shape[0], (list, tuple)):
             pair = list(input_shape)
-        if len(pair) != 2 or len(pair[0]) != 4:
+        if len(pair) != 2 or len(pair[0] or ()) != 4:
             raise ValueError(
                 "The layer must be called on features with a batch, two "
                 "spatial and a channel axis, or on a list `[features, "

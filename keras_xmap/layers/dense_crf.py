@@ -11,6 +11,7 @@ from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
+from keras_xmap.layers._mask import shapes_of
 from keras_xmap.ops import crf_parameters
 from keras_xmap.ops import mean_field
 
@@ -96,9 +97,7 @@ class DenseCRF(keras.layers.Layer):
         self.data_format = check_data_format(data_format)
 
     def call(self, inputs: Structure) -> Tensor:
-        if not isinstance(inputs, (list, tuple)):
-            self.compute_output_shape(tuple(inputs.shape))
-        self.compute_output_shape([tuple(x.shape) for x in inputs])
+        self.compute_output_shape(shapes_of(inputs, "image", "scores"))
         image, scores = inputs
         if self.data_format == "channels_first":
             image = ops.moveaxis(image, 1, -1)

@@ -19,6 +19,7 @@ from keras_xmap._typing import Tensor
 from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
 from keras_xmap.layers._mask import check_mask_pair
+from keras_xmap.layers._mask import shapes_of
 from keras_xmap.layers._mask import with_channel
 
 _FILLS = ("mean", "zero", "noise", "blur")
@@ -111,7 +112,7 @@ class EraseRegions(SavedDraws, keras.layers.Layer):
             self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs: Structure) -> Tensor:
-        self.compute_output_shape([tuple(x.shape) for x in inputs])
+        self.compute_output_shape(shapes_of(inputs, "images"))
         images, mask = inputs
         images = ops.cast(images, self.compute_dtype)
         mask = with_channel(mask, self.data_format, "bool")

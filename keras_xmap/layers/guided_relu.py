@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive
+from keras_xmap._numeric import check_numeric
 from keras_xmap._saving import registered
 from keras_xmap._typing import Number
 from keras_xmap._typing import Tensor
@@ -54,7 +55,7 @@ class GuidedReLU(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs: Tensor) -> Tensor:
-        return self._guided_relu(inputs)
+        return self._guided_relu(check_numeric("inputs", inputs))
 
     def _guided_relu(self, inputs):
         @ops.custom_gradient

@@ -15,6 +15,7 @@ from keras_xmap._fillings import as_config
 from keras_xmap._fillings import check_filling
 from keras_xmap._fillings import check_fits
 from keras_xmap._fillings import filling
+from keras_xmap._numeric import check_numeric
 from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
@@ -108,7 +109,8 @@ class HideAndSeek(SavedDraws, keras.layers.Layer):
         check_fits("fill", self.fill, input_shape, self.data_format)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        images = ops.cast(inputs, self.compute_dtype)
+        images = check_numeric("inputs", inputs)
+        images = ops.cast(images, self.compute_dtype)
         if not training:
             return images
         advance_seed(self.seed_generator, images)

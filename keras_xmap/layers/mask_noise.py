@@ -18,6 +18,7 @@ from keras_xmap._typing import Tensor
 from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
 from keras_xmap.layers._mask import check_mask_pair
+from keras_xmap.layers._mask import shapes_of
 from keras_xmap.layers._mask import with_channel
 
 
@@ -94,7 +95,7 @@ class MaskNoise(SavedDraws, keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs: Structure, training: bool = False) -> Tensor:
-        self.compute_output_shape([tuple(x.shape) for x in inputs])
+        self.compute_output_shape(shapes_of(inputs, "images"))
         images, mask = inputs
         images = ops.cast(images, self.compute_dtype)
         if not training:

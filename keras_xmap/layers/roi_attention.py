@@ -8,11 +8,13 @@ from keras_xmap._axes import channel_axis
 from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._numeric import as_tensor
 from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
 from keras_xmap.layers._mask import check_mask_pair
+from keras_xmap.layers._mask import shapes_of
 from keras_xmap.layers._mask import sizes_of
 from keras_xmap.layers._mask import with_channel
 from keras_xmap.ops import resize
@@ -117,7 +119,7 @@ class ROIAttention(keras.layers.Layer):
         )
 
     def call(self, inputs: Structure) -> Tensor:
-        self.compute_output_shape([tuple(x.shape) for x in inputs])
+        self.compute_output_shape(shapes_of(inputs, "features"))
         features, mask = inputs
         features = ops.cast(features, self.compute_dtype)
         size = sizes_of(ops.shape(features), self.data_format)
@@ -154,7 +156,7 @@ class ROIAttention(keras.layers.Layer):
                 "The layer has no weights yet. Received: built=False. Call "
                 "the layer, or load the model, before `attention`."
             )
-        mask = ops.convert_to_tensor(mask)
+        mask = as_tensor("mask", mask)
         features = (None,) * 4
         self.compute_output_shape([features, tuple(mask.shape)])
         if size is None:
@@ -162,12 +164,6 @@ class ROIAttention(keras.layers.Layer):
         return self._attention(mask, size)
 
     def _attention(self, mask, size):
-        dtype = keras.backend.standardize_dtype(mask.dtype)
-        if dtype == "string" or "complex" in dtype:
-            raise TypeError(
-                "`mask` must be boolean, integer or float. Received: "
-                f"mask.dtype={dtype}."
-            )
         mask = with_channel(mask, self.data_format, self.compute_dtype)
         mask = ops.clip(mask, 0, 1)
         mask = resize(mask, size, self.interpolation, self.data_format)

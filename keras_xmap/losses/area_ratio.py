@@ -4,6 +4,7 @@ from keras import ops
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_single_map
+from keras_xmap._numeric import as_tensor
 from keras_xmap._saving import registered
 from keras_xmap._typing import Number
 from keras_xmap._typing import Tensor
@@ -49,7 +50,7 @@ def area_ratio(
     >>> float(loss[0])  # (0.75 - 0.5)^2
     0.0625
     """
-    y_pred = ops.convert_to_tensor(y_pred)
+    y_pred = as_tensor("y_pred", y_pred)
     check_single_map("y_pred", y_pred.shape)
     if area_ratio is None and y_true is None:
         raise ValueError(
@@ -58,9 +59,9 @@ def area_ratio(
             "share of the image that a map is to cover."
         )
     area = _area(y_pred)
-    wanted = area_ratio
-    if area_ratio is None:
-        wanted = ops.cast(_area(y_true), area.dtype)
+    wanted = check_optional(check_fraction, "area_ratio", area_ratio)
+    if wanted is None:
+        wanted = _wanted(as_tensor("y_true", y_true), area)
     return ops.square(area - wanted)
 
 
@@ -110,8 +111,19 @@ class AreaRatio(keras.losses.Loss):
         return {**super().get_config(), "area_ratio": self.area_ratio}
 
 
+def _wanted(y_true, area):
+    """Returns the areas that labels want, one an image."""
+    shape = tuple(y_true.shape)
+    batch = area.shape[0]
+    if not shape or (None not in (batch, shape[0]) and shape[0] != batch):
+        raise ValueError(
+            "`y_true` must have one entry for each map. Received: "
+            f"y_true.shape={shape} for {batch} maps."
+        )
+    return ops.cast(_area(y_true), area.dtype)
+
+
 def _area(maps):
-    maps = ops.convert_to_tensor(maps)
     # Half precision cannot count the pixels of one image.
     maps = ops.cast(maps, keras.backend.result_type(maps.dtype, "float32"))
     return ops.mean(maps, axis=tuple(range(1, len(maps.shape))))

@@ -5,6 +5,7 @@ import abc
 import keras
 from keras import ops
 
+from keras_xmap._numeric import as_tensor
 from keras_xmap._typing import Tensor
 from keras_xmap.metrics._metric_repr import metric_repr
 
@@ -47,8 +48,8 @@ class LocalizationMetric(keras.metrics.Metric, abc.ABC):
         scores = ops.where(ops.expand_dims(valid, -1), scores, float("nan"))
         weights = ops.cast(ops.any(masks > 0, axis=(1, 2)), self.dtype)
         if sample_weight is not None:
-            sample_weight = ops.cast(sample_weight, self.dtype)
-            weights = weights * ops.reshape(sample_weight, (-1,))
+            given = check_weights(sample_weight, masks.shape[0])
+            weights = weights * ops.cast(given, self.dtype)
         weighted = ops.expand_dims(weights, -1) * scores
         self.total.assign_add(ops.sum(weighted, axis=0))
         self.weight.assign_add(ops.sum(weights))
@@ -71,8 +72,8 @@ class LocalizationMetric(keras.metrics.Metric, abc.ABC):
         return metric_repr(self)
 
     def _checked_pair(self, y_true, y_pred):
-        masks = ops.convert_to_tensor(y_true)
-        maps = ops.convert_to_tensor(y_pred)
+        masks = as_tensor("y_true", y_true)
+        maps = as_tensor("y_pred", y_pred)
         shapes = tuple(masks.shape), tuple(maps.shape)
         if len(shapes[0]) != 3 or len(shapes[1]) != 3:
             raise ValueError(
@@ -106,6 +107,38 @@ class LocalizationMetric(keras.metrics.Metric, abc.ABC):
                 "y_pred",
             ),
         )
+
+
+def check_weights(sample_weight, batch):
+    """Returns weights `(batch,)`, or one for all, as a tensor.
+
+    `batch` may be `None`. What can be seen must be finite and >= 0.
+    """
+    weights = as_tensor("sample_weight", sample_weight)
+    if not keras.backend.is_float_dtype(weights.dtype):
+        weights = ops.cast(weights, keras.config.floatx())
+    shape = tuple(weights.shape)
+    if shape[1:] == (1,):  # as Keras hands them on
+        weights = ops.squeeze(weights, -1)
+    if len(weights.shape) > 1 or (
+        None not in (batch, *weights.shape)
+        and (tuple(weights.shape) not in ((), (batch,)))
+    ):
+        raise ValueError(
+            "`sample_weight` must hold one weight for each image. Received: "
+            f"sample_weight.shape={shape} for {batch} images."
+        )
+    allowed = ops.logical_and(ops.isfinite(weights), weights >= 0)
+    try:
+        all_allowed = bool(ops.all(allowed))
+    except TypeError:  # A tracer of TensorFlow or JAX has no value.
+        return weights
+    if not all_allowed:
+        raise ValueError(
+            "`sample_weight` must hold finite numbers >= 0. Received: "
+            f"sample_weight={ops.convert_to_numpy(weights)}."
+        )
+    return weights
 
 
 def check_values(values, allowed, expected, name, remedy=""):

@@ -1,11 +1,13 @@
 import typing
 
 import keras
+import numpy as np
 from keras import ops
 from keras import random
 
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
+from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
 from keras_xmap._warnings import warn_user
 from keras_xmap.layers import MaskNoise
@@ -84,8 +86,21 @@ def collusion(
     check_seed("seed", seed)
     check_positive_integer("batch_size", batch_size)
     predictor, attention, noise = _parts(model, seed)
-    images = _as_array(images)
-    targets = _as_array(targets).reshape((len(targets), -1))
+    images = as_array("images", images).astype("float32")
+    targets = as_array("targets", targets).astype("float32")
+    if images.ndim != 4 or not targets.ndim:
+        raise ValueError(
+            "`images` must be (n, height, width, channels), or with the "
+            "channels first, and `targets` (n, ...). Received: "
+            f"images.shape={images.shape}, targets.shape={targets.shape}."
+        )
+    for name, values in (("images", images), ("targets", targets)):
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"`{name}` must be finite. Received: {name} with NaN or "
+                "infinite values."
+            )
+    targets = targets.reshape((len(targets), -1 if targets.size else 0))
     spread = _spread(images, targets)
     generator = random.SeedGenerator(seed)
     masks = attention.predict(images, batch_size=batch_size, verbose=0)

@@ -7,8 +7,10 @@ from keras import ops
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._numeric import as_array
 from keras_xmap._saving import registered
 from keras_xmap._typing import Numbers
+from keras_xmap.metrics._localization_metric import check_weights
 from keras_xmap.metrics._metric_repr import metric_repr
 from keras_xmap.ops import box_iou
 from keras_xmap.ops import normalize
@@ -110,11 +112,13 @@ class MaxBoxAccuracy(keras.metrics.Metric):
         )
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        boxes, maps = _on_host(y_true), _on_host(y_pred)
+        boxes, maps = _on_host("y_true", y_true), _on_host("y_pred", y_pred)
         boxes = _checked_boxes(boxes, maps)
         weights = np.ones(len(maps))
         if sample_weight is not None:
-            weights = np.reshape(_on_host(sample_weight), (-1,))
+            sample_weight = _on_host("sample_weight", sample_weight)
+            sample_weight = check_weights(sample_weight, len(maps))
+            weights = weights * ops.convert_to_numpy(sample_weight)
         weights = weights * (boxes[..., 0] >= 0).any(-1)
         total = np.zeros(self.total.shape)
         shares = normalize(maps, "max") if len(maps) else maps
@@ -175,9 +179,10 @@ class MaxBoxAccuracy(keras.metrics.Metric):
         return {**super().get_config(), **config}
 
 
-def _on_host(values):
+def _on_host(name, values):
     try:
-        return ops.convert_to_numpy(values).astype("float64")
+        if ops.is_tensor(values):
+            values = ops.convert_to_numpy(values)
     except (AttributeError, NotImplementedError, TypeError) as error:
         raise ValueError(
             "MaxBoxAccuracy looks for components on the host and cannot be "
@@ -185,6 +190,7 @@ def _on_host(values):
             "on arrays; but on JAX, a model compiled with `run_eagerly=True` "
             "takes it too."
         ) from error
+    return as_array(name, values).astype("float64")
 
 
 def _checked_boxes(boxes, maps):

@@ -76,6 +76,9 @@ class PointingGame(LocalizationMetric):
 
     def _widen(self, masks):
         radius = math.ceil(self.tolerance) - 1
+        if None not in masks.shape[1:]:
+            # No pixel of a map is farther from another than this.
+            radius = min(radius, max(masks.shape[1:]) - 1)
         if radius < 1:
             return masks
         offsets = np.arange(-radius, radius + 1)

@@ -1,4 +1,5 @@
 from keras_xmap._checks import check_threshold
+from keras_xmap._numeric import as_tensor
 from keras_xmap._typing import Tensor
 from keras_xmap.ops.normalize import normalize
 
@@ -33,4 +34,10 @@ def above_threshold(maps: Tensor, threshold: float = 0.2) -> Tensor:
     [[[0, 0, 1, 1]], [[0, 0, 0, 0]]]
     """
     threshold = check_threshold("threshold", threshold)
+    maps = as_tensor("maps", maps)
+    if len(maps.shape) < 2:
+        raise ValueError(
+            "`maps` must have the axes height and width last. Received: "
+            f"maps.shape={tuple(maps.shape)}."
+        )
     return normalize(maps, "max", axis=(-2, -1)) > threshold

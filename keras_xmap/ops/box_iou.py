@@ -1,5 +1,6 @@
 from keras import ops
 
+from keras_xmap._numeric import as_tensor
 from keras_xmap._typing import Tensor
 
 
@@ -42,7 +43,7 @@ def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
 
 def _as_float32(name, boxes):
-    boxes = ops.cast(boxes, "float32")
+    boxes = ops.cast(as_tensor(name, boxes), "float32")
     if not len(boxes.shape) or boxes.shape[-1] != 4:
         raise ValueError(
             f"`{name}` must hold boxes (x0, y0, x1, y1) on its last axis. "

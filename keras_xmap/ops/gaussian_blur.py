@@ -5,6 +5,7 @@ from keras_xmap._axes import check_data_format
 from keras_xmap._axes import spatial_axes
 from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import is_number
+from keras_xmap._numeric import as_tensor
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
@@ -54,7 +55,7 @@ def gaussian_blur(
     [0.08, 0.26, 0.4, 0.26, 0.08]
     """
     data_format = check_data_format(data_format)
-    x = ops.convert_to_tensor(x)
+    x = as_tensor("x", x)
     if len(x.shape) not in (3, 4, 5):
         raise ValueError(
             "`x` must have a batch axis, 1 to 3 spatial axes and a channel "

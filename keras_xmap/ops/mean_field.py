@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_xmap._checks import check_image_and_scores
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._numeric import as_tensor
 from keras_xmap._typing import Tensor
 from keras_xmap.ops.crf_parameters import crf_parameters
 
@@ -79,7 +80,7 @@ def mean_field(
     """
     parameters = crf_parameters(parameters)
     check_positive_integer("num_iterations", num_iterations)
-    image, scores = ops.convert_to_tensor(image), ops.convert_to_tensor(scores)
+    image, scores = as_tensor("image", image), as_tensor("scores", scores)
     check_image_and_scores(image.shape, scores.shape)
     is_float = keras.backend.is_float_dtype(scores.dtype)
     dtype = scores.dtype if is_float else keras.config.floatx()

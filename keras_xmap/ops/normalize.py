@@ -4,6 +4,8 @@ import keras
 from keras import ops
 
 from keras_xmap._checks import check_one_of
+from keras_xmap._checks import is_integer
+from keras_xmap._numeric import as_tensor
 from keras_xmap._typing import Tensor
 
 # Scaled by an exact power of two, the span of any two float32 numbers and its
@@ -51,7 +53,7 @@ def normalize(
     [[0.0, 0.25, 0.5, 1.0], [0.0, 0.0, 0.0, 0.0]]
     """
     check_one_of("method", method, ("min_max", "max"))
-    maps = ops.convert_to_tensor(maps)
+    maps = as_tensor("maps", maps)
     if axis is None:
         if len(maps.shape) < 2:
             raise ValueError(
@@ -60,6 +62,7 @@ def normalize(
                 "pass `axis`."
             )
         axis = tuple(range(1, len(maps.shape)))
+    axis = _checked_axis(axis, len(maps.shape))
     compute_dtype = keras.backend.result_type(maps.dtype, "float32")
     is_float = keras.backend.is_float_dtype(maps.dtype)
     dtype = maps.dtype if is_float else compute_dtype
@@ -74,3 +77,15 @@ def normalize(
     flat = span < _SMALLEST_SPAN
     scaled = (maps - lower) / ops.where(flat, ops.ones_like(span), span)
     return ops.cast(ops.where(flat, ops.zeros_like(maps), scaled), dtype)
+
+
+def _checked_axis(axis, rank):
+    """Returns axes of one map as a tuple of different ones that there are."""
+    axes = axis if isinstance(axis, (list, tuple)) else (axis,)
+    known = axes and all(is_integer(a) and -rank <= a < rank for a in axes)
+    if not known or len({a % rank for a in axes}) < len(axes):
+        raise ValueError(
+            "`axis` must be an axis of `maps`, or several different ones. "
+            f"Received: axis={axis!r} for maps of {rank} axes."
+        )
+    return tuple(axes)

@@ -1,6 +1,7 @@
 from keras import ops
 
 from keras_xmap._checks import check_single_map
+from keras_xmap._numeric import as_tensor
 from keras_xmap._typing import Tensor
 
 
@@ -33,7 +34,7 @@ def relevance(noise_mask: Tensor) -> Tensor:
 
 
 def _without_channel(noise_mask):
-    noise_mask = ops.convert_to_tensor(noise_mask)
+    noise_mask = as_tensor("noise_mask", noise_mask)
     remedy = "Index one channel, such as noise_mask[..., 0]."
     check_single_map("noise_mask", noise_mask.shape, remedy)
     if len(noise_mask.shape) == 3:

@@ -8,6 +8,7 @@ from keras_xmap._axes import spatial_axes
 from keras_xmap._axes import spatial_shape
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import is_integer
+from keras_xmap._numeric import as_tensor
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
@@ -57,7 +58,7 @@ def resize(
     """
     check_one_of("interpolation", interpolation, ("bilinear", "nearest"))
     data_format = check_data_format(data_format)
-    x = ops.convert_to_tensor(x)
+    x = as_tensor("x", x)
     if not keras.backend.is_float_dtype(x.dtype):
         x = ops.cast(x, keras.config.floatx())
     size = _checked_size(x, size)
@@ -90,15 +91,20 @@ def _checked_size(x, size):
             "`size` must have one entry for each spatial axis. Received: "
             f"size={size} for x.shape={tuple(x.shape)}."
         )
-    if any(
-        isinstance(entry, (bool, float, str))
-        or (isinstance(entry, int) and entry < 1)
-        for entry in size
-    ):
+    if not all(_is_size(entry) for entry in size):
         raise ValueError(
             f"`size` must hold integers >= 1. Received: size={size}."
         )
     return size
+
+
+def _is_size(entry):
+    """Whether this is an integer >= 1, or a scalar integer tensor."""
+    if isinstance(entry, int):
+        return not isinstance(entry, bool) and entry >= 1
+    if not ops.is_tensor(entry) or len(entry.shape):
+        return False
+    return keras.backend.is_int_dtype(entry.dtype)
 
 
 def _linear_to_known_size(x, size):

@@ -2,13 +2,15 @@
 
 import numpy as np
 
+from keras_xmap._numeric import as_array
+
 
 def check_image(image):
     """Returns one image `(height, width, 1 or 3)` of 0 to 255, checked.
 
     An opaque alpha channel, as files of pictures have one, is left out.
     """
-    image = np.asarray(image)
+    image = as_array("images", image)
     if image.dtype.kind not in "uif":
         raise TypeError(
             "`images` must hold integers or floats from 0 to 255. Received: "
@@ -59,7 +61,7 @@ def _without_alpha(image):
 
 def check_map(heatmap):
     """Returns one map `(height, width)`, checked, booleans as they are."""
-    heatmap = np.asarray(heatmap)
+    heatmap = as_array("maps", heatmap)
     is_numeric = heatmap.dtype.kind in "buif"
     if not is_numeric or heatmap.ndim != 2 or not heatmap.size:
         raise ValueError(
@@ -78,7 +80,7 @@ def check_map(heatmap):
 
 def check_class_maps(maps):
     """Returns the maps of one image's classes as an array, checked."""
-    maps = np.asarray(maps)
+    maps = as_array("maps", maps)
     if maps.dtype.kind not in "buif" or maps.ndim != 3 or not maps.size:
         raise ValueError(
             "`maps` must be (classes, height, width) of numbers, or several "
@@ -112,8 +114,16 @@ def is_batch(images):
     return isinstance(images, (list, tuple)) or np.ndim(images) == 4
 
 
+def _entries(name, values):
+    if isinstance(values, (list, tuple)):
+        return values
+    values = as_array(name, values)
+    return values if values.ndim else values.reshape(1)
+
+
 def for_each(function, images, maps):
     """Returns the results of a batch: a list of a list, an array of arrays."""
+    images, maps = _entries("images", images), _entries("maps", maps)
     if len(images) != len(maps):
         raise ValueError(
             "There must be as many images as maps. Received: "

@@ -3,6 +3,7 @@ import numpy as np
 from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import check_threshold
+from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
 from keras_xmap.segmentation._images_and_maps import for_each
 from keras_xmap.segmentation.boxes import boxes
@@ -57,7 +58,7 @@ def crop(
     check_boolean("square", square)
 
     def cut(image, heatmap):
-        image, heatmap = np.asarray(image), np.asarray(heatmap)
+        image, heatmap = as_array("images", image), as_array("maps", heatmap)
         if image.ndim not in (2, 3) or not image.size:
             raise ValueError(
                 "`images` must be (height, width) or (height, width, "
@@ -67,7 +68,7 @@ def crop(
         found = boxes(heatmap, threshold)
         if not len(found):
             return image.copy()
-        x0, y0, x1, y1 = found[0]
+        x0, y0, x1, y1 = found[0].tolist()
         rows = _span(y0, y1, heatmap.shape[0], image.shape[0])
         columns = _span(x0, x1, heatmap.shape[1], image.shape[1])
         longer = max(rows[1] - rows[0], columns[1] - columns[0])
@@ -75,7 +76,8 @@ def crop(
         columns = _widen(*columns, longer, margin, square, image.shape[1])
         return image[rows, columns].copy()
 
-    if isinstance(images, (list, tuple)) or np.ndim(maps) == 3:
+    several = isinstance(images, (list, tuple))
+    if several or as_array("maps", maps).ndim == 3:
         return for_each(cut, list(images), list(maps))
     return cut(images, maps)
 

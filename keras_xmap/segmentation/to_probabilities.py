@@ -2,6 +2,7 @@ import numpy as np
 from keras import ops
 
 from keras_xmap._checks import check_fraction
+from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
 from keras_xmap.ops import normalize
 from keras_xmap.segmentation._images_and_maps import check_class_maps
@@ -47,7 +48,7 @@ def to_probabilities(
     check_fraction("background_threshold", background_threshold)
     if isinstance(maps, (list, tuple)):
         return [_probabilities(entry, background_threshold) for entry in maps]
-    maps = np.asarray(maps)
+    maps = as_array("maps", maps)
     if maps.ndim != 4:
         return _probabilities(maps, background_threshold)
     parts = [_probabilities(entry, background_threshold) for entry in maps]
@@ -57,7 +58,7 @@ def to_probabilities(
 
 
 def _probabilities(maps, background_threshold):
-    maps = np.asarray(maps)
+    maps = as_array("maps", maps)
     maps = np.maximum(maps, 0) if maps.dtype.kind in "if" else maps
     maps = check_class_maps(maps).astype("float32")
     maps = ops.convert_to_numpy(normalize(maps, "max", axis=(1, 2)))

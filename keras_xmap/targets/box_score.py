@@ -7,6 +7,7 @@ from keras import ops
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_optional
+from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
 from keras_xmap.ops import box_iou
 from keras_xmap.targets.class_target import checked_index
@@ -256,7 +257,7 @@ def _check_layout(name, layout):
 
 def _checked_box(box, box_format):
     if not ops.is_tensor(box):
-        box = np.asarray(box, "float32")
+        box = as_array("box", box).astype("float32")
     if tuple(box.shape[-1:]) != (4,) or len(box.shape) > 2:
         raise ValueError(
             "`box` must have shape (4,) or (batch, 4). Received: box of shape "

@@ -104,10 +104,10 @@ class Class(Target):
 
 
 def class_indices(index):
-    array = np.asarray(index) if not ops.is_tensor(index) else index
+    array = index if ops.is_tensor(index) else _as_array(index)
     if hasattr(array, "assign"):  # a variable: its value of now
         array = ops.copy(array)
-    if "int" not in str(array.dtype):
+    if array is None or "int" not in str(array.dtype):
         raise TypeError(
             "A class must be given as an integer. Received: "
             f"target={index!r}. For one-hot labels use `labels.argmax(-1)`, "
@@ -131,6 +131,25 @@ def class_indices(index):
             )
         array = array.astype("int32")
     return array
+
+
+def _as_array(index):
+    """Returns an index as an array, or `None` if it is none."""
+    try:
+        return np.asarray(index)
+    except Exception:  # Rows of two lengths, or an object of its own.
+        return None
+
+
+def single_class(index):
+    """Returns one class number as an integer."""
+    array = class_indices(index)
+    if len(array.shape):
+        raise ValueError(
+            "`index` must be one class or component. Received: index="
+            f"{index!r}."
+        )
+    return int(array)
 
 
 def top_class(scores):

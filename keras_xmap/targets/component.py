@@ -1,7 +1,7 @@
 from keras import ops
 
 from keras_xmap._checks import check_one_of
-from keras_xmap.targets.class_target import class_indices
+from keras_xmap.targets.class_target import single_class
 from keras_xmap.targets.target import Target
 
 
@@ -23,7 +23,7 @@ class Component(Target):
         self, index: int = 0, sign: int = 1, output: str | int | None = None
     ):
         super().__init__(output)
-        self.index = int(class_indices(index))
+        self.index = single_class(index)
         self.sign = check_one_of("sign", sign, (1, -1))
 
     @property

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_xmap._numeric import as_array
 from keras_xmap.targets._combination import Sum
 from keras_xmap.targets.binary import Binary
 from keras_xmap.targets.class_target import Class
@@ -85,7 +86,7 @@ class _Labels(Target):
                 f"{'' if labels is None else ' arrays of labels'}. Pass the "
                 "classes as an array."
             )
-        return _ClassOfLabel(_classes_of(ops.convert_to_numpy(flat[0])))
+        return _ClassOfLabel(_classes_of(as_array("labels", flat[0])))
 
     def scores(self, outputs, parts):
         raise ValueError(
@@ -143,10 +144,7 @@ class _Callable(Target):
     def scores(self, outputs, parts):
         if self.output is not None:
             outputs = self._select(outputs)
-        scores = self.function(outputs)
-        if isinstance(scores, (list, tuple)):
-            scores = ops.stack(scores)
-        scores = ops.convert_to_tensor(scores)
+        scores = self._floats(self.function(outputs))
         if len(scores.shape) == 2 and scores.shape[-1] == 1:
             scores = scores[:, 0]
         if len(scores.shape) != 1:
@@ -156,6 +154,32 @@ class _Callable(Target):
                 f"{self.function!r}."
             )
         return scores
+
+    def _floats(self, scores):
+        """Returns the scores as a tensor that can be differentiated."""
+        of_arrays = isinstance(scores, (np.ndarray, np.generic))
+        try:
+            if isinstance(scores, (list, tuple)):
+                scores = ops.stack(scores)
+            tensor = ops.convert_to_tensor(scores)
+        except Exception as error:
+            raise self._refusal(scores) from error
+        if of_arrays or not keras.backend.is_float_dtype(
+            keras.backend.standardize_dtype(tensor.dtype)
+        ):
+            raise self._refusal(scores)
+        return tensor
+
+    def _refusal(self, scores):
+        received = type(scores).__name__
+        if hasattr(scores, "dtype"):
+            dtype = keras.backend.standardize_dtype(scores.dtype)
+            received += f" of dtype {dtype}"
+        return TypeError(
+            "A callable target must return float scores as a tensor, computed "
+            f"from the outputs by `keras.ops`. Received: {received} from "
+            f"{self.function!r}. Such as `lambda outputs: outputs[:, 0]`."
+        )
 
 
 def _hashable(function):

@@ -1,9 +1,10 @@
-import numpy as np
 from keras import ops
 
+from keras_xmap._checks import check_integer
+from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
 from keras_xmap.targets._single_unit import scores_of_classes
-from keras_xmap.targets.class_target import class_indices
+from keras_xmap.targets.class_target import single_class
 from keras_xmap.targets.target import Target
 
 
@@ -37,11 +38,11 @@ class MaskedMean(Target):
         axis: int = -1,
     ):
         super().__init__(output)
-        self.index = int(class_indices(index))
+        self.index = single_class(index)
         self.mask = mask
         if mask is not None and not ops.is_tensor(mask):
-            self.mask = np.asarray(mask, "float32")
-        self.axis = axis
+            self.mask = as_array("mask", mask).astype("float32")
+        self.axis = check_integer("axis", axis)
 
     @property
     def parts(self):
@@ -58,6 +59,12 @@ class MaskedMean(Target):
                 "MaskedMean explains outputs of shape (batch, height, width, "
                 f"classes). Received: shape {tuple(output.shape)}. For shape "
                 "(batch, classes) use `keras_xmap.targets.Class`."
+            )
+        rank = len(output.shape)
+        if not -rank <= self.axis < rank or self.axis % rank == 0:
+            raise ValueError(
+                "`axis` must be an axis of the output behind the batch. "
+                f"Received: axis={self.axis} for shape {tuple(output.shape)}."
             )
         output = scores_of_classes(output, self._unit(), self.axis)
         num_classes = output.shape[self.axis]

@@ -3,18 +3,6 @@
 import numpy as np
 
 
-def check_numbers(name, array):
-    array = np.asarray(array)
-    if array.dtype.name == "bfloat16":
-        array = array.astype("float32")
-    if array.dtype.kind not in "buif":
-        raise TypeError(
-            f"`{name}` must hold real numbers. "
-            f"Received: {name}.dtype={array.dtype}."
-        )
-    return array
-
-
 def check_finite(name, array):
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         count = int(np.sum(~np.isfinite(array)))

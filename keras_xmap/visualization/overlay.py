@@ -6,9 +6,9 @@ import numpy as np
 from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_share
+from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
 from keras_xmap.visualization._arrays import check_finite
-from keras_xmap.visualization._arrays import check_numbers
 from keras_xmap.visualization._arrays import quantize
 from keras_xmap.visualization._arrays import resized
 from keras_xmap.visualization.to_uint8 import to_uint8
@@ -92,7 +92,7 @@ def overlay(
 
 
 def _check_map(heatmap):
-    heatmap = check_numbers("heatmap", heatmap)
+    heatmap = as_array("heatmap", heatmap)
     if heatmap.ndim != 2 or not heatmap.size:
         raise ValueError(
             "`heatmap` must be one map of shape (height, width). Received: "

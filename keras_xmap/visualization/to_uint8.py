@@ -2,9 +2,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
 from keras_xmap.visualization._arrays import check_finite
-from keras_xmap.visualization._arrays import check_numbers
 from keras_xmap.visualization._arrays import quantize
 
 # Rounding leaves values such as 1.0000001 or -1e-9.
@@ -58,7 +58,7 @@ def to_uint8(
 
 
 def _check_image(image):
-    image = check_numbers("image", image)
+    image = as_array("image", image)
     shape = image.shape
     if image.ndim == 2:
         image = image[..., None]

@@ -73,3 +73,18 @@ def test_anything_but_one_map_an_image_is_named(shape):
 def test_an_area_from_nowhere_is_named():
     with pytest.raises(ValueError, match="Received: y_true=None, area_ratio"):
         losses.area_ratio(None, MAPS)
+
+
+@pytest.mark.parametrize("wanted", [0, 1, -1, float("nan"), "half", [0.5]])
+def test_the_wanted_area_is_a_share(wanted):
+    with pytest.raises(ValueError, match="Received: area_ratio="):
+        losses.area_ratio(None, np.ones((2, 4, 4)), wanted)
+
+
+def test_there_is_one_wanted_area_for_each_map():
+    maps = np.ones((2, 4, 4))
+    for wrong in (np.zeros(3), np.zeros(0), 0.5):
+        with pytest.raises(ValueError, match=r"y_true.shape=.* for 2 maps"):
+            losses.area_ratio(wrong, maps)
+    loss = losses.area_ratio(np.zeros(2), maps)
+    assert np.asarray(loss).tolist() == [1.0, 1.0]

@@ -136,3 +136,27 @@ def test_metrics_print_as_the_call_that_makes_them():
         "MeanIoU(threshold=0.25, num_thresholds=100, name='mean_iou', "
         "dtype='float64')"
     )
+
+
+@pytest.mark.parametrize(
+    "weights, message",
+    [
+        (np.ones(3), r"sample_weight.shape=\(3,\) for 2 images"),
+        (np.ones((2, 2)), r"sample_weight.shape=\(2, 2\) for 2 images"),
+        ([1.0, np.nan], "finite numbers >= 0. Received: sample_weight="),
+        ([1.0, -1.0], "finite numbers >= 0. Received: sample_weight="),
+        ([[1.0], [1.0, 2.0]], "`sample_weight` must be an array"),
+        ("ab", "`sample_weight` must be an array"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["EnergyInMask", "MaxBoxAccuracy"])
+def test_weights_that_do_not_fit_are_refused(kind, weights, message):
+    metric = getattr(metrics, kind)()
+    maps = np.ones((2, 2, 2), "float32")
+    truth = maps if kind == "EnergyInMask" else np.array([[0, 0, 2, 2]] * 2)
+    with pytest.raises((ValueError, TypeError), match=message):
+        metric.update_state(truth, maps, sample_weight=weights)
+    # One for each image, with or without an axis behind, or one for all.
+    for weights in ([1.0, 3.0], [[1.0], [3.0]], 0.5, [True, False], [1, 0]):
+        metric.update_state(truth, maps, sample_weight=weights)
+    assert float(metric.weight) == 4 + 4 + 1 + 1 + 1

@@ -140,3 +140,11 @@ def test_the_config_makes_an_equal_metric():
 def test_a_negative_tolerance_is_refused():
     with pytest.raises(ValueError, match=r"Received: tolerance=-1\."):
         PointingGame(tolerance=-1)
+
+
+def test_a_tolerance_beyond_the_map_is_a_hit_wherever_the_object_is():
+    metric = PointingGame(tolerance=2**63)
+    masks, maps = np.zeros((2, 2, 3, 4))
+    masks[0, 2, 3] = maps[:, 0, 0] = 1
+    metric.update_state(masks, maps)
+    assert float(metric.result()) == 1.0

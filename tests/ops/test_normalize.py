@@ -103,3 +103,26 @@ def test_wrong_arguments_are_named():
         normalize(np.zeros((1, 2)), "l2")
     with pytest.raises(ValueError, match=r"Received: maps.shape=\(2,\)"):
         normalize(np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    "axis", [2, -3, 0.5, "1", (), (0, 0), (1, -1), [0, None], True]
+)
+def test_axes_that_are_none_are_named(axis):
+    with pytest.raises(ValueError, match=r"Received: axis=.* of 2 axes"):
+        normalize(np.ones((2, 3)), axis=axis)
+
+
+@pytest.mark.parametrize(
+    "maps, received",
+    [
+        ([[1.0], [1.0, 2.0]], r"pad them, or pass each alone"),
+        ([["a"]], "Received: maps.dtype=string"),
+        (None, "Received: maps=None"),
+        (np.array([{}, None]), "Received: maps="),
+        ([[2**64]], "Received: maps="),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_refused(maps, received):
+    with pytest.raises(TypeError, match=received):
+        normalize(maps)

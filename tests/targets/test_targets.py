@@ -650,3 +650,26 @@ def test_two_classes_of_one_name_are_two_targets():
 def test_a_target_is_abstract():
     with pytest.raises(TypeError, match="abstract"):
         Target()
+
+
+@pytest.mark.parametrize(
+    "function, received",
+    [
+        (lambda scores: None, "Received: NoneType"),
+        (lambda scores: ops.argmax(scores, axis=-1), "dtype int"),
+        (lambda scores: scores[:, 0] > 0, "dtype bool"),
+        (lambda scores: np.ones(2, "float32"), "ndarray of dtype float32"),
+        (lambda scores: "score", "Received: "),
+        (lambda scores: {}, "Received: dict"),
+        (lambda scores: [[1.0], [1.0, 2.0]], "Received: list"),
+    ],
+)
+def test_a_callable_that_returns_no_float_scores_is_named(function, received):
+    scores = np.array([[0.2, 0.8], [0.6, 0.4]], "float32")
+    target = targets.get(function)
+    with pytest.raises(TypeError, match=f"{received}.*outputs: outputs"):
+        target.scores(ops.convert_to_tensor(scores), {})
+    # As the message says.
+    first = targets.get(lambda outputs: outputs[:, 0])
+    found = first.scores(ops.convert_to_tensor(scores), {})
+    assert np.allclose(found, [0.2, 0.6])

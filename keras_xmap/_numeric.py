@@ -1,0 +1,77 @@
+"""Arrays and tensors of numbers, of whatever a user passes for one.
+
+Each library that makes them has errors of its own for text, ragged lists or
+objects. Here they become one that says which argument it was, and what to do.
+"""
+
+import reprlib
+
+import keras
+import numpy as np
+from keras import ops
+
+_RAGGED = (
+    "Rows of different lengths are no array: pad them, or pass each alone."
+)
+
+
+def as_array(name, value):
+    """Returns `value` as a NumPy array of booleans, integers or floats."""
+    try:
+        if not isinstance(value, (np.ndarray, np.generic, list, tuple)):
+            value = ops.convert_to_numpy(value)
+        array = np.asarray(value)
+    except Exception as error:
+        raise _refusal(name, value) from error
+    if array.dtype.name == "bfloat16":
+        array = array.astype("float32")
+    if array.dtype.kind not in "buif":
+        raise _refusal(name, value, array.dtype)
+    return array
+
+
+def as_tensor(name, value):
+    """Returns `value` as a tensor of booleans, integers or floats."""
+    if isinstance(value, keras.KerasTensor):
+        return ops.convert_to_tensor(value)  # Keras says what it is
+    try:
+        tensor = ops.convert_to_tensor(value, sparse=False)
+    except Exception as error:
+        raise _refusal(name, value) from error
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if not _is_numeric(dtype) or _is_ragged(tensor):
+        raise _refusal(name, value, dtype)
+    return tensor
+
+
+def check_numeric(name, tensor):
+    """Returns a tensor, which must hold booleans, integers or floats."""
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if not _is_numeric(dtype) or _is_ragged(tensor):
+        raise _refusal(name, tensor, dtype)
+    return tensor
+
+
+def _is_numeric(dtype):
+    return dtype != "string" and "complex" not in dtype
+
+
+def _is_ragged(tensor):
+    return type(tensor).__name__ == "RaggedTensor"
+
+
+def _refusal(name, value, dtype=None):
+    remedy = ""
+    if _is_ragged(value):
+        received = "a RaggedTensor"
+        remedy = f" {_RAGGED}"
+    elif dtype is not None:
+        received = f"{name}.dtype={dtype}"
+    else:
+        received = f"{name}={reprlib.repr(value)}"
+        if isinstance(value, (list, tuple)):
+            remedy = f" {_RAGGED}"
+    return TypeError(
+        f"`{name}` must be an array or a tensor of real numbers. Received: "
+        f"{received}.{remedy}"
+    )
