@@ -213,7 +213,7 @@ class DistinctClassSaliency(Explainer):
             slots = _unnamed_slots(class_scores(own, target, parts))
         score = _scores(own, target, parts, slots)[0]
         numbers = chosen_layers(own, self.target_layer, score)
-        size = SpatialLayer(own, own.calls[numbers[0]]).size
+        size = _one_image(own, numbers).size
         evaluations = self._evaluations(own)
         total = 0.0
         for evaluation in evaluations.values():
@@ -309,6 +309,20 @@ class DistinctClassSaliency(Explainer):
         if self.signed:
             return ops.relu(ops.max(gradients, axis=-1))
         return ops.max(ops.abs(gradients), axis=-1)
+
+
+def _one_image(evaluation, numbers):
+    """Returns the first `SpatialLayer` of those that show the same inputs."""
+    layers = [SpatialLayer(evaluation, evaluation.calls[n]) for n in numbers]
+    shown = [set(map(id, layer.inputs)) for layer in layers]
+    if any(inputs != shown[0] for inputs in shown):
+        raise ValueError(
+            "The maps of several layers are summed, which must show the same "
+            "inputs. Received: layers that show different inputs, "
+            f"{', '.join(layer.path for layer in layers)}. Pass those of one "
+            "input as `target_layer`."
+        )
+    return layers[0]
 
 
 def _scores(evaluation, target, parts, slots):

@@ -24,7 +24,9 @@ class Kind(NamedTuple):
 
     `map_shape` is the shape of a map of one image, `cam` tells whether class
     activation maps are defined: `True`, or the words of the refusal. `score`
-    is the function of the outputs that `target` stands for.
+    is the function of the outputs that `target` stands for. `refused` holds
+    the words by which single methods refuse the model, and the arguments by
+    which they explain it.
     """
 
     model: object
@@ -33,6 +35,7 @@ class Kind(NamedTuple):
     map_shape: tuple = (SIZE, SIZE)
     cam: object = True
     score: object = lambda outputs: outputs[:, 2]
+    refused: object = None
 
 
 def images(*shape, seed=0, count=3):
@@ -347,6 +350,86 @@ def transformer():
     )
 
 
+# Methods of one layer, where a score sees the image by two branches.
+_OF_ONE_LAYER = ("EigenCAM", "ScoreCAM")
+
+
+def _joined(inputs, *maps):
+    x = layers.Concatenate()([layers.GlobalAveragePooling2D()(x) for x in maps])
+    model = keras.Model(inputs, layers.Dense(CLASSES, "softmax")(x))
+    refusal = "defined for one layer", {"target_layer": ["one", "two"]}
+    return Kind(
+        _seeded(model),
+        images(SIZE, SIZE, 3),
+        refused=dict.fromkeys(_OF_ONE_LAYER, refusal),
+    )
+
+
+def two_backbones():
+    """Two networks side by side, of different sizes."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    one = layers.Conv2D(4, 3, activation="relu", name="one")(inputs)
+    two = layers.Conv2D(4, 3, 2, activation="relu", name="two")(inputs)
+    return _joined(inputs, one, two)
+
+
+def two_stages():
+    """Features of two depths of one network."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    one = layers.Conv2D(4, 3, activation="relu", name="one")(inputs)
+    two = layers.MaxPooling2D()(one)
+    two = layers.Conv2D(4, 3, activation="relu", name="two")(two)
+    return _joined(inputs, one, two)
+
+
+def siamese():
+    """One encoder on two images."""
+    encoder = keras.Sequential(
+        [keras.Input((SIZE, SIZE, 3)), *_body()], name="encoder"
+    )
+    inputs = [keras.Input((SIZE, SIZE, 3)) for _ in range(2)]
+    x = layers.Concatenate()(
+        [layers.GlobalAveragePooling2D()(encoder(x)) for x in inputs]
+    )
+    model = keras.Model(inputs, layers.Dense(CLASSES)(x))
+    refusal = "input_name=None for layers", {"input_name": 1}
+    of_calls = "show different inputs", {"target_layer": "encoder/last:0"}
+    names = ("CAM", "EigenCAM", "GradCAM", "GradCAMPlusPlus", "GuidedGradCAM")
+    names += ("HiResCAM", "LayerCAM", "ScoreCAM")
+    return Kind(
+        _seeded(model),
+        [images(SIZE, SIZE, 3), images(SIZE, SIZE, 3, seed=3)],
+        refused={
+            **dict.fromkeys(names, refusal),
+            "DistinctClassSaliency": of_calls,
+        },
+    )
+
+
+def video():
+    """A network on every frame, and the mean over frames."""
+    base = keras.Sequential([keras.Input((8, 8, 3)), *_body()], name="base")
+    inputs = keras.Input((6, 8, 8, 3))
+    x = layers.TimeDistributed(base)(inputs)
+    x = layers.TimeDistributed(layers.GlobalAveragePooling2D())(x)
+    x = layers.GlobalAveragePooling1D()(x)
+    model = keras.Model(inputs, layers.Dense(CLASSES, "softmax")(x))
+    return Kind(_seeded(model), images(6, 8, 8, 3), map_shape=(6, 8, 8))
+
+
+def detector():
+    """A head convolution, flattened to boxes."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = layers.Conv2D(7, 1, name="boxes")(_chain(inputs, _body()))
+    outputs = layers.Reshape((-1, 7))(x)
+    return Kind(
+        _seeded(keras.Model(inputs, outputs)),
+        images(SIZE, SIZE, 3),
+        target=lambda outputs: ops.max(outputs[..., 4], axis=1),
+        cam="CAM needs a model that ends in global average pooling",
+    )
+
+
 def vector():
     inputs = keras.Input((9,))
     x = layers.Dense(8, activation="relu")(inputs)
@@ -403,6 +486,11 @@ OTHERS = {
         three_dimensional,
         channels_first,
         transformer,
+        two_backbones,
+        two_stages,
+        siamese,
+        video,
+        detector,
         vector,
         binary_unit,
     )

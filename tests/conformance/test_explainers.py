@@ -183,6 +183,15 @@ def test_every_kind_of_model_is_explained_or_refused_with_the_cause(
 ):
     kind = others(kind)
     refusal = kind.cam
+    if name in (kind.refused or {}):
+        words, remedy = kind.refused[name]
+        with pytest.raises(ValueError, match=words):
+            explain(name, kind.model, kind.inputs, kind.target)
+        explainer = getattr(explainers, name)(kind.model, **remedy)
+        maps = explainer.explain(kind.inputs, kind.target, verbose=0)
+        assert maps.shape == (3, *kind.map_shape)
+        assert np.abs(maps).max() > 0
+        return
     if name != "CAM" and refusal not in (
         True,
         "The model has no spatial layer",

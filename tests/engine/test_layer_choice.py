@@ -179,3 +179,108 @@ def test_the_size_of_the_map_follows_the_input_the_layer_is_made_from():
     data = [X, np.ones((2, 8, 6, 3), "float32")]
     assert GradCAM(model, "a").explain(data, 0).shape == (2, 12, 12)
     assert GradCAM(model, "b").explain(data, 0).shape == (2, 8, 6)
+
+
+def classified(x):
+    return layers.Dense(2)(layers.GlobalAveragePooling2D()(x))
+
+
+HEADS = {
+    "reshaped": lambda x: layers.Reshape((-1, 7))(conv("head", 7)(x)),
+    "squashed": lambda x: layers.Activation("sigmoid")(
+        layers.Reshape((-1, 7))(conv("head", 7)(x))
+    ),
+    "permuted": lambda x: layers.Permute((3, 1, 2))(conv("head", 7)(x)),
+    "of two": lambda x: layers.Concatenate()(
+        [layers.Reshape((-1, n))(conv(f"head_{n}", n)(x)) for n in (4, 3)]
+    ),
+    "decoded": lambda x: decoded(layers.Reshape((-1, 7))(conv("head", 7)(x))),
+    "upsampled": lambda x: layers.UpSampling2D(2, interpolation="bilinear")(
+        conv("head", 7)(x)
+    ),
+}
+
+
+def decoded(raw):
+    centre, size = 2 * ops.sigmoid(raw[..., :2]), ops.exp(raw[..., 2:4])
+    corners = [centre - size / 2, centre + size / 2, raw[..., 4:]]
+    return ops.concatenate(corners, axis=-1)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_what_only_moves_or_squashes_the_output_is_no_default_layer(head):
+    inputs = keras.Input((12, 12, 3))
+    x = conv("features")(layers.ReLU()(conv("before")(inputs)))
+    model = keras.Model(inputs, HEADS[head](x))
+    explainer = GradCAM(model, score="output")
+    axes = tuple(range(1, len(model.output_shape)))
+    explainer.explain(X, lambda outputs: ops.sum(outputs**2, axis=axes))
+    assert explainer.layers_used == ["features"]
+
+
+def test_heads_of_two_scales_are_summed():
+    inputs = keras.Input((12, 12, 3))
+    fine = conv("fine")(inputs)
+    coarse = conv("coarse")(layers.MaxPooling2D()(fine))
+    heads = [
+        layers.Reshape((-1, 7))(conv(f"head_{n}", 7)(x))
+        for n, x in enumerate((fine, coarse))
+    ]
+    model = keras.Model(inputs, layers.Concatenate(axis=1)(heads))
+    explainer = GradCAM(model)
+    explainer.explain(X, lambda boxes: ops.max(boxes[..., 4], axis=1))
+    assert explainer.layers_used == ["fine", "coarse"]
+
+
+def test_a_sum_of_features_is_no_head():
+    inputs = keras.Input((12, 12, 3))
+    x = conv("stem")(inputs)
+    x = layers.Add(name="add")([x, conv("branch")(x)])
+    model = keras.Model(inputs, layers.ReLU(name="end")(x))
+    explainer = GradCAM(model, score="output")
+    explainer.explain(X, lambda maps: ops.mean(maps[..., 1], axis=(1, 2)))
+    assert sorted(explainer.layers_used) == ["branch", "stem"]
+
+
+def tokens_of_patches(attention):
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Reshape((9, 48))(ops.image.extract_patches(inputs, 4))
+    x = layers.Dense(6, name="embedded")(x)
+    if attention:
+        y = layers.LayerNormalization(name="norm")(x)
+        x = x + layers.MultiHeadAttention(2, 3)(y, y)
+    x = layers.GlobalAveragePooling1D()(layers.Dense(6, name="mlp")(x))
+    return keras.Model(inputs, layers.Dense(2)(x))
+
+
+def test_tokens_are_found_without_an_image_shaped_layer_before_them():
+    assert layers_used(tokens_of_patches(attention=True)) == ["norm"]
+
+
+def test_a_vector_model_is_refused_with_the_layers_that_were_found():
+    model = keras.Sequential(
+        [keras.Input((9,)), layers.Dense(4, name="a"), layers.Dense(2)]
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"no spatial layer: .*Received: the input of shapes \[\(None, 9\)"
+        r"\], and layers 'a' \(None, 4\), .* Explain the input by Saliency",
+    ):
+        layers_used(model, x=np.ones((2, 9), "float32"))
+
+
+def test_padding_sees_nothing_new():
+    model = classifier(conv("a"), layers.ZeroPadding2D(name="pad"))
+    assert layers_used(model) == ["a"]
+
+
+def test_a_last_block_of_one_position_is_explained_where_it_comes_from():
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(4, 3, 4, padding="same", name="joined")(inputs)
+    branch = conv("branch")(x)
+    reduced = [
+        layers.Conv2D(4, 3, name="reduced")(branch),
+        layers.MaxPooling2D(3)(x),
+    ]
+    x = conv("after", size=1)(layers.Concatenate()(reduced))
+    assert layers_used(keras.Model(inputs, classified(x))) == ["joined"]
