@@ -34,7 +34,7 @@ class RoundsInFit(keras.callbacks.Callback):
         self._rounds = rounds
         self._has_begun = False
         self._inner = None  # the callbacks of this round, while it trains
-        self._epoch = 0  # in this round
+        self._epoch = self._fit_epoch = 0  # in this round, and in `fit`
 
     def set_model(self, model):
         super().set_model(model)
@@ -51,8 +51,15 @@ class RoundsInFit(keras.callbacks.Callback):
         self._inner, self._epoch = None, 0
 
     def _open(self, explainer, max_rounds, stop):
-        more = self.epochs_per_round, self.callbacks
-        self._rounds.open(self.model, explainer, max_rounds, stop, *more)
+        self._rounds.open(
+            self.model,
+            self.params.get("steps"),
+            explainer,
+            max_rounds,
+            stop,
+            self.epochs_per_round,
+            self.callbacks,
+        )
         self._stop_if_finished()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -62,6 +69,7 @@ class RoundsInFit(keras.callbacks.Callback):
             # Whether a callback of the round has ended it, and whether
             # anybody has ended this epoch before its data did.
             self._round_is_over = self._is_cut_short = False
+            self._fit_epoch = epoch
             self._rounds.begin_epoch(self._epoch)
             self._inner.on_epoch_begin(self._epoch)
 
@@ -102,6 +110,9 @@ class RoundsInFit(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if self._inner is not None:
             self._rounds.check_batch()
+            # Before another callback can make a backup of the epoch.
+            if batch + 1 == self.params.get("steps"):
+                self._rounds.note_weights(self._fit_epoch + 1)
             before = self.model.stop_training
             self._inner.on_train_batch_end(batch, logs)
             self._is_cut_short = self.model.stop_training

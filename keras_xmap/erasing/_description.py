@@ -66,8 +66,10 @@ def describe_model(model):
         # A config names functions; here their code counts as well.
         parts += [
             describe(part)
-            for _, part in sorted(vars(layer).items())
+            for name, part in sorted(vars(layer).items())
+            # Keras keeps wrappers of methods there as well.
             if isinstance(part, types.FunctionType)
+            and not hasattr(type(layer), name)
         ]
         found[f"{names[layer.name]}, {type(layer).__name__}"] = _short(parts)
     return {**found, "graph": _short(_config(model, names))}
@@ -230,8 +232,10 @@ class _Describer:
         plain = getattr(value, "python_function", None)  # of a tf.function
         if isinstance(plain, types.FunctionType):
             return self.describe(plain)
-        if callable(getattr(value, "get_config", None)):
-            return {"class": self._class(kind), **_dropped_name(value, self)}
+        config = _config_of(value)
+        if config is not None:
+            config = {k: v for k, v in config.items() if k != "name"}
+            return {"class": self._class(kind), **self.describe(config)}
         if isinstance(value, (types.ModuleType, types.BuiltinFunctionType)):
             return value.__name__
         if _root(kind) in _LIBRARIES - {"keras_xmap", "keras"}:
@@ -242,11 +246,6 @@ class _Describer:
             if name != "model" and hasattr(value, name):
                 found[name] = self.describe(getattr(value, name))
         return found
-
-
-def _dropped_name(value, describer):
-    config = describer.describe(value.get_config())
-    return {k: v for k, v in config.items() if k != "name"}
 
 
 def _array(value):
@@ -265,13 +264,18 @@ def _layers(model):
 
 
 def _config(layer, names):
+    return _canonical(_config_of(layer), names)
+
+
+def _config_of(value):
+    """Returns what `get_config` does, or `None` where there is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            config = layer.get_config()
+            config = value.get_config()
     except (NotImplementedError, TypeError, ValueError, AttributeError):
         return None
-    return _canonical(config, names)
+    return config if isinstance(config, dict) else None
 
 
 def _canonical(value, names, is_name=False):

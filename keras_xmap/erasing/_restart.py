@@ -41,9 +41,15 @@ class Restart:
         return [v.numpy() for v in (*self._variables, *self._optimizer)]
 
     def checksum(self):
-        """Returns that of the weights, as a backup of them holds them."""
+        """Returns that of weights and steps, as a backup holds them.
+
+        Other callbacks may change the rest of an optimizer between epochs.
+        """
+        steps = self.model.optimizer.iterations
         with self.model.distribute_strategy.scope():
-            return checksum_of([v.numpy() for v in self.model.weights])
+            return checksum_of(
+                [v.numpy() for v in (*self.model.weights, steps)]
+            )
 
     def has_trained(self):
         """Returns whether the optimizer has taken steps since the start."""

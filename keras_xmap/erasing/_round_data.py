@@ -75,6 +75,19 @@ class RoundData:
             "fill": describe(self._layer()),
         }
 
+    def check_steps(self, steps):
+        """Raises if an epoch of so many steps is not a pass; `None` may be."""
+        number = int(self.trained.dataset.cardinality())
+        size = self._arguments["batch_size"]
+        if not self._arguments.get("drop_remainder"):
+            number += size - 1
+        if steps is not None and number >= 0 and steps != number // size:
+            raise ValueError(
+                "Every epoch must be one pass over `training_data`. Received: "
+                f"{steps} steps an epoch, where a pass has {number // size}. "
+                "Give `fit` the dataset as it is, without `steps_per_epoch`."
+            )
+
     def check_batch(self):
         """Raises if a batch was wrong, or of an earlier epoch."""
         self.passes.check_batch()

@@ -62,6 +62,7 @@ class ErasingRounds:
     def open(
         self,
         model,
+        steps,
         make_explainer,
         max_rounds,
         stop,
@@ -72,13 +73,15 @@ class ErasingRounds:
 
         Args:
             model: Compiled and built `keras.Model`.
+            steps: Integer, batches in an epoch, or `None` if not known.
             make_explainer: Function that takes the model.
             max_rounds: Integer >= 1.
             stop: Function of the records that says why to stop, or `None`.
             epochs_per_round: Integer >= 1.
             callbacks: List of callbacks that live for a round.
         """
-        self._max_rounds, self._stop = max_rounds, stop
+        self._max_rounds, self._stop, self._steps = max_rounds, stop, steps
+        self.data.check_steps(steps)
         self._workers = Workers(model.distribute_strategy)
         self._mining.check_spec(self.data.trained.labels_spec)
         self._restart = Restart(model, self._how, self._seed)
@@ -244,8 +247,9 @@ class ErasingRounds:
         known = state.weights.get(str(epoch), [])
         if self.state.began is not None and (
             self._restart.checksum() in known
-            # A backup was made, and nobody could note it any more.
-            or (not known and self._is_next(epoch))
+            # Where nobody could tell which batch was the last, a backup may
+            # have been made before they were noted.
+            or (self._steps is None and not known and self._is_next(epoch))
         ):
             return
         received = f"a `fit` that begins with epoch {epoch}"

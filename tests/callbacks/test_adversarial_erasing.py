@@ -169,11 +169,12 @@ def test_an_epoch_that_is_not_one_new_pass_is_an_error():
                 data, epochs=4, callbacks=[erasing], verbose=0, **kwargs
             )
         # Before anything was mined that should not have been.
-        assert erasing.store.rounds in ([], [1])
+        assert erasing.store is None or erasing.store.rounds in ([], [1])
 
     spoiled(lambda data: data.cache())
     spoiled(lambda data: data.repeat().prefetch(2), steps_per_epoch=4)
     spoiled(lambda data: data.repeat(), steps_per_epoch=3)
+    spoiled(lambda data: data, steps_per_epoch=2)
 
 
 @pytest.mark.parametrize("spoil", ["map", "cache before", "steps"])

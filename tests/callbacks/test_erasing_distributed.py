@@ -115,7 +115,7 @@ def test_a_worker_with_another_copy_of_the_data_is_refused(tmp_path):
     processes = start_workers(WORKER, tmp_path, "--other-copy")
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert all(process.returncode == 1 for process in processes)
-    assert "id 5 with other inputs" in errors[1] and "the chief" in errors[1]
+    assert "id 5 with other labels" in errors[1] and "the chief" in errors[1]
     assert "Received: 1 of 2 that do not" in errors[0]
     # Before anything was mined; with the chief's copy all of it is.
     assert not (tmp_path / "run" / "regions").exists()

@@ -409,7 +409,7 @@ def test_a_later_epoch_needs_weights_of_this_run(tmp_path):
     with pytest.raises(ValueError, match="Delete the backup"):
         start("a", stale)
     with pytest.raises(Killed):
-        start("a", Kill(1, 0), seed=1)
+        start("a", Kill(0, 0), seed=1)
     with pytest.raises(ValueError, match="Delete the backup"):
         start("a", stale, seed=1)
     shutil.rmtree(tmp_path / "stale")

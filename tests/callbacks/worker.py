@@ -80,7 +80,7 @@ def main():
     images, labels, _ = blobs.make_images(32, noise=0.2)
     workers = distribution.Workers(strategy)
     if arguments.other_copy and not workers.is_chief:
-        images[5] += 0.01
+        labels[5] = 1 - labels[5]
     with strategy.scope():
         model = blobs.trained(keras.optimizers.Adam(0.02), seed=1, dropout=0.0)
     distribution.distribution_safe(model)
