@@ -24,7 +24,7 @@ def class_maps(y_pred, data_format):
     y_pred = ops.convert_to_tensor(y_pred)
     shape = tuple(y_pred.shape)
     axis = channel_axis(check_data_format(data_format))
-    if len(shape) != 4 or shape[axis] == 1:
+    if len(shape) != 4 or shape[axis] in (1, None):
         raise ValueError(
             "`y_pred` must be maps of two classes at least, (batch, height, "
             "width, classes), or (batch, classes, height, width) under "
@@ -93,7 +93,7 @@ def _labels(y_true, maps, data_format):
     check_single_map("y_true", shape, "Pass `argmax` of one-hot labels.")
     if len(shape) == 4:
         first = channel_axis(check_data_format(data_format)) % 4
-        axis = first if shape[first] == 1 else 4 - first
+        axis = first if shape[first] in (1, None) else 4 - first
         labels = ops.squeeze(labels, axis=axis)
     for length, wanted in zip(labels.shape[1:], maps.shape[1:3], strict=True):
         if None not in (length, wanted) and length != wanted:

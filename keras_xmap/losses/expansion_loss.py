@@ -82,31 +82,20 @@ def expansion_loss(
     _class_maps.check_ignore_class(ignore_class)
     min_probability = _class_maps.check_min_probability(min_probability)
     maps = _class_maps.class_maps(y_pred, data_format)
-    labels = _image_labels(y_true, maps)
+    there, absent, wrong = _image_labels(y_true, maps, ignore_class)
     p = _class_maps.floored(maps, min_probability, from_logits)
-    there, absent, background = (
-        global_weighted_rank_pooling(p, decay, _REFERENCE_SIZE)
-        for decay in decays
+    parts = (p[..., 1:], p[..., 1:], p[..., :1])
+    high, peak, background = (
+        global_weighted_rank_pooling(part, decay, _REFERENCE_SIZE)
+        for part, decay in zip(parts, decays, strict=True)
     )
-    is_there, is_absent = labels == 1, labels == 0
-    is_known = ops.logical_or(is_there, is_absent)
-    is_right = is_known
-    if ignore_class is not None:
-        ignored = labels == ignore_class
-        is_known = ops.logical_and(is_known, ops.logical_not(ignored))
-        is_right = ops.logical_or(is_known, ignored)
-
-    def mean(classes, values):
-        weights = ops.cast(ops.logical_and(classes, is_known), p.dtype)
-        return _class_maps.mean_log(weights, ops.log(values))
-
     total = (
-        mean(is_there, there[:, 1:])
-        + mean(is_absent, 1 - absent[:, 1:])
+        _class_maps.mean_log(there, ops.log(high))
+        + _class_maps.mean_log(absent, ops.log(1 - peak))
         + ops.log(background[:, 0])
     )
-    total = ops.where(ops.any(is_known, axis=-1), total, 0.0)
-    return _class_maps.nan_unless(ops.all(is_right, axis=-1), p.dtype) - total
+    is_known = ops.any(there + absent > 0, axis=-1)
+    return wrong - ops.where(is_known, total, 0.0)
 
 
 @registered
@@ -196,8 +185,11 @@ def _check_decays(decays):
     return tuple(check_share("decays", decay) for decay in decays)
 
 
-def _image_labels(y_true, maps):
-    """Returns labels `(batch, classes)` in the dtype of the maps."""
+def _image_labels(y_true, maps, ignore_class):
+    """Returns which classes are there and which are not, as 0 and 1.
+
+    And a summand for each image: NaN where a label is none.
+    """
     labels = ops.convert_to_tensor(y_true)
     num_classes = maps.shape[-1] - 1
     if tuple(labels.shape[1:]) != (num_classes,):
@@ -208,4 +200,14 @@ def _image_labels(y_true, maps):
             "background out, labels[:, 1:], or take "
             "`keras.ops.one_hot(labels, classes)` of single classes."
         )
-    return ops.cast(labels, maps.dtype)
+    labels = ops.cast(labels, maps.dtype)
+    is_there, is_absent = labels == 1, labels == 0
+    is_right = ops.logical_or(is_there, is_absent)
+    if ignore_class is not None:
+        ignored = labels == ignore_class
+        is_right = ops.logical_or(is_right, ignored)
+        is_there = ops.logical_and(is_there, ops.logical_not(ignored))
+        is_absent = ops.logical_and(is_absent, ops.logical_not(ignored))
+    wrong = _class_maps.nan_unless(ops.all(is_right, axis=-1), maps.dtype)
+    there, absent = (ops.cast(x, maps.dtype) for x in (is_there, is_absent))
+    return there, absent, wrong
