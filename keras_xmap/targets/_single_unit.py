@@ -5,8 +5,8 @@ from keras import ops
 from keras_xmap import engine
 
 _REMEDY = (
-    "For the classes pass `keras_xmap.targets.Binary(target)`: 1 for what "
-    "raises the unit, 0 for what lowers it; for the number itself "
+    "For the classes pass `keras_xmap.targets.{binary}`: 1 for what raises the "
+    "unit, 0 for what lowers it; for the number itself "
     "`keras_xmap.targets.Component()`; or compile the model with the loss it "
     "was trained with."
 )
@@ -65,8 +65,11 @@ def check_readable(unit, is_map=False):
             "`keras_xmap.targets.Component()`."
         )
     if unit.meaning is None:
+        binary = "Binary(target)"
+        if unit.threshold is None:  # behind a sigmoid, so of a probability
+            binary = "Binary(target, threshold=0.5)"
+        remedy = _MAP_REMEDY if is_map else _REMEDY.format(binary=binary)
         raise ValueError(
             "Whether a single unit is that of two classes or a number cannot "
-            f"be known. Received: {unit.found}. "
-            f"{_MAP_REMEDY if is_map else _REMEDY}"
+            f"be known. Received: {unit.found}. {remedy}"
         )

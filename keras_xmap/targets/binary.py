@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 from keras import ops
 
@@ -81,10 +82,14 @@ class Binary(Class):
 
 def _as_integers(index):
     """Returns booleans as integers, and anything else as it is."""
-    if index is None:
-        return None
-    array = index if ops.is_tensor(index) else np.asarray(index)
-    return ops.cast(array, "int32") if "bool" in str(array.dtype) else index
+    if ops.is_tensor(index):
+        is_boolean = keras.backend.standardize_dtype(index.dtype) == "bool"
+        return ops.cast(index, "int32") if is_boolean else index
+    try:
+        array = np.asarray(index)
+    except ValueError:  # rows of two lengths, which are refused as no class
+        return index
+    return array.astype("int32") if array.dtype == bool else index
 
 
 def _check_finite(name, value):

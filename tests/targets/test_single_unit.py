@@ -359,14 +359,22 @@ def mean_of_two():
 
 
 def test_arithmetic_behind_a_sigmoid_needs_a_threshold():
-    model = mean_of_two()
-    with pytest.raises(ValueError, match="arithmetic on what.*Binary"):
-        signed(model, 1, score="output")
+    explainer = Saliency(mean_of_two(), channel_reduction="sum", score="output")
+    remedy = r"`keras_xmap.targets.Binary\(target, threshold=0.5\)`"
+    with pytest.raises(ValueError, match=f"arithmetic on what.*{remedy}"):
+        explainer.explain(X, verbose=0)
     with pytest.raises(ValueError, match="threshold=None.*threshold=0.5"):
-        signed(model, Binary(), score="output")
-    maps = signed(model, Binary(threshold=0.5), score="output")
+        explainer.explain(X, Binary(), verbose=0)
+    maps = explainer.explain(X, Binary(threshold=0.5), verbose=0)
     slope = (P * (1 - P))[:, None] / 2
     np.testing.assert_allclose(maps, of_classes(ANSWER) * slope, rtol=1e-5)
+
+
+def test_a_binary_target_is_made_of_classes_whatever_holds_them():
+    for given in (tf.constant([True, False]), np.array([1, 0]), [1, 0]):
+        assert np.asarray(Binary(given).parts["index"]).tolist() == [1, 0]
+    with pytest.raises(TypeError, match="must be given as an integer"):
+        Binary([[0, 1], [1]])
 
 
 # Methods that look at scores, not at gradients
