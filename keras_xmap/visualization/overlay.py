@@ -8,9 +8,10 @@ from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_share
 from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
+from keras_xmap.visualization._arrays import blocks_of_rows
 from keras_xmap.visualization._arrays import check_finite
+from keras_xmap.visualization._arrays import linear_rows
 from keras_xmap.visualization._arrays import quantize
-from keras_xmap.visualization._arrays import resized
 from keras_xmap.visualization.to_uint8 import to_uint8
 
 # Evenly spaced colours, interpolated in between. "viridis" is matplotlib's
@@ -62,8 +63,9 @@ def overlay(
             `"blue_orange"` for signed maps; or a callable that takes values
             in 0..1 of shape `(height, width)` and returns colours in 0..1 of
             shape `(height, width, 3 or 4)`, as the colour maps of matplotlib
-            do. With `signed=True` a callable gets zero as 0.5. Defaults to
-            `None`, the name that fits.
+            do; of a large image it is called for some rows at a time. With
+            `signed=True` a callable gets zero as 0.5. Defaults to `None`, the
+            name that fits.
         signed: Boolean. Whether the sign of the map has a meaning. Defaults
             to `False`.
         data_range: See `to_uint8`. Concerns the image only.
@@ -86,9 +88,19 @@ def overlay(
     image = to_uint8(image, data_range)
     check_share("alpha", alpha, "0 shows the image alone.")
     check_boolean("signed", signed)
-    values = resized(_check_map(heatmap), image.shape[:2], "bilinear")
-    colors = _colorize(_normalize(values, signed), colormap, signed)
-    return quantize((1 - alpha) * (image / 255) + alpha * colors)
+    values = linear_rows(_check_map(heatmap), image.shape[:2])
+    blocks = list(blocks_of_rows(image))
+    low = min(values(rows).min() for rows in blocks)
+    high = max(values(rows).max() for rows in blocks)
+    # `to_uint8` has made the image anew: the colours are laid over it there,
+    # some rows at a time, which as floats take twenty times its memory.
+    for rows in blocks:
+        shares = _normalize(values(rows), low, high, signed)
+        colors = _colorize(shares, colormap, signed)
+        image[rows] = quantize(
+            (1 - alpha) * (image[rows] / 255) + alpha * colors
+        )
+    return image
 
 
 def _check_map(heatmap):
@@ -103,13 +115,17 @@ def _check_map(heatmap):
     # Divided by the largest magnitude before any difference is taken: no
     # overflow, and tolerances are relative.
     heatmap = heatmap.astype("float64")
-    peak = np.abs(heatmap).max()
-    return heatmap / peak if peak > 0 else heatmap
+    peak = max(heatmap.max(), -heatmap.min())
+    if peak > 0:
+        heatmap /= peak
+    return heatmap
 
 
-def _normalize(values, signed):
-    """Returns values in 0..1, where 0.5 is zero if `signed`."""
-    low, high = values.min(), values.max()
+def _normalize(values, low, high, signed):
+    """Returns values in 0..1, where 0.5 is zero if `signed`.
+
+    `low` and `high` are the extremes of the whole map.
+    """
     if high - low <= _FLAT_TOLERANCE:
         return np.full(values.shape, 0.5 if signed else 0.0)
     if signed:

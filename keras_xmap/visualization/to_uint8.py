@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
+from keras_xmap.visualization._arrays import blocks_of_rows
 from keras_xmap.visualization._arrays import check_finite
 from keras_xmap.visualization._arrays import quantize
 
@@ -50,11 +51,19 @@ def to_uint8(
     """
     image = _check_image(image)
     low, high = _black_and_white(image, data_range)
+    result = np.empty((*image.shape[:2], 3), "uint8")
+    for rows in blocks_of_rows(image):
+        result[rows] = _scaled(image[rows], low, high)
+    return result
+
+
+def _scaled(image, low, high):
+    """Returns the colours of some rows as integers, transparent ones white."""
     values = np.clip((image.astype("float64") - low) / (high - low), 0, 1)
     if values.shape[-1] == 4:
         alpha = values[..., 3:]
         values = alpha * values[..., :3] + (1 - alpha)
-    return quantize(np.broadcast_to(values, (*values.shape[:2], 3)))
+    return quantize(values)
 
 
 def _check_image(image):

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from skimage.color import rgb2lab
@@ -5,6 +9,7 @@ from visualization.images import COLORS
 from visualization.images import GRAY
 from visualization.images import all_kinds
 
+from keras_xmap.visualization import _arrays
 from keras_xmap.visualization import overlay
 
 
@@ -188,3 +193,49 @@ def test_an_overlay_that_cannot_be_made_is_refused(options, message):
 def test_a_boolean_is_a_boolean():
     with pytest.raises(ValueError, match="Received: signed=1"):
         overlay(GRAY, GRAY, signed=1)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_rows_at_a_time_are_coloured_as_all_at_once(signed, monkeypatch):
+    generator = np.random.default_rng(0)
+    image = generator.integers(0, 256, (37, 23, 4), "uint8")
+    heatmap = generator.normal(size=(5, 4))
+    whole = overlay(image, heatmap, 0.4, signed=signed)
+    calls = []
+
+    def colormap(values):
+        calls.append(values.shape)
+        return np.stack([values] * 3, axis=-1)
+
+    grey = overlay(image, heatmap, 0.4, colormap, signed)
+    assert calls == [(37, 23)]
+    monkeypatch.setattr(_arrays, "_PIXELS_AT_A_TIME", 100)
+    parts = overlay(image, heatmap, 0.4, signed=signed)
+    np.testing.assert_array_equal(parts, whole)
+    parts = overlay(image, heatmap, 0.4, colormap, signed)
+    np.testing.assert_array_equal(parts, grey)
+    assert calls[1:] == [(4, 23)] * 9 + [(1, 23)]
+
+
+@pytest.mark.slow
+def test_36_megapixels_take_at_most_12_bytes_a_pixel_beside_the_result():
+    code = """
+import resource, sys
+import numpy as np
+import keras_xmap
+overlay = keras_xmap.visualization.overlay
+image = np.full((6000, 6000, 3), 90, "uint8")
+heatmap = np.random.default_rng(0).random((14, 14))
+overlay(image[:600, :600], heatmap)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+overlay(image, heatmap)
+print(1024 * (peak() - before) / 36e6 - 3)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert float(done.stdout) < 12, done.stderr
