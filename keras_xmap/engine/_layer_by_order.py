@@ -369,6 +369,7 @@ def _rearranged(evaluation, call):
 
 def _no_spatial_layer(evaluation, score, inputs):
     upstream = evaluation.ancestors(score)
+    ends = evaluation.moved(_outputs_in_use(evaluation, score))
     calls = [
         call
         for call in evaluation.calls
@@ -377,19 +378,25 @@ def _no_spatial_layer(evaluation, score, inputs):
         and made_from(evaluation, call.outputs, inputs)
     ]
     shapes = [tuple(x.shape) for x in inputs]
-    tokens = [
+    others = [
         call
         for call in calls
-        if len(call.outputs.shape) == 3 and num_positions(call) != 1
+        if len(call.outputs.shape) >= 3
+        and num_positions(call) != 1
+        and call.outputs not in ends
     ]
-    may_be = f", such as {tokens[-1].path!r} if its rows are" if tokens else ""
+    remedy = "Explain the input by Saliency or SmoothGrad"
+    if others:
+        remedy += (
+            ", or name the `target_layer` that holds positions of it in "
+            f"another order, such as {others[-1].path!r}"
+        )
     return ValueError(
-        "The model has no spatial layer: behind the input, none puts out a "
-        "map of its positions, more than one, that is not itself what the "
-        f"model puts out. Received: {input_names(evaluation, inputs)} of "
-        f"shapes {shapes}, and layers {_shown(calls)}. Explain the input by "
-        "Saliency or SmoothGrad, or name the `target_layer` that holds "
-        f"positions or tokens of it{may_be}."
+        "The model has no spatial layer: behind the input, none has an output "
+        "with the axes and the positions of the input, more than one, that is "
+        "not itself what the model puts out. Received: "
+        f"{input_names(evaluation, inputs)} of shapes {shapes}, and layers "
+        f"{_shown(calls)}. {remedy}."
     )
 
 

@@ -269,6 +269,21 @@ def test_a_vector_model_is_refused_with_the_layers_that_were_found():
         layers_used(model, x=np.ones((2, 9), "float32"))
 
 
+def test_tokens_without_attention_are_offered_by_name():
+    model = tokens_of_patches(attention=False)
+    with pytest.raises(ValueError, match="another order, such as 'mlp'\\.$"):
+        layers_used(model)
+    assert layers_used(model, "mlp") == ["mlp"]
+
+
+def test_masks_are_no_ways_and_loops_are():
+    inputs = keras.Input((12, 3))
+    mask = ops.any(ops.not_equal(inputs, 0.0), axis=-1)
+    x = layers.Conv1D(4, 3, padding="same", name="last")(inputs)
+    model = keras.Model(inputs, layers.Dense(2)(layers.LSTM(4)(x, mask=mask)))
+    assert layers_used(model, x=X[:, 0]) == ["last"]
+
+
 def test_padding_sees_nothing_new():
     model = classifier(conv("a"), layers.ZeroPadding2D(name="pad"))
     assert layers_used(model) == ["a"]

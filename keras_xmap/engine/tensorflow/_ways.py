@@ -5,6 +5,8 @@ and what stands behind `StopGradient` are not followed, unless a score has no
 other way.
 """
 
+import tensorflow as tf
+
 from keras_xmap.engine.tensorflow import _graph as graph
 
 # Behind these, a tensor is the one before it, somewhere else or squashed.
@@ -78,7 +80,9 @@ def _sources(tensor):
 
 
 def _has_derivative(tensor):
-    return tensor.dtype.is_floating or tensor.dtype.is_complex
+    # A variant is the list of tensors that a loop runs over.
+    kind = tensor.dtype
+    return kind.is_floating or kind.is_complex or kind == tf.variant
 
 
 def offspring(tensors, target):
