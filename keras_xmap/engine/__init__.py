@@ -17,6 +17,8 @@ from keras_xmap.engine.contract import Backend
 from keras_xmap.engine.contract import Evaluation
 from keras_xmap.engine.contract import Placement
 from keras_xmap.engine.contract import RuleError
+from keras_xmap.engine.geometry import Geometry
+from keras_xmap.engine.geometry import GeometryError
 from keras_xmap.engine.run import Runner
 from keras_xmap.engine.units import Unit
 from keras_xmap.engine.ways_past import WaysPast
@@ -25,6 +27,8 @@ __all__ = [
     "RELU_RULES",
     "Backend",
     "Evaluation",
+    "Geometry",
+    "GeometryError",
     "Placement",
     "RuleError",
     "Runner",

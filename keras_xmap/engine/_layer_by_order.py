@@ -104,10 +104,11 @@ def nearest_maps(evaluation, score, images, calls, stops=(), refuses=True):
         for call in found:
             if call.outputs in spatial:
                 continue
-            if _is_of_attention(evaluation, call):
+            why = spatial.why_unknown(call.outputs)
+            if why is None or _is_of_attention(evaluation, call):
                 others.append(call)
             elif refuses:
-                raise _rearranged(evaluation, call)
+                raise _lost_positions(evaluation, call, why)
         if not others:
             return found, reached
         calls = [call for call in calls if call not in others]
@@ -357,13 +358,14 @@ def _shown(calls):
     return more + ", ".join(texts[-_MOST_LAYERS:]) or "none"
 
 
-def _rearranged(evaluation, call):
+def _lost_positions(evaluation, call, why):
     return ValueError(
         "The last spatial layer cannot be told with certainty. Expected: "
-        "layers that keep the axes of the input. Received: axes that are "
-        f"rearranged before layer {call.path!r}, whose output has shape "
-        f"{tuple(call.outputs.shape)}. Pass the layer to look at as "
-        "`target_layer`."
+        "positions that can be followed from the input to each layer. "
+        f"Received: layer {name_of(evaluation.calls, call)!r} with an output "
+        f"of shape {tuple(call.outputs.shape)}, where {why}. Pass the layer to "
+        "look at as `target_layer`: one before it, or this one with "
+        "`resize=False` for a map of its own positions."
     )
 
 

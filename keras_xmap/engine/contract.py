@@ -9,12 +9,15 @@ backends. A backend is a `Backend` that makes an `Evaluation` of a model and a
 
 import abc
 
+import keras
+
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
 from keras_xmap.engine._layer_by_name import name_of
 from keras_xmap.engine._layer_by_name import named_call
 from keras_xmap.engine._layer_by_order import last_calls_of_sizes
 from keras_xmap.engine._layer_by_order import last_spatial_calls
+from keras_xmap.engine.geometry import GeometryError
 from keras_xmap.engine.ways_past import ways_past
 
 RELU_RULES = ("standard", "guided", "deconvnet")
@@ -137,13 +140,32 @@ class Evaluation(abc.ABC):
         """Returns whether `tensor` only weighs what comes from `others`."""
 
     @abc.abstractmethod
+    def geometry(self, tensor, source, data_format="channels_last"):
+        """Returns the `Geometry` of a tensor in one of the inputs.
+
+        Args:
+            tensor: Tensor of this evaluation.
+            source: Tensor of `inputs`.
+            data_format: Where the channels of `tensor` are, if its geometry
+                does not tell.
+
+        Raises:
+            GeometryError: If the positions of `tensor` are no map of `source`,
+                or cannot be followed.
+        """
+
     def positions_of_input(self, rank, score):
-        """Returns a container of the tensors laid out as the inputs are.
+        """Returns a container of the tensors that are maps of an input.
+
+        Their axes are those of such an input, in any order, and each axis of
+        positions of the input has one that runs over it. Its method
+        `why_unknown` tells why a tensor could not be followed.
 
         Args:
             rank: Integer: the number of axes of the inputs that count.
-            score: Tensor: only what lies on the way to it is looked at.
+            score: Tensor: only what lies on the way to it is asked for.
         """
+        return MapsOfInputs(self, rank)
 
     @abc.abstractmethod
     def describe(self, tensor):
@@ -206,6 +228,39 @@ class Evaluation(abc.ABC):
     def name_of(self, call):
         """Returns the name by which `layer_call` finds a call."""
         return name_of(self.calls, call)
+
+
+class MapsOfInputs:
+    """The tensors of an evaluation that are maps of an input of some rank."""
+
+    def __init__(self, evaluation, rank):
+        self._evaluation = evaluation
+        self._rank = rank
+
+    def __contains__(self, tensor):
+        return any(
+            not isinstance(found, GeometryError)
+            and found.is_of_axes
+            and None not in found.axes
+            for found in self._found(tensor)
+        )
+
+    def why_unknown(self, tensor):
+        """Returns why it is not known where a tensor lies, or `None`."""
+        errors = [
+            found
+            for found in self._found(tensor)
+            if isinstance(found, GeometryError) and found.is_unknown
+        ]
+        return str(errors[0]) if errors and tensor not in self else None
+
+    def _found(self, tensor):
+        for source in keras.tree.flatten(self._evaluation.inputs):
+            if len(source.shape) == len(tensor.shape) == self._rank:
+                try:
+                    yield self._evaluation.geometry(tensor, source)
+                except GeometryError as error:
+                    yield error
 
 
 class Placement(abc.ABC):

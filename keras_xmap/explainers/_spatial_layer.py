@@ -1,15 +1,12 @@
 """A layer's output, seen as a map of positions of the model's input."""
 
-import math
-
 import keras
 from keras import ops
 
 from keras_xmap import engine
+from keras_xmap._axes import channel_axis
 from keras_xmap._axes import spatial_shape
 from keras_xmap.ops import resize
-
-MAX_PREFIX_TOKENS = 16
 
 
 class SpatialLayer:
@@ -35,8 +32,8 @@ class SpatialLayer:
         self.path = evaluation.name_of(call)
         self._data_format = call.data_format
         self._input_data_format = evaluation.input_data_format
-        rank = len(call.outputs.shape)
-        if rank < 3:
+        self._tokens = None if tokens == "auto" else tokens
+        if len(call.outputs.shape) < 3:
             raise ValueError(
                 "`target_layer` must be a spatial layer. Expected: an output "
                 "of shape (batch, height, width, channels), or of another "
@@ -49,22 +46,52 @@ class SpatialLayer:
             for x in chosen_inputs(evaluation.inputs, input_name)
             if evaluation.is_made_from(call.outputs, x)
         ]
-        self.inputs = [x for x in made_from if len(x.shape) == rank]
-        self._grid = None
-        if rank == 3 and not self.inputs:
-            self.inputs = [x for x in made_from if len(x.shape) == 4]
-            if self.inputs:
-                num_tokens = call.outputs.shape[1]
-                self._grid = token_grid(num_tokens, self.size, tokens)
+        if self._tokens is None:
+            self._place(evaluation, made_from)
+        else:
+            self._place_as_told(made_from)
+
+    def _place(self, evaluation, made_from):
+        """Finds the inputs that the layer is a map of, and how it lies."""
+        self.inputs, self._geometries, errors = [], [], []
+        for x in made_from:
+            try:
+                geometry = evaluation.geometry(
+                    self.outputs, x, self._data_format
+                )
+            except engine.GeometryError as error:
+                errors.append(error)
+            else:
+                self.inputs.append(x)
+                self._geometries.append(geometry)
+        # An input that cannot be followed may lie anywhere beside the others.
+        unknown = [error for error in errors if error.is_unknown]
+        self._error = (unknown or errors or [None])[0]
+        self._is_placed = bool(self.inputs) and not unknown
+
+    def _place_as_told(self, made_from):
+        """Takes the grid of tokens from the user: it covers the input."""
+        self.inputs = [x for x in made_from if len(x.shape) == 4]
+        rank, count = len(self.outputs.shape), self.outputs.shape[1]
+        if rank != 3 or not self.inputs:
+            raise ValueError(
+                "`tokens` is for layers that put out tokens of an image. "
+                "Expected: an output of shape (batch, tokens, channels), made "
+                "from an input with height and width. Received: tokens="
+                f"{self._tokens} for layer {self.path!r} with shape "
+                f"{tuple(self.outputs.shape)}. Pass tokens='auto'."
+            )
+        self._grid = token_grid(count, self._tokens)
 
     @property
     def size(self):
         """Tuple: the size of the input that the positions stand for."""
-        sizes = [
-            spatial_shape(ops.shape(x), self._input_data_format)
-            for x in self.inputs
-        ]
-        if not sizes or any(_differ(size, sizes[0]) for size in sizes):
+        if self._tokens is None:
+            self._check_placed()
+            sizes = [geometry.size for geometry in self._geometries]
+        else:
+            sizes = [self._size_as_told(x) for x in self.inputs]
+        if any(_differ(size, sizes[0]) for size in sizes):
             raise ValueError(
                 "It is not clear to which size the map should be brought. "
                 "Expected: inputs of one size that layer "
@@ -73,13 +100,75 @@ class SpatialLayer:
             )
         return sizes[0]
 
-    def lay(self, maps):
-        """Returns maps of the positions, laid on the input.
+    def _check_placed(self):
+        if self._is_placed:
+            return
+        error = self._error
+        found = "no input that it is computed from" if error is None else error
+        remedy = (
+            "Explain the layer with `resize=False`, as in GradCAM(model, "
+            f"{self.path!r}, resize=False), for a map of its own positions"
+        )
+        if len(self.outputs.shape) == 3 and len(self.inputs) == 0:
+            remedy += "; where its rows are tokens of an image in order, tell "
+            remedy += "their grid by `tokens=(rows, columns)`"
+        raise ValueError(
+            f"It is not known where the positions of layer {self.path!r}, "
+            f"of shape {tuple(self.outputs.shape)}, lie in the input. "
+            "Expected: positions that can be followed from the input to the "
+            f"layer. Received: {found}. {remedy}."
+        )
+
+    def lay(self, maps, size=None):
+        """Lays maps of the layer's positions on the input.
 
         Args:
             maps: Tensor `(batch, *positions)`.
+            size: Tuple: the size of the result, which stands for the whole
+                input. Defaults to `None`: the size of the input.
+
+        Returns:
+            Tensor `(batch, *size)`.
+
+        Raises:
+            ValueError: If it is not known where the positions lie.
         """
-        return resize(maps[..., None], self.size)[..., 0]
+        own = self.size
+        size = own if size is None else size
+        if self._tokens is not None:
+            return resize(maps[..., None], size)[..., 0]
+        first, *others = self._geometries
+        if any(not first.is_same(other) for other in others):
+            raise ValueError(
+                "It is not clear where the map should be laid. Expected: "
+                f"inputs that layer {self.path!r} sees in the same places. "
+                f"Received: input_name=None for {len(self.inputs)} inputs that "
+                "are moved against each other. Name the input by `input_name`, "
+                "or pass `resize=False`."
+            )
+        return first.lay(maps, size)
+
+    def lay_beside(self, x, maps):
+        """Lays maps on one of `inputs`, at its size; see `beside`."""
+        if self._tokens is not None:
+            maps = resize(maps[..., None], self._size_as_told(x))[..., 0]
+        else:
+            self._check_placed()
+            maps = self._geometry(x).lay(maps)
+        return self.beside(x, maps)
+
+    def beside(self, x, maps):
+        """Returns laid maps with the axes of an input, to be multiplied."""
+        if self._tokens is not None:
+            return ops.expand_dims(maps, channel_axis(self._input_data_format))
+        return self._geometry(x).beside(maps, x)
+
+    def _geometry(self, x):
+        pairs = zip(self._geometries, self.inputs, strict=True)
+        return next(geometry for geometry, shown in pairs if shown is x)
+
+    def _size_as_told(self, x):
+        return spatial_shape(ops.shape(x), self._input_data_format)
 
     def check_reached(self, gradients):
         """Checks that more than the prefix tokens has a part in the score.
@@ -87,12 +176,14 @@ class SpatialLayer:
         Args:
             gradients: Derivatives of a score by `outputs`.
         """
-        if self._grid is None or self._grid[0] == 0:
+        if self._tokens is not None:
+            has_prefix = self._grid[0] > 0
+        else:
+            has_prefix = any(x.has_prefix for x in self._geometries)
+        if not has_prefix:
             return
-        of_prefix = gradients[:, : self._grid[0]]
-        of_patches = gradients[:, self._grid[0] :]
         engine.require(
-            ops.any(of_patches != 0) | ops.all(of_prefix == 0),
+            ops.any(self.arrange(gradients) != 0) | ops.all(gradients == 0),
             "The score depends on this layer by its class token alone, which "
             f"has no place in the image. Received: target_layer={self.path!r}. "
             "Name an earlier layer, such as the normalisation before the last "
@@ -109,8 +200,10 @@ class SpatialLayer:
             Float32 tensor.
         """
         x = ops.cast(x, "float32")
-        if self._grid is not None:
+        if self._tokens is not None:
             return to_grid(x, self._grid)
+        if self._geometries:
+            return self._geometries[0].arrange(x)
         if self._data_format == "channels_first":
             return ops.moveaxis(x, 1, -1)
         return x
@@ -118,7 +211,7 @@ class SpatialLayer:
 
 def _differ(one, other):
     """Whether two sizes are known to differ; tensors are not known."""
-    return any(
+    return len(one) != len(other) or any(
         isinstance(a, int) and isinstance(b, int) and a != b
         for a, b in zip(one, other, strict=True)
     )
@@ -155,44 +248,24 @@ def check_tokens(tokens):
     return tuple(tokens)
 
 
-def token_grid(num_tokens, size, tokens="auto"):
+def token_grid(num_tokens, tokens):
     """Returns `(num_prefix_tokens, rows, columns)`.
 
     Args:
         num_tokens: Integer: tokens of a layer's output.
-        size: Tuple of two integers: height and width of the input.
-        tokens: `"auto"`: the fewest prefix tokens (class, distillation,
-            registers) behind which as many tokens remain as square patches
-            tile the input; or the grid itself, a tuple `(rows, columns)`.
+        tokens: The grid, a tuple `(rows, columns)`.
 
     Raises:
-        ValueError: If the tokens make no grid.
+        ValueError: If there are fewer tokens than that.
     """
-    if tokens != "auto":
-        rows, columns = tokens
-        if rows * columns > num_tokens:
-            raise ValueError(
-                "`tokens` must be a grid (rows, columns) of no more cells "
-                f"than there are tokens. Received: tokens={tokens} for "
-                f"{num_tokens} tokens."
-            )
-        return num_tokens - rows * columns, rows, columns
-    height, width = size
-    for prefix in range(min(MAX_PREFIX_TOKENS, num_tokens - 1) + 1):
-        # Patches of side p: (height / p) * (width / p) of them.
-        patch = math.isqrt(height * width // (num_tokens - prefix))
-        if (
-            patch > 0
-            and height % patch == 0
-            and width % patch == 0
-            and height * width // patch**2 == num_tokens - prefix
-        ):
-            return prefix, height // patch, width // patch
-    raise ValueError(
-        "The tokens of the layer must make a grid of square patches. Received: "
-        f"{num_tokens} tokens on an input of size {tuple(size)}. Pass the grid "
-        "as `tokens=(rows, columns)`, or a `target_layer` before the tokens."
-    )
+    rows, columns = tokens
+    if rows * columns > num_tokens:
+        raise ValueError(
+            "`tokens` must be a grid (rows, columns) of no more cells "
+            f"than there are tokens. Received: tokens={tokens} for "
+            f"{num_tokens} tokens."
+        )
+    return num_tokens - rows * columns, rows, columns
 
 
 def to_grid(x, grid):

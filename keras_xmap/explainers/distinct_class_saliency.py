@@ -26,7 +26,6 @@ from keras_xmap.explainers._spatial_layer import SpatialLayer
 from keras_xmap.explainers.explainer import Explainer
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
-from keras_xmap.ops import resize
 
 PAPER_SCALES = (1, 1.2, 1.4, 1.6)
 
@@ -218,9 +217,11 @@ class DistinctClassSaliency(Explainer):
         total = 0.0
         for evaluation in evaluations.values():
             scores = _scores(evaluation, target, parts, slots)
-            for maps in self._class_maps(evaluation, numbers, scores, slots):
+            for maps in self._class_maps(
+                evaluation, numbers, scores, slots, size
+            ):
                 total = total + distinct(
-                    resize(maps, size),
+                    maps,
                     slots,
                     self.candidates is not None,
                     self.normalization,
@@ -275,8 +276,8 @@ class DistinctClassSaliency(Explainer):
             f"explain it at `scales=(1,)`. {error}"
         )
 
-    def _class_maps(self, evaluation, numbers, scores, slots):
-        """Returns a list of one tensor `(batch, *positions, slots)` a layer."""
+    def _class_maps(self, evaluation, numbers, scores, slots, size):
+        """Returns a list of one tensor `(batch, *size, slots)` a layer."""
         calls = [evaluation.calls[number] for number in numbers]
         layers = [SpatialLayer(evaluation, call) for call in calls]
         values = [call.outputs for call in calls]
@@ -286,7 +287,7 @@ class DistinctClassSaliency(Explainer):
                 evaluation, score, values, slots.needed(slot)
             )
             return [
-                self._strongest(layer.arrange(gradient))
+                layer.lay(self._strongest(layer.arrange(gradient)), size)
                 for layer, gradient in zip(layers, gradients, strict=True)
             ]
 

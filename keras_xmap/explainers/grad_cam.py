@@ -33,15 +33,18 @@ class GradCAM(ChannelSumExplainer):
             by several branches, it is one on each, and their sum is laid on
             the input before the ReLU, the amounts of each position spread
             over the pixels that it stands for.
-        resize: Boolean: whether maps are brought to the size of the input,
-            by linear interpolation. Defaults to `True`.
+        resize: Boolean: whether maps are laid on the input, each position
+            where the layer looks, linear in between and 0 where it does not
+            look. `False` gives a map of the layer's own positions, also
+            where they cannot be followed to the input. Defaults to `True`.
         fusion: `"mean"` or `"max"`: how the maps of several layers that are
             asked for, each divided by its maximum, become one. Defaults to
             `"mean"`.
         tokens: How the tokens `(batch, tokens, channels)` of a layer lie in
-            the image: a grid `(rows, columns)`, behind which the rest are
-            prefix tokens; or `"auto"`: square patches behind as few prefix
-            tokens as possible. Defaults to `"auto"`.
+            the image. `"auto"`: where the patches lie that they were cut
+            from; tokens without one are dropped. A pair `(rows, columns)`
+            tells it where that cannot be followed: the last tokens, row by
+            row, tile the whole image. Defaults to `"auto"`.
         input_name: Name or number of the input the map is for, in a model
             with several; of a layer that is called on each of them, the call
             made from it is meant. Defaults to `None`: the one that the layer
@@ -52,9 +55,9 @@ class GradCAM(ChannelSumExplainer):
 
     Raises:
         ValueError: If several layers are not to be resized; on explaining,
-            if the layer does not exist, is not unique, has no positions or no
-            part in the target, if its tokens make no grid, or if no layer is
-            named and those there are do not hold all that the score sees.
+            if the layer does not exist, is not unique, has no part in the
+            target, if it is not known where its positions lie, or if no layer
+            is named and those there are do not hold all that the score sees.
 
     References:
         - [Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391)

@@ -1,8 +1,6 @@
 import keras
-from keras import ops
 
 from keras_xmap import targets
-from keras_xmap._axes import channel_axis
 from keras_xmap._typing import Structure
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.grad_cam import GradCAM
@@ -85,7 +83,7 @@ class GuidedGradCAM(GradientExplainer):
         for coarse, of_class in zip(maps, guided.per_class, strict=True):
             per_class.append(
                 [
-                    _weigh(x, coarse, evaluation.input_data_format)
+                    x * layers[0].beside(value, coarse)
                     if any(value is image for image in shown)
                     else None
                     for x, value in zip(of_class, guided.values, strict=True)
@@ -93,7 +91,3 @@ class GuidedGradCAM(GradientExplainer):
             )
         guided.notes["layers_used"] = [layer.path for layer in layers]
         return guided.replaced(per_class)
-
-
-def _weigh(gradients, coarse, data_format):
-    return gradients * ops.expand_dims(coarse, channel_axis(data_format))

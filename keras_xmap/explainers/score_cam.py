@@ -3,8 +3,6 @@ from keras import ops
 
 from keras_xmap import engine
 from keras_xmap import targets
-from keras_xmap._axes import channel_axis
-from keras_xmap._axes import spatial_shape
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._typing import Structure
@@ -13,7 +11,6 @@ from keras_xmap.explainers._spatial_layer import SpatialLayer
 from keras_xmap.explainers.cam_explainer import CAMExplainer
 from keras_xmap.explainers.cam_explainer import spatial_axes
 from keras_xmap.ops import normalize
-from keras_xmap.ops import resize
 
 # A channel whose values differ by less than rounding, of its largest one.
 _FLAT = 1e-6
@@ -115,11 +112,14 @@ class ScoreCAM(CAMExplainer):
         masked = _masked_inputs(evaluation, layer)
 
         def scores_under(channel):
+            # What no position sees is 0 in the mask, as its darkest place is.
+            lowest = ops.min(
+                channel, tuple(range(1, len(channel.shape))), keepdims=True
+            )
+            shown = channel - lowest
             inputs = keras.tree.map_structure(
                 lambda x, is_masked: (
-                    _mask(x, channel, evaluation.input_data_format)
-                    if is_masked
-                    else x
+                    _masked(x, layer.lay_beside(x, shown)) if is_masked else x
                 ),
                 evaluation.inputs,
                 masked,
@@ -201,9 +201,6 @@ def _masked_inputs(evaluation, layer):
     return masked
 
 
-def _mask(x, channel, data_format):
-    """Multiplies an input by a channel `(batch, *spatial)`, made a mask."""
-    size = spatial_shape(ops.shape(x), data_format)
-    mask = normalize(resize(channel[..., None], size))
-    mask = ops.moveaxis(mask, -1, channel_axis(data_format))
-    return x * ops.cast(mask, x.dtype)
+def _masked(x, channel):
+    """Multiplies an input by a channel that is laid on it, made a mask."""
+    return x * ops.cast(normalize(channel), x.dtype)

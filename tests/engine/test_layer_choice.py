@@ -159,15 +159,34 @@ def test_upsampling_and_padding_keep_the_positions():
     assert layers_used(model) == ["b"]
 
 
-def test_rearranged_axes_are_an_error_rather_than_a_guess():
+def test_a_layer_behind_rearranged_axes_is_found_where_they_are_followed():
+    """Neighbours become channels; the channels alone hold no positions."""
     model = classifier(
         conv("a", filters=4),
         layers.Reshape((12, 6, 8)),
         conv("after"),
     )
-    with pytest.raises(ValueError, match="before layer 'after'"):
+    assert layers_used(model) == ["after"]
+    reshaped = classifier(conv("a", filters=4), layers.Reshape((12, 6, 8)))
+    assert layers_used(reshaped) == ["a"]
+
+
+def test_positions_that_cannot_be_followed_are_refused_rather_than_guessed():
+    def mirrored(x):
+        return x + ops.flip(x, axis=2)
+
+    model = classifier(conv("a"), mirrored, conv("after"))
+    message = (
+        r"layer 'after' .* at AddV2 .*places that lie far apart "
+        "come together"
+    )
+    with pytest.raises(ValueError, match=message):
         layers_used(model)
-    assert layers_used(model, "after") == ["after"]
+    message = "where the positions of layer 'after'.*resize=False"
+    with pytest.raises(ValueError, match=message):
+        layers_used(model, "after")
+    maps = GradCAM(model, "after", resize=False).explain(X, 0)
+    assert maps.shape == (2, 12, 12)
 
 
 def test_the_size_of_the_map_follows_the_input_the_layer_is_made_from():

@@ -41,6 +41,8 @@ def images(*shape, seed=0, count=3):
 
 
 CONVOLUTIONS = {1: layers.Conv1D, 2: layers.Conv2D, 3: layers.Conv3D}
+# Sizes and strides of the windows of `random_network`, see `reference.laid`.
+WINDOWS = {"first": [(3, 1)], "last": [(3, 1), (3, 2)]}
 AVERAGES = {
     1: layers.GlobalAveragePooling1D,
     2: layers.GlobalAveragePooling2D,

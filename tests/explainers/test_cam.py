@@ -5,6 +5,7 @@ import tensorflow as tf
 from explainers.networks import BIAS
 from explainers.networks import GOLDEN
 from explainers.networks import WEIGHTS
+from explainers.networks import WINDOWS
 from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
 from explainers.networks import golden
@@ -12,7 +13,7 @@ from explainers.networks import images
 from explainers.networks import random_network
 from keras import layers
 from reference import cam as reference
-from reference import half_pixel
+from reference import laid
 
 from keras_xmap.explainers import CAM
 from keras_xmap.explainers import GradCAM
@@ -49,7 +50,7 @@ def test_random_networks_have_the_maps_of_the_reference(size):
     expected = reference.cam(activations, weights)
     maps = CAM(model, resize=False).explain(x, classes)
     assert_close(maps, expected)
-    resized = [half_pixel.resize(heatmap, size) for heatmap in expected]
+    resized = [laid.lay(heatmap, size, WINDOWS["last"]) for heatmap in expected]
     assert_close(CAM(model).explain(x, classes), resized)
 
 

@@ -208,7 +208,15 @@ def test_layers_scales_and_options_are_those_of_the_reference(options):
     rule = {**options}.pop("relu_rule", "guided")
     found = derivatives(model, x, scales, names, classes, rule)
     options = {k: v for k, v in options.items() if k != "relu_rule"}
-    expected = distinct_maps(found, (17, 15), classes, **options)
+    second = [(3, 1), (2, 2), (3, 1)]
+    expected = distinct_maps(
+        found,
+        (17, 15),
+        classes,
+        windows=[second, [*second, (3, 1)]],
+        seen=[(24, 21), (17, 15)],
+        **options,
+    )
     assert explainer.layers_used == names
     for k, heatmap in zip(classes, maps, strict=True):
         assert expected[k].max() > 0.1

@@ -2,13 +2,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from explainers.networks import WINDOWS
 from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
 from explainers.networks import golden
 from explainers.networks import images
 from explainers.networks import random_network
 from keras import layers
-from reference import half_pixel
+from reference import laid
 from reference import weighted_cam as reference
 
 from keras_xmap.explainers import EigenCAM
@@ -45,7 +46,9 @@ def test_random_networks_have_the_maps_of_the_reference(size, center):
         expected = reference.eigen_cam(activations, center)
         explainer = EigenCAM(model, layer, center, resize=False)
         assert_close(explainer.explain(x, 2), expected)
-        resized = [half_pixel.resize(heatmap, size) for heatmap in expected]
+        resized = [
+            laid.lay(heatmap, size, WINDOWS[layer]) for heatmap in expected
+        ]
         maps = EigenCAM(model, layer, center).explain(x, 2)
         assert_close(maps, resized)
 

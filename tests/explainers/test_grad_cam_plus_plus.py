@@ -2,12 +2,13 @@ import keras
 import numpy as np
 import pytest
 from explainers.networks import GOLDEN
+from explainers.networks import WINDOWS
 from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
 from explainers.networks import golden
 from explainers.networks import images
 from explainers.networks import random_network
-from reference import half_pixel
+from reference import laid
 from reference import weighted_cam as reference
 from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus as Theirs
 from tf_keras_vis.utils.scores import CategoricalScore
@@ -55,7 +56,7 @@ def test_random_networks_have_the_maps_of_the_reference(size, head):
         explainer = GradCAMPlusPlus(model, normalize_alpha=normalize_alpha)
         expected = reference.grad_cam_plus_plus(*found, normalize_alpha)
         assert_close(explainer.map(*tensors), expected)
-    resized = [half_pixel.resize(heatmap, size) for heatmap in expected]
+    resized = [laid.lay(heatmap, size, WINDOWS["last"]) for heatmap in expected]
     assert_close(explainer.explain(x, CLASSES), resized)
 
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from explainers.networks import CONVOLUTIONS
 from explainers.networks import NUMBER
+from explainers.networks import WINDOWS
 from explainers.networks import CountsTraces
 from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
@@ -11,9 +12,9 @@ from explainers.networks import random_network
 from explainers.networks import randomize
 from keras import layers
 from reference import cam as reference
+from reference import laid
 from reference.gradient import guided_gradient
 from reference.gradient import reduce_channels
-from reference.half_pixel import resize
 
 from keras_xmap.explainers import GradCAM
 from keras_xmap.explainers import GuidedBackprop
@@ -98,7 +99,9 @@ def test_random_networks_have_the_map_of_the_references():
 def test_the_coarse_map_is_brought_to_the_size_of_the_input():
     model, x = random_network(), images(9, 7, 3)
     coarse = reference.grad_cam(*activations_and_gradients(model, x, 2))
-    coarse = np.stack([resize(heatmap, (9, 7)) for heatmap in coarse])
+    coarse = np.stack(
+        [laid.lay(heatmap, (9, 7), WINDOWS["last"]) for heatmap in coarse]
+    )
     fine = GuidedBackprop(model).explain(x, 2)
     assert_close(GuidedGradCAM(model).explain(x, 2), fine * coarse)
 

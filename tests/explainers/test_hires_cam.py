@@ -3,13 +3,14 @@ import numpy as np
 import pytest
 from explainers.networks import BIAS
 from explainers.networks import GOLDEN
+from explainers.networks import WINDOWS
 from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
 from explainers.networks import golden
 from explainers.networks import images
 from explainers.networks import random_network
 from reference import cam as reference
-from reference import half_pixel
+from reference import laid
 
 from keras_xmap.explainers import GradCAM
 from keras_xmap.explainers import HiResCAM
@@ -42,7 +43,7 @@ def test_random_networks_have_the_maps_of_the_reference(size, head):
     )
     maps = HiResCAM(model, resize=False).explain(x, classes)
     assert_close(maps, expected)
-    resized = [half_pixel.resize(heatmap, size) for heatmap in expected]
+    resized = [laid.lay(heatmap, size, WINDOWS["last"]) for heatmap in expected]
     assert_close(HiResCAM(model).explain(x, classes), resized)
 
 

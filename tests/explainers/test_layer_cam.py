@@ -2,12 +2,13 @@ import keras
 import numpy as np
 import pytest
 from explainers.networks import GOLDEN
+from explainers.networks import WINDOWS
 from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
 from explainers.networks import golden
 from explainers.networks import images
 from explainers.networks import random_network
-from reference import half_pixel
+from reference import laid
 from reference import weighted_cam as reference
 
 from keras_xmap.explainers import HiResCAM
@@ -43,7 +44,7 @@ def test_random_networks_have_the_maps_of_the_reference(size, head):
         for gamma in (0.5, 2.0):
             maps = LayerCAM(model, layer, gamma).map(*found)
             assert_close(maps, reference.layer_cam(*found, gamma))
-    resized = [half_pixel.resize(heatmap, size) for heatmap in expected]
+    resized = [laid.lay(heatmap, size, WINDOWS["last"]) for heatmap in expected]
     assert_close(LayerCAM(model, "last").explain(x, CLASSES), resized)
 
 
@@ -53,7 +54,9 @@ def test_scaled_maps_of_a_random_network_are_those_of_the_reference(layer):
     expected = reference.layer_cam(
         *activations_and_gradients(model, x, CLASSES, layer), 2.0
     )
-    resized = [half_pixel.resize(heatmap, (9, 7)) for heatmap in expected]
+    resized = [
+        laid.lay(heatmap, (9, 7), WINDOWS["last"]) for heatmap in expected
+    ]
     maps = LayerCAM(model, layer, gamma=2.0).explain(x, CLASSES)
     assert_close(maps, resized)
 

@@ -3,12 +3,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from explainers.networks import NUMBER
+from explainers.networks import WINDOWS
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import random_network
 from explainers.networks import randomize
 from keras import layers
-from reference import half_pixel
+from reference import laid
 from reference import weighted_cam as reference
 from tf_keras_vis.scorecam import Scorecam as Theirs
 from tf_keras_vis.utils.scores import CategoricalScore
@@ -50,7 +51,13 @@ def expected_maps(model, x, classes, layer="last", **options):
 
         activations = bottom(image[None])[0].numpy()
         maps.append(
-            reference.score_cam(activations, image, score_at, **options)
+            reference.score_cam(
+                activations,
+                image,
+                score_at,
+                windows=WINDOWS.get(layer),
+                **options,
+            )
         )
     return np.array(maps)
 
@@ -83,7 +90,7 @@ def test_random_networks_have_the_maps_of_the_reference(size, weighting):
     if weighting != "softmax":
         return
     # Maps are resized alike, whatever has weighed them.
-    resized = [half_pixel.resize(heatmap, size) for heatmap in expected]
+    resized = [laid.lay(heatmap, size, WINDOWS["last"]) for heatmap in expected]
     assert_close(ScoreCAM(model).explain(x, CLASSES), resized, 5e-6)
 
 
@@ -161,7 +168,9 @@ def test_max_channels_takes_those_of_largest_variance_in_each_image():
             return float(model(np.float32(masked)[None])[0, CLASSES[i]])
 
         chosen = activations[i][..., order]
-        expected.append(reference.score_cam(chosen, x[i], score_at))
+        expected.append(
+            reference.score_cam(chosen, x[i], score_at, windows=WINDOWS["last"])
+        )
     explainer = ScoreCAM(model, max_channels=2, resize=False)
     assert_close(explainer.explain(x, CLASSES), expected, 2e-6)
 
@@ -306,7 +315,9 @@ def test_all_images_that_make_the_layer_are_masked_and_nothing_else():
                 masked = {"v": data["v"][i : i + 1]}
                 for name in "ab":
                     image = data[name][i]
-                    mask = half_pixel.resize(channel, image.shape[:-1])
+                    pool = len(image) // 8 if name == "b" else 1
+                    windows = [(pool, pool), (3, 1)]
+                    mask = laid.lay(channel, image.shape[:-1], windows)
                     mask = (mask - mask.min()) / (mask.max() - mask.min())
                     masked[name] = np.float32(image * mask[..., None])[None]
                 total = total + float(model(masked)[0, category]) * channel

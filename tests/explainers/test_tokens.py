@@ -12,33 +12,10 @@ from keras_xmap.explainers._spatial_layer import token_grid
 pytestmark = pytest.mark.tensorflow
 
 
-@pytest.mark.parametrize(
-    "num_tokens, size, expected",
-    [
-        (196, (224, 224), (0, 14, 14)),
-        (197, (224, 224), (1, 14, 14)),  # a class token
-        (198, (224, 224), (2, 14, 14)),  # and one for distillation
-        (261, (224, 224), (5, 16, 16)),  # and four registers
-        (50, (224, 224), (1, 7, 7)),
-        (17, (16, 16), (1, 4, 4)),
-        (33, (16, 32), (1, 4, 8)),
-    ],
-)
-def test_the_grid_is_inferred_behind_the_fewest_prefix_tokens(
-    num_tokens, size, expected
-):
-    assert token_grid(num_tokens, size) == expected
-
-
-def test_tokens_that_make_no_grid_are_refused():
-    with pytest.raises(ValueError, match="Received: 7 tokens on an input"):
-        token_grid(7, (9, 11))
-
-
 def test_a_given_grid_is_used():
-    assert token_grid(20, (30, 10), (6, 3)) == (2, 6, 3)
+    assert token_grid(20, (6, 3)) == (2, 6, 3)
     with pytest.raises(ValueError, match=r"Received: tokens=\(6, 4\) for 20"):
-        token_grid(20, (30, 10), (6, 4))
+        token_grid(20, (6, 4))
 
 
 def test_prefix_tokens_are_dropped_and_rows_come_first():

@@ -1,11 +1,18 @@
 """Distinct class saliency maps, written as Shimoda & Yanai state them."""
 
 import numpy as np
-from reference import half_pixel
+from reference import laid
 
 
 def distinct_maps(
-    derivatives, size, candidates, alpha=3, normalization="after", signed=False
+    derivatives,
+    size,
+    candidates,
+    alpha=3,
+    normalization="after",
+    signed=False,
+    windows=None,
+    seen=None,
 ):
     """Returns the map of every candidate of one image, as a dict.
 
@@ -17,14 +24,21 @@ def distinct_maps(
         alpha: Number.
         normalization: `"after"`, `"before"` or `None`: see the explainer.
         signed: Whether derivatives keep their sign.
+        windows: List of the windows of each layer, see `laid`.
+        seen: List of the size of the image at each scale.
     """
     total = {c: np.zeros(size) for c in candidates}
     count = 0
-    for of_scale in derivatives:
-        for of_layer in of_scale:
+    for number, of_scale in enumerate(derivatives):
+        for layer, of_layer in enumerate(of_scale):
             count += 1
             maps = {
-                c: half_pixel.resize(strongest(of_layer[c], signed), size)
+                c: laid.lay(
+                    strongest(of_layer[c], signed),
+                    size,
+                    windows[layer] if windows else [(1, 1)],
+                    seen and seen[number],
+                )
                 for c in candidates
             }
             if normalization == "before":

@@ -5,7 +5,7 @@ computed in float64. Slow and obvious on purpose.
 """
 
 import numpy as np
-from reference import half_pixel
+from reference import laid
 
 
 def grad_cam_plus_plus(activations, gradients, normalize_alpha=False):
@@ -67,11 +67,12 @@ def eigen_cam(activations, center=False):
     return np.array(maps)
 
 
-def score_cam(activations, image, score_at, weighting="softmax"):
+def score_cam(activations, image, score_at, weighting="softmax", windows=None):
     """Wang et al. 2019 for one image `(*spatial, channels)` and one class.
 
     `activations` are those of this image, `score_at(image)` the score of an
     image. Channels whose map is flat are skipped, as in the authors' code.
+    `windows` are those of the layer, see `laid`.
     """
     activations = np.asarray(activations, np.float64)
     channels, found = [], []
@@ -79,7 +80,9 @@ def score_cam(activations, image, score_at, weighting="softmax"):
         channel = activations[..., k]
         if channel.max() == channel.min():
             continue
-        mask = half_pixel.resize(channel, image.shape[:-1])
+        mask = laid.lay(
+            channel - channel.min(), image.shape[:-1], windows or [(1, 1)]
+        )
         mask = (mask - mask.min()) / (mask.max() - mask.min())
         channels.append(channel)
         found.append(score_at(image * mask[..., None]))

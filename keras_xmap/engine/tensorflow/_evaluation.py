@@ -8,14 +8,16 @@ respect to any of them are tensors of the same graph.
 import keras
 import tensorflow as tf
 
+from keras_xmap._axes import spatial_axes
 from keras_xmap.engine._frames import with_frames
 from keras_xmap.engine._tap import record_calls
 from keras_xmap.engine.contract import Evaluation
+from keras_xmap.engine.geometry import GeometryError
 from keras_xmap.engine.tensorflow import _graph as graph
 from keras_xmap.engine.tensorflow import _ways as ways
+from keras_xmap.engine.tensorflow._geometry import Tracer
 from keras_xmap.engine.tensorflow._linearity import Owners
 from keras_xmap.engine.tensorflow._linearity import Way
-from keras_xmap.engine.tensorflow._positions import tensors_like_inputs
 from keras_xmap.engine.tensorflow._relu_rule import relu_rule
 from keras_xmap.engine.tensorflow._score import find_logits
 from keras_xmap.engine.tensorflow._score import squashing
@@ -72,6 +74,7 @@ class GraphEvaluation(Evaluation):
         )
         self.units = keras.tree.pack_sequence_as(outputs, units)
         self.scores, self.score_used = _scores(outputs, units, score)
+        self._tracers = {}
 
     def gradients(
         self, score, tensors, rule="standard", where=None, apart=False
@@ -140,15 +143,28 @@ class GraphEvaluation(Evaluation):
         others = [x for other in others for x in self.parts(other)]
         return all(ways.is_gate(x, others, score) for x in self.parts(tensor))
 
-    def positions_of_input(self, rank, score):
-        found = tensors_like_inputs(self, rank, score)
-        for call in self.calls:
-            over_frames = call.frames or isinstance(
-                call.layer, keras.layers.TimeDistributed
-            )
-            if over_frames and call.inputs[0].ref() in found:
-                found.add(call.outputs.ref())
-        return _Tensors(found)
+    def geometry(self, tensor, source, data_format="channels_last"):
+        rank = len(source.shape)
+        # Ids, and other numbers in a row, have no axis of channels.
+        axes = spatial_axes(rank, self.input_data_format) or (1,)
+        try:
+            return self._tracer(source, axes).geometry(tensor, data_format)
+        except GeometryError as error:
+            if error.is_unknown or rank == 2:
+                raise
+            # Which axes are positions is told by those the layer keeps.
+            tracer = self._tracer(source, tuple(range(1, rank)))
+            try:
+                kept = tracer.kept_axes(tensor, data_format)
+            except GeometryError:
+                raise error from None
+            return self._tracer(source, kept).geometry(tensor, data_format)
+
+    def _tracer(self, source, axes):
+        key = source.ref(), axes
+        if key not in self._tracers:
+            self._tracers[key] = Tracer(source, axes, self.calls)
+        return self._tracers[key]
 
     def describe(self, tensor):
         return f"{tensor.op.type} {tensor.op.name!r}"

@@ -1,0 +1,339 @@
+"""A layer's positions as a map of the input: what lies where.
+
+`Geometry` is made from the places of a layer's output (`_places`): it brings
+the output to `(batch, *positions, channels)`, and lays maps of these positions
+on the input.
+"""
+
+import itertools
+import math
+
+import numpy as np
+from keras import ops
+
+from keras_xmap._axes import channel_axis
+from keras_xmap.engine._places import Places
+from keras_xmap.engine._places import Unknown
+from keras_xmap.engine._places import spread
+from keras_xmap.engine._places import typical_step
+
+# Neighbours further apart than this many typical steps leave a gap.
+_GAP = 2.5
+
+
+class GeometryError(ValueError):
+    """A layer's positions cannot be laid where they belong.
+
+    Attributes:
+        is_unknown: Boolean: whether they could not be followed; else they
+            were, and are no map of the input.
+    """
+
+    def __init__(self, message, is_unknown):
+        super().__init__(message)
+        self.is_unknown = is_unknown
+
+
+class Geometry:
+    """How the output of a layer lies in one input.
+
+    Args:
+        places: `Places` or `Unknown` of the output, with a batch of
+            `batch_size` images.
+        size: Tuple of integers: the size of the input, by the axes that hold
+            positions.
+        input_axes: Tuple of integers: these axes.
+        batch_size: Integer.
+        data_format: Where channels are where geometry leaves it open.
+
+    Attributes:
+        size: See above.
+        input_axes: See above.
+        axes: List: for each axis of the input the axis of the arranged
+            output, counted from 0 behind the batch, that runs over it;
+            `None` where a position stands for the whole of it.
+        has_prefix: Boolean: whether the output has positions without a place
+            in the input, which `arrange` leaves out: class tokens.
+        centres: List of float arrays: the places along each axis of the
+            input, of the positions of the arranged output that run over it.
+        bounds: List of arrays `(2, positions)`: lowest and highest pixel that
+            is seen, NaN for none.
+
+    Raises:
+        GeometryError: If the output is no map of the input.
+    """
+
+    def __init__(self, places, size, input_axes, batch_size, data_format):
+        self.size = tuple(size)
+        self.input_axes = tuple(input_axes)
+        self.has_prefix = False
+        self._tokens = None
+        places = self._unfolded(_one_reading(places), batch_size)
+        self._shape = places.shape
+        reading = places.readings[0]
+        runs = [sorted(coordinates.varies) for coordinates in reading]
+        if not any(runs):
+            raise GeometryError(
+                "none of its axes runs over positions of the input", False
+            )
+        self._channels = self._channel_axis(runs, data_format)
+        own = [
+            axis
+            for axis in range(1, len(places.shape))
+            if axis != self._channels
+        ]
+        self._own = own
+        used = [axis for axes in runs for axis in axes]
+        if len(used) == len(set(used)) == sum(bool(axes) for axes in runs):
+            self._as_axes(reading, runs)
+        else:
+            self._as_tokens(reading, sorted(set(used)))
+
+    def _unfolded(self, places, batch_size):
+        """Takes positions apart that were folded into the batch."""
+        rows = places.shape[0] // batch_size
+        self._rows = rows
+        if rows * batch_size != places.shape[0] or rows < 1:
+            raise GeometryError("its first axis is not that of images", False)
+
+        def of_coordinates(coordinates):
+            values = coordinates.values
+            split = (batch_size, rows) if values.shape[1] > 1 else (1, 1)
+            return coordinates.with_values(
+                values.reshape(3, *split, *values.shape[2:])
+            )
+
+        places = places.each(
+            (batch_size, rows, *places.shape[1:]), of_coordinates
+        )
+        if any(0 in coordinates.varies for coordinates in places.readings[0]):
+            raise GeometryError("it mixes the images of a batch", False)
+        return places
+
+    def _channel_axis(self, runs, data_format):
+        free = set(range(1, len(self._shape))) - {
+            a for axes in runs for a in axes
+        }
+        wide = [axis for axis in sorted(free) if self._shape[axis] > 1]
+        expected = channel_axis(data_format) % (len(self._shape) - 1) + 1
+        if data_format == "channels_first":
+            expected = 2
+        if expected in free and set(wide) <= {expected}:
+            return expected
+        if len(wide) == 1:
+            return wide[0]
+        if wide or not free - {1}:
+            raise GeometryError(
+                "it has no single axis of channels beside its positions", False
+            )
+        return max(free - {1})
+
+    def _as_axes(self, reading, runs):
+        """Each axis of the input has an axis of its own."""
+        # Axes of size 1 that are no positions stay, and are laid nowhere.
+        if self._rows == 1:
+            self._own = [axis for axis in self._own if axis != 1]
+        self.axes = [
+            self._own.index(axes[0]) if axes else None for axes in runs
+        ]
+        self.centres, self.bounds = [], []
+        for coordinates, axes in zip(reading, runs, strict=True):
+            centre, low, high = coordinates.values.reshape(3, -1)
+            self.centres.append(spread(centre) if axes else centre)
+            self.bounds.append(np.stack([low, high]))
+
+    def _as_tokens(self, reading, along):
+        """The axes `along` hold positions in any order: tokens."""
+        lengths = [self._shape[axis] for axis in along]
+        full = [
+            3,
+            *[
+                length if axis in along else 1
+                for axis, length in enumerate(self._shape)
+            ],
+        ]
+        lines = [
+            np.broadcast_to(coordinates.values, full).reshape(3, -1)
+            for coordinates in reading
+        ]
+        has_place = np.all([~np.isnan(line[0]) for line in lines], axis=0)
+        kept = np.flatnonzero(has_place)
+        self.has_prefix = len(kept) < np.prod(lengths)
+        rounded = [np.round(line[0, kept], 4) for line in lines]
+        found = [np.unique(values, return_inverse=True) for values in rounded]
+        sizes = [len(values) for values, _ in found]
+        cell = np.ravel_multi_index([which for _, which in found], sizes)
+        if len(kept) != np.prod(sizes) or len(np.unique(cell)) != len(kept):
+            raise GeometryError(
+                f"its {len(kept)} positions make no grid of the input", False
+            )
+        order = kept[np.argsort(cell)]
+        others = [axis for axis in self._own if axis not in along]
+        if any(self._shape[axis] > 1 for axis in others):
+            raise GeometryError(
+                "it has no single axis of channels beside its positions", False
+            )
+        self._tokens = (along, order)
+        moving = [n for n, c in enumerate(reading) if c.varies]
+        self._grid = [sizes[n] for n in moving]
+        self.axes = [
+            moving.index(n) if n in moving else None for n in range(len(sizes))
+        ]
+        self.centres = [values for values, _ in found]
+        self.bounds = [
+            _bounds_of_groups(line[1:, kept], which, len(values))
+            for line, (values, which) in zip(lines, found, strict=True)
+        ]
+
+    def beside(self, maps, x):
+        """Returns laid maps with the axes of the input `x`, to meet it."""
+        for axis in range(1, len(x.shape)):
+            if axis not in self.input_axes:
+                maps = ops.expand_dims(maps, axis)
+        return maps
+
+    @property
+    def is_of_axes(self):
+        """Whether each axis of positions runs over one axis of the input."""
+        return self._tokens is None and self._rows == 1
+
+    @property
+    def positions(self):
+        """Tuple of integers: how many positions an arranged output has."""
+        if self._tokens:
+            return tuple(self._grid)
+        return tuple(self._shape[axis] for axis in self._own)
+
+    def arrange(self, x):
+        """Returns a tensor of the layer as `(batch, *positions, channels)`."""
+        if self._rows > 1:
+            x = ops.reshape(x, (-1, *self._shape[1:]))
+        else:
+            x = ops.expand_dims(x, 1)
+        if self._tokens is None:
+            return self._arranged_axes(x)
+        along, order = self._tokens
+        rest = [axis for axis in self._own if axis not in along]
+        x = ops.transpose(x, (0, *rest, *along, self._channels))
+        count = math.prod(self._shape[axis] for axis in along)
+        channels = self._shape[self._channels]
+        x = ops.reshape(x, (-1, count, channels))
+        x = ops.take(x, order, axis=1)
+        return ops.reshape(x, (-1, *self._grid, channels))
+
+    def _arranged_axes(self, x):
+        order = (*self._own, self._channels)
+        if self._rows > 1:
+            return ops.transpose(x, (0, *order))
+        return ops.squeeze(ops.transpose(x, (0, 1, *order)), 1)
+
+    def lay(self, maps, size=None):
+        """Lays maps of the layer's positions on the input.
+
+        Args:
+            maps: Float tensor `(batch, *positions)`.
+            size: Tuple: the size of the result, which stands for the whole
+                input. Defaults to `None`: the size of the input.
+
+        Returns:
+            Tensor `(batch, *size)`: linear between the centres of positions,
+            constant outside the outermost, 0 where no position sees.
+        """
+        taps = self.taps(self.size if size is None else tuple(size))
+        own = [axis for axis in self.axes if axis is not None]
+        idle = [n for n in range(len(maps.shape) - 1) if n not in own]
+        maps = ops.transpose(maps, (0, *[n + 1 for n in (*own, *idle)]))
+        for _ in idle:  # of size 1
+            maps = maps[..., 0]
+        for number, (index, weight) in enumerate(taps, start=1):
+            if self.axes[number - 1] is None:
+                maps = ops.expand_dims(maps, number)
+            maps = ops.take(maps, index, axis=number)
+            shape = [1] * len(maps.shape)
+            shape[number], shape[number + 1] = ops.shape(weight)
+            weight = ops.cast(ops.reshape(weight, shape), maps.dtype)
+            maps = ops.sum(maps * weight, axis=number + 1)
+        return maps
+
+    def is_same(self, other):
+        """Returns whether the positions lie in the same places of an input."""
+        return self.axes == other.axes and all(
+            np.array_equal(a, b, equal_nan=True)
+            for a, b in zip(
+                [*self.centres, *self.bounds],
+                [*other.centres, *other.bounds],
+                strict=True,
+            )
+        )
+
+    def taps(self, size):
+        """Returns what each pixel is made from, for each axis of the input.
+
+        Args:
+            size: Tuple of integers: the size of the map, which stands for
+                the whole input.
+
+        Returns:
+            List of pairs: integer array `(pixels, taps)` of positions, and
+            float32 array of their weights.
+        """
+        return [
+            _taps(centre, bounds, length, new)
+            for centre, bounds, length, new in zip(
+                self.centres, self.bounds, self.size, size, strict=True
+            )
+        ]
+
+
+def _one_reading(places):
+    if isinstance(places, Unknown):
+        raise GeometryError(places.reason, True)
+    if not isinstance(places, Places):
+        raise GeometryError("it is not computed from the input", False)
+    if len(places.readings) > 1:
+        raise GeometryError(
+            "its axes may be read as positions in several ways", False
+        )
+    return places
+
+
+def _bounds_of_groups(bounds, which, count):
+    low, high = np.full(count, np.inf), np.full(count, -np.inf)
+    for line, best, function in ((0, low, np.fmin), (1, high, np.fmax)):
+        function.at(best, which, bounds[line])
+    nothing = np.isinf(low) | np.isinf(high)
+    return np.where(nothing, np.nan, np.stack([low, high]))
+
+
+def _taps(centre, bounds, length, size):
+    """Linear between centres, constant outside them, 0 where none sees."""
+    pixel = (np.arange(size) + 0.5) * length / size - 0.5
+    positions = np.flatnonzero(~np.isnan(bounds[0]) & ~np.isnan(centre))
+    weights = np.zeros((size, max(len(centre), 1)))
+    if len(positions):
+        known, member = np.unique(
+            np.round(centre[positions], 4), return_inverse=True
+        )
+        shares = np.zeros((len(known), len(centre)))
+        shares[member, positions] = 1 / np.bincount(member)[member]
+        at = np.interp(pixel, known, np.arange(len(known)))
+        below = np.floor(at).astype(int)
+        above = np.minimum(below + 1, len(known) - 1)
+        share = (at - below)[:, None]
+        weights = shares[below] * (1 - share) + shares[above] * share
+        weights[~_is_seen(pixel, known, bounds[:, positions])] = 0
+    count = max(1, int((weights != 0).sum(axis=1).max()))
+    index = np.argsort(weights == 0, axis=1, kind="stable")[:, :count]
+    weights = np.take_along_axis(weights, index, axis=1)
+    return index.astype("int32"), weights.astype("float32")
+
+
+def _is_seen(pixel, centre, bounds):
+    """Whether each pixel is seen, or lies between positions side by side."""
+    low, high = bounds[:, :, None]
+    seen = ((low - 0.5 <= pixel) & (pixel <= high + 0.5)).any(axis=0)
+    far = _GAP * typical_step(centre)
+    for start, end in itertools.pairwise(centre):
+        if end - start <= far:
+            seen |= (start <= pixel) & (pixel <= end)
+    return seen
