@@ -52,6 +52,8 @@ class Geometry:
         axes: List: for each axis of the input the axis of the arranged
             output, counted from 0 behind the batch, that runs over it;
             `None` where a position stands for the whole of it.
+        is_as_expected: Boolean: whether its channels are where `data_format`
+            says.
         has_prefix: Boolean: whether the output has positions without a place
             in the input, which `arrange` leaves out: class tokens.
         centres: List of float arrays: the places along each axis of the
@@ -73,9 +75,7 @@ class Geometry:
         reading = places.readings[0]
         runs = [sorted(coordinates.varies) for coordinates in reading]
         if not any(runs):
-            raise GeometryError(
-                "none of its axes runs over positions of the input", False
-            )
+            _refuse("none of its axes runs over positions of the input", False)
         self._channels = self._channel_axis(runs, data_format)
         own = [
             axis
@@ -94,7 +94,7 @@ class Geometry:
         rows = places.shape[0] // batch_size
         self._rows = rows
         if rows * batch_size != places.shape[0] or rows < 1:
-            raise GeometryError("its first axis is not that of images", False)
+            _refuse("its first axis is not that of images", False)
 
         def of_coordinates(coordinates):
             values = coordinates.values
@@ -107,7 +107,7 @@ class Geometry:
             (batch_size, rows, *places.shape[1:]), of_coordinates
         )
         if any(0 in coordinates.varies for coordinates in places.readings[0]):
-            raise GeometryError("it mixes the images of a batch", False)
+            _refuse("it mixes the images of a batch", False)
         return places
 
     def _channel_axis(self, runs, data_format):
@@ -118,12 +118,13 @@ class Geometry:
         expected = channel_axis(data_format) % (len(self._shape) - 1) + 1
         if data_format == "channels_first":
             expected = 2
-        if expected in free and set(wide) <= {expected}:
+        self.is_as_expected = expected in free and set(wide) <= {expected}
+        if self.is_as_expected:
             return expected
         if len(wide) == 1:
             return wide[0]
         if wide or not free - {1}:
-            raise GeometryError(
+            _refuse(
                 "it has no single axis of channels beside its positions", False
             )
         return max(free - {1})
@@ -164,13 +165,13 @@ class Geometry:
         sizes = [len(values) for values, _ in found]
         cell = np.ravel_multi_index([which for _, which in found], sizes)
         if len(kept) != np.prod(sizes) or len(np.unique(cell)) != len(kept):
-            raise GeometryError(
+            _refuse(
                 f"its {len(kept)} positions make no grid of the input", False
             )
         order = kept[np.argsort(cell)]
         others = [axis for axis in self._own if axis not in along]
         if any(self._shape[axis] > 1 for axis in others):
-            raise GeometryError(
+            _refuse(
                 "it has no single axis of channels beside its positions", False
             )
         self._tokens = (along, order)
@@ -191,6 +192,12 @@ class Geometry:
             if axis not in self.input_axes:
                 maps = ops.expand_dims(maps, axis)
         return maps
+
+    @property
+    def axes_run_over(self):
+        """Tuple: those of `input_axes` that an axis of positions runs over."""
+        pairs = zip(self.input_axes, self.axes, strict=True)
+        return tuple(axis for axis, own in pairs if own is not None)
 
     @property
     def is_of_axes(self):
@@ -255,6 +262,35 @@ class Geometry:
             maps = ops.sum(maps * weight, axis=number + 1)
         return maps
 
+    def spread(self, maps, size=None):
+        """Lays amounts of positions on the input, so that none is lost.
+
+        Args:
+            maps: See `lay`.
+            size: See `lay`.
+
+        Returns:
+            Tensor as of `lay`: each position is divided by the pixels that
+            it is laid on, so that the sums are equal.
+        """
+        taps = self.taps(self.size if size is None else tuple(size))
+        pixels = ops.ones((1,) * len(maps.shape), maps.dtype)
+        for (index, weight), axis in zip(taps, self.axes, strict=True):
+            if axis is None:
+                pixels = pixels * ops.sum(ops.cast(weight, maps.dtype))
+                continue
+            line = ops.segment_sum(
+                ops.cast(ops.reshape(weight, (-1,)), maps.dtype),
+                ops.reshape(index, (-1,)),
+                ops.shape(maps)[axis + 1],
+            )
+            shape = [1] * len(maps.shape)
+            shape[axis + 1] = -1
+            pixels = pixels * ops.reshape(line, shape)
+        # A position that is laid nowhere, in padding alone, is lost.
+        shares = ops.where(pixels > 0, 1 / ops.maximum(pixels, 1e-6), 0)
+        return self.lay(maps * shares, size)
+
     def is_same(self, other):
         """Returns whether the positions lie in the same places of an input."""
         return self.axes == other.axes and all(
@@ -285,15 +321,17 @@ class Geometry:
         ]
 
 
+def _refuse(reason, is_unknown):
+    raise GeometryError(reason, is_unknown)
+
+
 def _one_reading(places):
     if isinstance(places, Unknown):
-        raise GeometryError(places.reason, True)
+        _refuse(places.reason, True)
     if not isinstance(places, Places):
-        raise GeometryError("it is not computed from the input", False)
+        _refuse("it is not computed from the input", False)
     if len(places.readings) > 1:
-        raise GeometryError(
-            "its axes may be read as positions in several ways", False
-        )
+        _refuse("its axes may be read as positions in several ways", False)
     return places
 
 

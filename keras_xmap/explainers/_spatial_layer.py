@@ -1,5 +1,7 @@
 """A layer's output, seen as a map of positions of the model's input."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -86,8 +88,8 @@ class SpatialLayer:
     @property
     def size(self):
         """Tuple: the size of the input that the positions stand for."""
+        self.check_placed()
         if self._tokens is None:
-            self._check_placed()
             sizes = [geometry.size for geometry in self._geometries]
         else:
             sizes = [self._size_as_told(x) for x in self.inputs]
@@ -100,8 +102,9 @@ class SpatialLayer:
             )
         return sizes[0]
 
-    def _check_placed(self):
-        if self._is_placed:
+    def check_placed(self):
+        """Checks that it is known where the positions lie in the input."""
+        if self._tokens is not None or self._is_placed:
             return
         error = self._error
         found = "no input that it is computed from" if error is None else error
@@ -133,6 +136,18 @@ class SpatialLayer:
         Raises:
             ValueError: If it is not known where the positions lie.
         """
+        return self._laid("lay", maps, size)
+
+    def spread(self, maps):
+        """Lays amounts of positions on the input, with their sum."""
+        laid = self._laid("spread", maps, None)
+        if self._tokens is None:
+            return laid
+        pixels = ops.cast(math.prod(self.size), maps.dtype)
+        count = ops.cast(math.prod(ops.shape(maps)[1:]), maps.dtype)
+        return laid * count / pixels
+
+    def _laid(self, how, maps, size):
         own = self.size
         size = own if size is None else size
         if self._tokens is not None:
@@ -146,14 +161,14 @@ class SpatialLayer:
                 "are moved against each other. Name the input by `input_name`, "
                 "or pass `resize=False`."
             )
-        return first.lay(maps, size)
+        return getattr(first, how)(maps, size)
 
     def lay_beside(self, x, maps):
         """Lays maps on one of `inputs`, at its size; see `beside`."""
         if self._tokens is not None:
             maps = resize(maps[..., None], self._size_as_told(x))[..., 0]
         else:
-            self._check_placed()
+            self.check_placed()
             maps = self._geometry(x).lay(maps)
         return self.beside(x, maps)
 

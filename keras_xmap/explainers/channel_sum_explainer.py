@@ -1,6 +1,7 @@
 """Class activation maps that are a sum over the channels of a layer."""
 
 import abc
+import math
 
 from keras import ops
 
@@ -93,7 +94,7 @@ class ChannelSumExplainer(CAMExplainer):
             ):
                 layer.check_reached(gradient)
                 summed = self.channel_sum(x, layer.arrange(gradient))
-                total = total + share * layer.lay(summed)
+                total = total + share * layer.spread(summed)
             found.append(self.map_of_sum(total))
         return found
 
@@ -103,11 +104,11 @@ class ChannelSumExplainer(CAMExplainer):
         The amount at a position of a coarse layer is spread over the pixels
         that it stands for: all count by the position of the finest layer.
         """
+        pixels = ops.cast(math.prod(layers[0].size), "float32")
+        counts = [
+            ops.cast(math.prod(ops.shape(x)[1:-1]), "float32")
+            for x in activations
+        ]
         if self.adds_up_by == "mean":
-            return [1.0] * len(layers)
-        densities = []
-        for layer, x in zip(layers, activations, strict=True):
-            ones = ops.ones_like(x[:1, ..., 0])
-            densities.append(ops.sum(ones) / ops.sum(layer.lay(ones)))
-        finest = ops.max(ops.stack(densities))
-        return [density / finest for density in densities]
+            return [pixels / count for count in counts]
+        return [pixels / ops.max(ops.stack(counts))] * len(layers)

@@ -109,6 +109,7 @@ class ScoreCAM(CAMExplainer):
         # The masked copies are explained for the class of the image itself.
         target = target.for_units(evaluation.units)
         parts = target.resolve(evaluation.scores, parts)
+        layer.check_placed()
         masked = _masked_inputs(evaluation, layer)
 
         def scores_under(channel):

@@ -222,6 +222,32 @@ def transfer():
     return Kind(model, 127 + 60 * images(96, 96, 3), map_shape=(96, 96))
 
 
+def fine_tuned():
+    """As Keras' guides teach it: the channels are reversed inside."""
+    base = keras.Sequential(
+        [keras.Input((SIZE, SIZE, 3)), *_body()], name="base"
+    )
+    base.trainable = False
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = layers.RandomFlip("horizontal")(inputs)
+    x = layers.RandomRotation(0.1)(x)
+    x = layers.RandomZoom(0.1)(x)
+    x = keras.applications.vgg16.preprocess_input(x)
+    x = layers.GlobalAveragePooling2D()(base(x, training=False))
+    outputs = layers.Dense(CLASSES)(layers.Dropout(0.2)(x))
+    model = _seeded(keras.Model(inputs, outputs))
+    return Kind(model, 127 + 60 * images(SIZE, SIZE, 3))
+
+
+def letterboxed():
+    """A wide image in the middle of a square, and a corner of it turned."""
+    inputs = keras.Input((SIZE, 20, 3))
+    x = layers.Resizing(SIZE, SIZE, pad_to_aspect_ratio=True)(inputs)
+    x = ops.rot90(layers.Cropping2D(((1, 0), (0, 2)))(x), axes=(1, 2))
+    model = keras.Model(inputs, _chain(x, _body() + _head()))
+    return Kind(_seeded(model), images(SIZE, 20, 3), map_shape=(SIZE, 20))
+
+
 def shared_layer():
     """One convolution called twice, at two resolutions."""
     inputs = keras.Input((SIZE, SIZE, 3))
@@ -475,6 +501,8 @@ OTHERS = {
     build.__name__: build
     for build in (
         transfer,
+        fine_tuned,
+        letterboxed,
         shared_layer,
         list_inputs,
         dict_inputs,

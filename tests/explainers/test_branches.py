@@ -31,10 +31,11 @@ SIZE, PIXELS = (8, 8), 64
 X = images(*SIZE, 3)
 
 
-def conv(x, name, strides=1, activation="relu", filters=4):
+def conv(x, name, strides=1, activation="relu", filters=4, size=None):
+    # Windows that fit their strides lie as pixels do: evenly.
     return layers.Conv2D(
         filters,
-        3,
+        size or (3 if strides == 1 else strides),
         strides,
         padding="same",
         activation=activation,
@@ -149,6 +150,18 @@ def test_the_sum_over_the_branches_is_complete(name, models):
         assert sorted(explainer.layers_used) == ["one", "two"]
         sums = HiResCAM(model).explain(X, k).sum(axis=(1, 2))
         np.testing.assert_allclose(sums, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_sum_is_complete_where_positions_lie_unevenly():
+    """Windows of 3 at strides of 2: the outermost stand for more pixels."""
+    inputs = keras.Input((*SIZE, 3))
+    ends = conv(inputs, "one"), conv(inputs, "two", 2, size=3)
+    model = made(inputs, pooled(*ends))
+    expected = model.predict(X, verbose=0)[:, 1] - bias_of(model)[1]
+    means = CAM(model).explain(X, 1).mean(axis=(1, 2))
+    np.testing.assert_allclose(means, expected, rtol=1e-4, atol=1e-5)
+    sums = HiResCAM(model).explain(X, 1).sum(axis=(1, 2))
+    np.testing.assert_allclose(sums, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -147,18 +147,27 @@ class GraphEvaluation(Evaluation):
         rank = len(source.shape)
         # Ids, and other numbers in a row, have no axis of channels.
         axes = spatial_axes(rank, self.input_data_format) or (1,)
+        found = self._attempted(source, axes, tensor, data_format)
+        if isinstance(found, GeometryError):
+            is_clear = found.is_unknown or rank == 2
+        else:
+            is_clear = found.is_as_expected
+        if not is_clear:
+            # Which axes are positions is told by those the layer keeps.
+            axes = tuple(range(1, rank))
+            every = self._attempted(source, axes, tensor, data_format)
+            if not isinstance(every, GeometryError):
+                axes = every.axes_run_over
+                found = self._attempted(source, axes, tensor, data_format)
+        if isinstance(found, GeometryError):
+            raise found
+        return found
+
+    def _attempted(self, source, axes, tensor, data_format):
         try:
             return self._tracer(source, axes).geometry(tensor, data_format)
         except GeometryError as error:
-            if error.is_unknown or rank == 2:
-                raise
-            # Which axes are positions is told by those the layer keeps.
-            tracer = self._tracer(source, tuple(range(1, rank)))
-            try:
-                kept = tracer.kept_axes(tensor, data_format)
-            except GeometryError:
-                raise error from None
-            return self._tracer(source, kept).geometry(tensor, data_format)
+            return error
 
     def _tracer(self, source, axes):
         key = source.ref(), axes

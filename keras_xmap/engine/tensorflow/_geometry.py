@@ -205,15 +205,6 @@ class Tracer:
             )
         return RunningGeometry(self, tensor, places, size, data_format)
 
-    def kept_axes(self, tensor, data_format):
-        """Returns those of the input's axes that axes of a tensor run over."""
-        geometry = self.geometry(tensor, data_format)
-        return tuple(
-            axis
-            for axis, own in zip(self.axes, geometry.axes, strict=True)
-            if own is not None
-        )
-
     def walk(self, sizes):
         """Returns the `Walk` for an input of these sizes behind the batch."""
         shape = (self.batch_size, *sizes)
@@ -279,7 +270,10 @@ class RunningGeometry(Geometry):
             )
         geometry = self._last[1]
         if geometry.axes != self.axes:
-            raise ValueError("the axes of positions depend on the size")
+            raise ValueError(
+                "Which axes of a layer are positions must not depend on the "
+                f"size of the image. Received: size {key}. Pass `resize=False`."
+            )
         return [part for pair in geometry.taps(size) for part in pair]
 
 
