@@ -55,7 +55,7 @@ def test_scaled_maps_of_a_random_network_are_those_of_the_reference(layer):
         *activations_and_gradients(model, x, CLASSES, layer), 2.0
     )
     resized = [
-        laid.lay(heatmap, (9, 7), WINDOWS["last"]) for heatmap in expected
+        laid.lay(heatmap, (9, 7), WINDOWS[layer]) for heatmap in expected
     ]
     maps = LayerCAM(model, layer, gamma=2.0).explain(x, CLASSES)
     assert_close(maps, resized)
