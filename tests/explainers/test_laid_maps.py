@@ -54,7 +54,7 @@ def model(*parts, size=SIZE, channels=3, last=True):
             name="last",
             kernel_initializer=ONES,
         )(x)
-    x = layers.Dense(1, kernel_initializer=ONES, name="sum")(
+    x = layers.Dense(2, kernel_initializer=ONES, name="sum")(
         layers.Flatten()(x)
     )
     return keras.Model(inputs, x)
@@ -194,7 +194,7 @@ def test_channels_first_maps_are_laid_too():
     inputs = keras.Input((3, *SIZE))
     x = layers.Cropping2D(((5, 0), (9, 2)), **options)(inputs)
     x = layers.Conv2D(1, 1, name="last", kernel_initializer=ONES, **options)(x)
-    outputs = layers.Dense(1, kernel_initializer=ONES)(layers.Flatten()(x))
+    outputs = layers.Dense(2, kernel_initializer=ONES)(layers.Flatten()(x))
     x = square().transpose(0, 3, 1, 2)
     maps = HiResCAM(keras.Model(inputs, outputs)).explain(x, 0)[0]
     np.testing.assert_array_equal(maps > 0, x[0, 0] > 0)
@@ -205,7 +205,7 @@ def test_a_permutation_to_channels_first_is_seen():
     inputs = keras.Input((3, *SIZE))
     x = layers.Permute((2, 3, 1))(inputs)
     x = layers.Conv2D(1, 1, name="last", kernel_initializer=ONES)(x)
-    outputs = layers.Dense(1, kernel_initializer=ONES)(layers.Flatten()(x))
+    outputs = layers.Dense(2, kernel_initializer=ONES)(layers.Flatten()(x))
     x = square().transpose(0, 3, 1, 2)
     maps = HiResCAM(keras.Model(inputs, outputs)).explain(x, 0)[0]
     np.testing.assert_array_equal(maps > 0, x[0, 0] > 0)
@@ -215,7 +215,7 @@ def test_a_grey_image_without_channels_has_a_map_of_two_axes():
     inputs = keras.Input(SIZE)
     x = layers.Reshape((*SIZE, 1))(inputs)
     x = layers.Conv2D(1, 1, name="last", kernel_initializer=ONES)(x)
-    outputs = layers.Dense(1, kernel_initializer=ONES)(layers.Flatten()(x))
+    outputs = layers.Dense(2, kernel_initializer=ONES)(layers.Flatten()(x))
     x = square()[..., 0]
     for kind in (HiResCAM, ScoreCAM, GradCAM):
         maps = kind(keras.Model(inputs, outputs), "last").explain(x, 0)
@@ -358,7 +358,7 @@ def test_two_images_that_are_moved_against_each_other_are_told_apart():
     inputs = [keras.Input((*SIZE, 3)), keras.Input((*SIZE, 3))]
     x = layers.Concatenate()([inputs[0], ops.flip(inputs[1], 2)])
     x = layers.Conv2D(1, 1, name="last", kernel_initializer=ONES)(x)
-    outputs = layers.Dense(1, kernel_initializer=ONES)(layers.Flatten()(x))
+    outputs = layers.Dense(2, kernel_initializer=ONES)(layers.Flatten()(x))
     network = keras.Model(inputs, outputs)
     data = [square(), np.zeros((1, *SIZE, 3), "float32")]
     with pytest.raises(ValueError, match="Name the input by `input_name`"):
