@@ -157,9 +157,9 @@ class Evaluation(abc.ABC):
     def positions_of_input(self, rank, score):
         """Returns a container of the tensors that are maps of an input.
 
-        Their axes are those of such an input, in any order, and each axis of
-        positions of the input has one that runs over it. Its method
-        `why_unknown` tells why a tensor could not be followed.
+        They have as many axes, one a channel axis, and each other one runs
+        over an axis of the input or has size 1. Its method `why_unknown`
+        tells why a tensor could not be followed.
 
         Args:
             rank: Integer: the number of axes of the inputs that count.
@@ -241,7 +241,6 @@ class MapsOfInputs:
         return any(
             not isinstance(found, GeometryError)
             and found.is_of_axes
-            and None not in found.axes
             for found in self._found(tensor)
         )
 
