@@ -239,8 +239,7 @@ class MapsOfInputs:
 
     def __contains__(self, tensor):
         return any(
-            not isinstance(found, GeometryError)
-            and found.is_of_axes
+            not isinstance(found, GeometryError) and found.is_of_axes
             for found in self._found(tensor)
         )
 

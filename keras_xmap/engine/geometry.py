@@ -19,6 +19,8 @@ from keras_xmap.engine._places import typical_step
 
 # Neighbours further apart than this many typical steps leave a gap.
 _GAP = 2.5
+# Centres nearer than this many steps are of the same place.
+_SAME = 0.75
 
 
 class GeometryError(ValueError):
@@ -292,14 +294,17 @@ class Geometry:
         return self.lay(maps * shares, size)
 
     def is_same(self, other):
-        """Returns whether the positions lie in the same places of an input."""
+        """Returns whether positions lie in the same places of an input.
+
+        Places less than a step of the grid apart are the same, as they are
+        for the branches of a network.
+        """
         return self.axes == other.axes and all(
-            np.array_equal(a, b, equal_nan=True)
-            for a, b in zip(
-                [*self.centres, *self.bounds],
-                [*other.centres, *other.bounds],
-                strict=True,
-            )
+            len(a) == len(b)
+            and np.array_equal(np.isnan(a), np.isnan(b))
+            and np.fmax.reduce(np.abs(a - b), initial=0)
+            <= max(_SAME * typical_step(a), 1e-3)
+            for a, b in zip(self.centres, other.centres, strict=True)
         )
 
     def taps(self, size):
