@@ -83,7 +83,8 @@ class ErasingRounds:
         self._max_rounds, self._stop, self._steps = max_rounds, stop, steps
         self.data.check_steps(steps)
         self._workers = Workers(model.distribute_strategy)
-        self._mining.check_spec(self.data.trained.labels_spec)
+        for images in self.data.sets:
+            self._mining.check_spec(images.labels_spec)
         self._restart = Restart(model, self._how, self._seed)
         self._explainer = check_explainer(make_explainer(model))
         names = layer_names(model)

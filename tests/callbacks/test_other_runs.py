@@ -77,9 +77,11 @@ def folder(tmp_path, tmp_path_factory):
     return shutil.copytree(half_done(kept), tmp_path / "run")
 
 
-def test_it_goes_on_whatever_names_and_verbosity(folder):
+def test_it_goes_on_whatever_names_verbosity_and_weights_at_hand(folder):
     blobs.brightest()  # Keras counts names on
-    assert_right(run(folder, fit={"verbose": 2}))
+    model = blobs.brightest()
+    model.set_weights([w + 1.0 for w in model.get_weights()])
+    assert_right(run(folder, model=model, fit={"verbose": 2}))
 
 
 def other_model(activation="softplus"):
@@ -324,13 +326,12 @@ def test_what_is_lost_or_foreign_is_named(folder, tmp_path):
     assert_right(run(folder))
 
 
-def test_a_folder_of_a_version_without_checksums_is_refused(folder, tmp_path):
+def test_a_folder_of_a_version_without_checksums_is_refused(folder):
     path = folder / "state.json"
     state = json.loads(path.read_text())["state"]
     path.write_text(json.dumps({"settings": state["run"], **state}))
     with pytest.raises(ValueError, match="begin anew with an empty `dir"):
         run(folder)
-    assert_right(run(tmp_path / "anew"))
 
 
 @pytest.mark.slow
@@ -414,11 +415,3 @@ def test_a_later_epoch_needs_weights_of_this_run(tmp_path):
         start("a", stale, seed=1)
     shutil.rmtree(tmp_path / "stale")
     assert start("a", stale, seed=1).store.rounds == [1, 2]
-
-
-def test_a_round_starts_from_weights_in_the_folder_not_from_those_at_hand(
-    folder,
-):
-    model = blobs.brightest()
-    model.set_weights([w + 1.0 for w in model.get_weights()])
-    assert_right(run(folder, model=model))
