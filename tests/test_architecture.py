@@ -48,7 +48,7 @@ visualization: ops
 _fillings: _axes _checks ops
 explainers: engine ops targets
 layers: losses ops
-erasing: datasets distribution layers ops regions
+erasing: datasets distribution layers ops regions targets
 metrics: layers ops segmentation
 models: layers
 __init__: layers losses metrics models ops

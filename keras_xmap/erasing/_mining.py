@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_xmap.erasing._together import raise_together
 from keras_xmap.ops import above_threshold
+from keras_xmap.targets import Binary
 
 
 class Mining:
@@ -59,8 +60,9 @@ class Mining:
 
     def _mine(self, images, round_id, explainer, inputs, labels, ids):
         classes, is_class = self._classes(labels.numpy())
+        target = _target_of(explainer, classes)
         maps = next(
-            explainer.explain_batches(inputs, classes, batch_size=len(ids))
+            explainer.explain_batches(inputs, target, batch_size=len(ids))
         )
         ids = ids.numpy()
         masks = ops.convert_to_numpy(above_threshold(maps, self._threshold))
@@ -107,6 +109,20 @@ class Mining:
         is_class = np.arange(self._num_columns) < counts[:, None]
         # What does not count repeats a class that does: no map of an absent.
         return np.where(is_class, classes, classes[:, :1]), is_class
+
+
+def _target_of(explainer, classes):
+    """Returns what an explainer is asked for: labels tell of classes.
+
+    So a single unit is two of them, whatever loss it was trained with.
+    """
+    if not hasattr(explainer, "convert_target"):  # one of the user's own
+        return classes
+    outputs = getattr(explainer.model, "outputs", None) or ()
+    shapes = [tuple(output.shape) for output in outputs]
+    if len(shapes) == 1 and (len(shapes[0]) == 1 or shapes[0][1:] == (1,)):
+        return Binary(classes)
+    return classes
 
 
 def _class_numbers(labels):

@@ -102,7 +102,7 @@ def brightest(num_classes=NUM_CLASSES, learning_rate=0.0):
     return compiled(model, keras.optimizers.SGD(learning_rate), peak)
 
 
-def brighter():
+def brighter(loss="binary_crossentropy"):
     """`brightest` of two classes as one unit, class 1 against class 0."""
     layers = keras.layers
     model = keras.Sequential(
@@ -116,7 +116,7 @@ def brighter():
     )
     model.layers[-1].set_weights([np.array([[-1.0], [1.0]]), np.zeros(1)])
     sgd = keras.optimizers.SGD(0.0)
-    model.compile(sgd, "binary_crossentropy", metrics=["accuracy"])
+    model.compile(sgd, loss, metrics=["accuracy"])
     return model
 
 

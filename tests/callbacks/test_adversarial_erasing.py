@@ -63,11 +63,15 @@ def test_each_round_finds_the_next_piece_until_nothing_is_left():
         assert erasing.store.region(i, class_id=label).sum() == 32
 
 
-def test_labels_of_0_and_1_are_the_classes_of_a_single_unit():
+@pytest.mark.parametrize(
+    "loss",
+    ["binary_crossentropy", pytest.param("mse", marks=pytest.mark.slow)],
+)
+def test_labels_of_0_and_1_are_the_classes_of_a_single_unit(loss):
     images, labels, masks = blobs.make_images()
     column = labels[:, None].astype("float32")
     erasing = erasing_of(images, column, max_rounds=2, reset="start")
-    fit(blobs.brighter(), erasing)
+    fit(blobs.brighter(loss), erasing)
     for j, round_id in enumerate((1, 2)):
         regions = blobs.regions_of(erasing.store, 16, rounds=round_id)
         assert (regions == masks[:, j]).all()
