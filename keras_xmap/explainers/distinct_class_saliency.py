@@ -244,11 +244,16 @@ class DistinctClassSaliency(Explainer):
         return {"member": ops.cast(member, "float32"), "ranking": ranking}
 
     def _slots(self, own, target, parts):
-        ranking = target.table(own.scores, _class_axis(own), ops.max)
+        # Which classes there are bends no score of a class.
+        ranking = ops.stop_gradient(
+            target.table(own.scores, _class_axis(own), ops.max)
+        )
         return Slots(
             target.indices(ranking, parts),
             self.candidates,
-            target.table(own.outputs, _class_axis(own), ops.max, True),
+            ops.stop_gradient(
+                target.table(own.outputs, _class_axis(own), ops.max, True)
+            ),
             ranking,
             may_be_empty=not target.is_single(parts),
         )
