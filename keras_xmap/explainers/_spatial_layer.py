@@ -34,7 +34,6 @@ class SpatialLayer:
         self.path = evaluation.name_of(call)
         self._data_format = call.data_format
         self._input_data_format = evaluation.input_data_format
-        self._tokens = None if tokens == "auto" else tokens
         if len(call.outputs.shape) < 3:
             raise ValueError(
                 "`target_layer` must be a spatial layer. Expected: an output "
@@ -48,10 +47,15 @@ class SpatialLayer:
             for x in chosen_inputs(evaluation.inputs, input_name)
             if evaluation.is_made_from(call.outputs, x)
         ]
+        images = [x for x in made_from if len(x.shape) == 4]
+        is_of_tokens = len(call.outputs.shape) == 3 and bool(images)
+        # Of a layer that puts out no tokens of an image it tells nothing.
+        self._tokens = tokens if tokens != "auto" and is_of_tokens else None
         if self._tokens is None:
             self._place(evaluation, made_from)
         else:
-            self._place_as_told(made_from)
+            self.inputs = images
+            self._grid = token_grid(call.outputs.shape[1], tokens)
 
     def _place(self, evaluation, made_from):
         """Finds the inputs that the layer is a map of, and how it lies."""
@@ -62,7 +66,9 @@ class SpatialLayer:
                     self.outputs, x, self._data_format
                 )
             except engine.GeometryError as error:
-                errors.append(error)
+                # A vector that is added to an image moves nothing in it.
+                if len(x.shape) > 2 or len(made_from) == 1:
+                    errors.append(error)
             else:
                 self.inputs.append(x)
                 self._geometries.append(geometry)
@@ -70,20 +76,6 @@ class SpatialLayer:
         unknown = [error for error in errors if error.is_unknown]
         self._error = (unknown or errors or [None])[0]
         self._is_placed = bool(self.inputs) and not unknown
-
-    def _place_as_told(self, made_from):
-        """Takes the grid of tokens from the user: it covers the input."""
-        self.inputs = [x for x in made_from if len(x.shape) == 4]
-        rank, count = len(self.outputs.shape), self.outputs.shape[1]
-        if rank != 3 or not self.inputs:
-            raise ValueError(
-                "`tokens` is for layers that put out tokens of an image. "
-                "Expected: an output of shape (batch, tokens, channels), made "
-                "from an input with height and width. Received: tokens="
-                f"{self._tokens} for layer {self.path!r} with shape "
-                f"{tuple(self.outputs.shape)}. Pass tokens='auto'."
-            )
-        self._grid = token_grid(count, self._tokens)
 
     @property
     def size(self):
