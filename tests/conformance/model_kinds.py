@@ -419,7 +419,8 @@ def siamese():
     )
     model = keras.Model(inputs, layers.Dense(CLASSES)(x))
     refusal = "input_name=None for layers", {"input_name": 1}
-    of_calls = "show different inputs", {"target_layer": "encoder/last:0"}
+    # With a ReLU behind it, as the guided rule of that method wants.
+    of_calls = "show different inputs", {"target_layer": "encoder/first:1"}
     names = ("CAM", "EigenCAM", "GradCAM", "GradCAMPlusPlus", "GuidedGradCAM")
     names += ("HiResCAM", "LayerCAM", "ScoreCAM")
     return Kind(
