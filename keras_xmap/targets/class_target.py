@@ -1,5 +1,6 @@
 """A class, which is what `Class` explains; `class.py` is no module's name."""
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -7,6 +8,8 @@ from keras_xmap import engine
 from keras_xmap._typing import ArrayLike
 from keras_xmap.targets._single_unit import scores_of_classes
 from keras_xmap.targets.target import Target
+
+_WIDE = ("int64", "uint32", "uint64")
 
 
 class Class(Target):
@@ -113,24 +116,23 @@ def class_indices(index):
             f"target={index!r}. For one-hot labels use `labels.argmax(-1)`, "
             "for labels of 0 and 1 `labels.astype('int32')`."
         )
-    if len(array.shape) > 2:
+    if _rank(array) > 2:
         raise ValueError(
             "Classes must have shape (), (batch,) or (batch, classes). "
             f"Received: target of shape {tuple(array.shape)}."
         )
-    if isinstance(array, np.ndarray):
-        if array.size and array.min() < 0:
-            raise ValueError(
-                "A class must be >= 0. Received: "
-                f"target={array.min() if array.ndim else index}."
-            )
-        if array.size and array.max() > np.iinfo("int32").max:
-            raise ValueError(
-                "A class must be a 32-bit integer. Received: "
-                f"target={array.max()}."
-            )
-        array = array.astype("int32")
-    return array
+    if not isinstance(array, np.ndarray):
+        return _as_int32(array)
+    if array.size and array.min() < 0:
+        raise ValueError(
+            "A class must be >= 0. Received: "
+            f"target={array.min() if array.ndim else index}."
+        )
+    if array.size and array.max() > np.iinfo("int32").max:
+        raise ValueError(
+            f"A class must be a 32-bit integer. Received: target={array.max()}."
+        )
+    return array.astype("int32")
 
 
 def _as_array(index):
@@ -160,6 +162,25 @@ def top_class(scores):
         # An `argmax` of two may well return the second.
         return ops.cast(scores[:, 1] > scores[:, 0], "int32")
     return ops.argmax(scores, axis=-1)
+
+
+def _as_int32(index):
+    """Returns classes as int32; those beyond it as its largest number."""
+    if keras.backend.standardize_dtype(index.dtype) in _WIDE:
+        # A cast alone would make another class of them.
+        index = ops.clip(ops.cast(index, "int64"), -(2**31), 2**31 - 1)
+    return ops.cast(index, "int32")
+
+
+def _rank(array):
+    try:
+        return len(array.shape)
+    except ValueError:
+        raise ValueError(
+            "The number of axes of `target` must be known. Received: target="
+            f"{array!r} inside of a compiled function. Tell it by "
+            "`target.set_shape((None,))`."
+        ) from None
 
 
 def checked_index(index, num_classes, remark=""):

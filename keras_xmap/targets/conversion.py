@@ -11,6 +11,7 @@ from keras_xmap.targets._combination import Sum
 from keras_xmap.targets.binary import Binary
 from keras_xmap.targets.class_target import Class
 from keras_xmap.targets.target import Target
+from keras_xmap.targets.target import describe_outputs
 
 
 def get(target: object) -> Target:
@@ -144,7 +145,7 @@ class _Callable(Target):
     def scores(self, outputs, parts):
         if self.output is not None:
             outputs = self._select(outputs)
-        scores = self._floats(self.function(outputs))
+        scores = self._floats(self._called(outputs))
         if len(scores.shape) == 2 and scores.shape[-1] == 1:
             scores = scores[:, 0]
         if len(scores.shape) != 1:
@@ -180,6 +181,17 @@ class _Callable(Target):
             f"from the outputs by `keras.ops`. Received: {received} from "
             f"{self.function!r}. Such as `lambda outputs: outputs[:, 0]`."
         )
+
+    def _called(self, outputs):
+        try:
+            return self.function(outputs)
+        except (IndexError, KeyError, ValueError) as error:
+            raise ValueError(
+                "The target cannot be computed from what the model puts out: "
+                f"{describe_outputs(outputs)}. Received: target="
+                f"{self.function!r}, which stopped with "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
 
 def _hashable(function):
