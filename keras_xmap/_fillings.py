@@ -135,6 +135,27 @@ def filling(x, value, data_format, blur_stddev=None, name="baseline"):
     return ops.cast(result, dtype)
 
 
+def filling_of_input(x, value, channel_axis):
+    """Makes a baseline of an input, like `filling`.
+
+    Args:
+        x: Tensor `(batch, ...)`.
+        value: A filling, as `check_filling` returns it.
+        channel_axis: Integer: the axis of the channels of `x`, or `None`
+            where all its axes are positions.
+    """
+    if channel_axis is not None:
+        is_last = channel_axis == len(x.shape) - 1
+        data_format = "channels_last" if is_last else "channels_first"
+        return filling(x, value, data_format)
+    if len(x.shape) < 3:
+        return filling(x, value, "channels_last")
+    if getattr(value, "ndim", 0):
+        value = value[..., None]
+    filled = filling(x[..., None], value, "channels_last")
+    return filled[..., 0] if len(filled.shape) else filled
+
+
 def as_config(value):
     """Returns a filling as JSON holds it: an array as nested lists.
 

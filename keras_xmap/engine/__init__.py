@@ -19,6 +19,8 @@ from keras_xmap.engine.contract import Placement
 from keras_xmap.engine.contract import RuleError
 from keras_xmap.engine.geometry import Geometry
 from keras_xmap.engine.geometry import GeometryError
+from keras_xmap.engine.given import given
+from keras_xmap.engine.given import map_given
 from keras_xmap.engine.run import Runner
 from keras_xmap.engine.units import Unit
 from keras_xmap.engine.ways_past import WaysPast
@@ -36,6 +38,8 @@ __all__ = [
     "WaysPast",
     "backend",
     "evaluate",
+    "given",
+    "map_given",
     "mean_of_samples",
     "normal_noise",
     "require",

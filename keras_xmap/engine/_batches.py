@@ -7,6 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_xmap._checks import check_positive_integer
+from keras_xmap.engine.given import given
+from keras_xmap.engine.given import map_given
 
 _KINDS = (
     "`data` must be what `model.predict` takes: an array, a tensor, a "
@@ -56,7 +58,7 @@ class Source:
             self._batches = self._of_dataset
         else:
             self._batches = self._of_arrays
-            self._data = keras.tree.map_structure(_as_array, data)
+            self._data = map_given(_as_array, data)
             self.size = num_images(self._data)
             self._batch_size = check_positive_integer("batch_size", batch_size)
             self.num_batches = -(-self.size // batch_size)
@@ -76,7 +78,7 @@ class Source:
         for start in range(0, self.size, self._batch_size):
             stop = start + self._batch_size
             yield (
-                keras.tree.map_structure(
+                map_given(
                     lambda x, start=start, stop=stop: x[start:stop], self._data
                 ),
                 None,
@@ -89,7 +91,8 @@ def _check_kind(data):
             raise TypeError(
                 f"{_KINDS} Received: the text or path {part!r}. Read the image "
                 "first: `np.asarray(PIL.Image.open(path))[np.newaxis]`, then "
-                "prepare it as in training."
+                "prepare it as in training. Texts for a model that takes "
+                "strings go in as an array: `np.array(texts)[:, np.newaxis]`."
             )
         if type(part).__module__.partition(".")[0] == "PIL":
             raise TypeError(
@@ -121,7 +124,7 @@ def _as_array(x):
 
 def as_tensors(inputs):
     """Returns the structure `inputs` with tensors in it."""
-    return keras.tree.map_structure(ops.convert_to_tensor, inputs)
+    return map_given(ops.convert_to_tensor, inputs)
 
 
 def as_inputs(model, inputs):
@@ -138,10 +141,10 @@ def as_inputs(model, inputs):
         dtypes = [x.dtype for x in declared]
     else:
         image = getattr(model, "compute_dtype", None) or "float32"
-        is_image = [len(x.shape) > 3 and not _is_float(x) for x in flat]
-        dtypes = [image if known else None for known in is_image]
+        dtypes = [image if _is_integer_image(x) else None for x in flat]
     cast = [
-        _as_declared(x, dtype) for x, dtype in zip(flat, dtypes, strict=True)
+        None if x is None else _as_declared(x, dtype)
+        for x, dtype in zip(flat, dtypes, strict=True)
     ]
     return keras.tree.pack_sequence_as(tensors, cast)
 
@@ -155,17 +158,18 @@ def _as_declared(x, dtype):
     return ops.cast(x, dtype)
 
 
-def _is_float(x):
-    return keras.backend.is_float_dtype(x.dtype)
+def _is_integer_image(x):
+    if x is None or len(x.shape) < 4:
+        return False
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return "int" in dtype or dtype == "bool"
 
 
 def num_images(inputs):
     """Returns how many images there are, the same in all `inputs`."""
-    sizes = {
-        x.shape[0] if len(x.shape) else None for x in keras.tree.flatten(inputs)
-    }
+    sizes = {x.shape[0] if len(x.shape) else None for x in given(inputs)}
     if len(sizes) != 1 or None in sizes:
-        shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
+        shapes = map_given(lambda x: tuple(x.shape), inputs)
         raise ValueError(
             "All inputs must have the batch as first axis, of one size. "
             f"Received: shapes {shapes}."
@@ -175,8 +179,10 @@ def num_images(inputs):
 
 def check_batch(inputs, parts):
     """Checks what is known of a batch before the model sees it."""
-    flat = keras.tree.flatten(inputs)
-    shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
+    flat = given(inputs)
+    for x in [*flat, *keras.tree.flatten(parts)]:
+        _check_rank_is_known(x)
+    shapes = map_given(lambda x: tuple(x.shape), inputs)
     if not flat or any(len(x.shape) == 0 for x in flat):
         raise ValueError(
             "Inputs must be arrays with the batch as first axis. Received: "
@@ -187,6 +193,12 @@ def check_batch(inputs, parts):
             "There is nothing to explain. Expected: at least one image. "
             f"Received: shapes {shapes}."
         )
+    sizes = {x.shape[0] for x in flat} - {None}
+    if len(sizes) > 1:
+        raise ValueError(
+            "All inputs must have the batch as first axis, of one size. "
+            f"Received: shapes {shapes}."
+        )
     for part in keras.tree.flatten(parts):
         if len(part.shape) and part.shape[0] != flat[0].shape[0]:
             if None in (part.shape[0], flat[0].shape[0]):
@@ -195,3 +207,72 @@ def check_batch(inputs, parts):
                 "`target` must have one entry per image. Received: a target "
                 f"of shape {tuple(part.shape)} for {flat[0].shape[0]} images."
             )
+
+
+def _check_rank_is_known(x):
+    try:
+        len(x.shape)
+    except ValueError:
+        raise ValueError(
+            "The number of axes of inputs and targets must be known. Received: "
+            f"{x!r} inside of a compiled function. Tell its shape by "
+            "`x.set_shape(...)`, such as (None, 224, 224, 3) for images."
+        ) from None
+
+
+def conditions_of_batch(model, inputs, parts):
+    """Returns what must hold of a batch that has no sizes yet.
+
+    Inside of a function that the user compiles, sizes are known when it runs.
+
+    Returns:
+        List of triples: a scalar boolean tensor, a message, and values that
+        are printed behind it.
+    """
+    flat = given(inputs)
+    size = ops.shape(flat[0])[0]
+    found = [
+        (
+            ops.convert_to_tensor(size > 0),
+            "There is nothing to explain. Expected: at least one image. "
+            "Received: images =",
+            [size],
+        )
+    ]
+    for x in flat[1:]:
+        other = ops.shape(x)[0]
+        message = (
+            "All inputs must have the batch as first axis, of one size. "
+            "Received: sizes ="
+        )
+        found.append((ops.equal(other, size), message, [size, other]))
+    for part in keras.tree.flatten(parts):
+        if len(part.shape):
+            entries = ops.shape(part)[0]
+            message = (
+                "`target` must have one entry per image. Received: (entries, "
+                "images) ="
+            )
+            found.append((ops.equal(entries, size), message, [entries, size]))
+    return found + _conditions_of_sizes(model, inputs)
+
+
+def _conditions_of_sizes(model, inputs):
+    declared = getattr(model, "inputs", None) or ()
+    flat = keras.tree.flatten(inputs)
+    if len(declared) != len(flat):
+        return []
+    found = []
+    for number, (expected, x) in enumerate(zip(declared, flat, strict=True)):
+        if x is None or len(expected.shape) != len(x.shape):
+            continue
+        for axis, length in enumerate(expected.shape):
+            if axis and length is not None and x.shape[axis] is None:
+                message = (
+                    f"Input {number} must have the shape that the model "
+                    f"declares, {tuple(expected.shape)}. Received: size along "
+                    f"axis {axis} ="
+                )
+                actual = ops.shape(x)[axis]
+                found.append((ops.equal(actual, length), message, [actual]))
+    return found

@@ -83,4 +83,5 @@ def _wrapped(call, is_leaf):
         call.outputs,
         getattr(layer, "data_format", None) or call.data_format,
         is_leaf,
+        number=call.number,
     )

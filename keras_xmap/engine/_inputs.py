@@ -12,7 +12,7 @@ def made_from(evaluation, tensor, inputs=None):
         inputs: List of its inputs. Defaults to `None`: all of them.
     """
     if inputs is None:
-        inputs = keras.tree.flatten(evaluation.inputs)
+        inputs = evaluation.given_inputs
     above = evaluation.ancestors(tensor)
     return [x for x in inputs if x in above]
 

@@ -66,7 +66,7 @@ def _is_among(outputs, container):
 
 def _made_from_inputs(evaluation, target_layer, calls, inputs):
     """Returns the calls that are made from `inputs`, best from no others."""
-    num_inputs = len(keras.tree.flatten(evaluation.inputs))
+    num_inputs = len(evaluation.given_inputs)
     sources = {
         id(call): made_from(evaluation, keras.tree.flatten(call.outputs)[0])
         for call in calls
@@ -107,7 +107,7 @@ def _several_calls(evaluation, target_layer, calls, inputs):
     ][:_MOST_NAMES]
     more = ", ..." if len(calls) > _MOST_NAMES else ""
     remedy = f"Pass the call that is meant, as target_layer={names[0]!r}"
-    num_inputs = len(keras.tree.flatten(evaluation.inputs))
+    num_inputs = len(evaluation.given_inputs)
     may_choose = inputs is not None and len(inputs) == num_inputs
     if may_choose and len(set(sources)) == len(sources):
         remedy += ", or the input that it is made from as `input_name`"

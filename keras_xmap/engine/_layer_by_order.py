@@ -50,7 +50,7 @@ def last_spatial_calls(evaluation, score, inputs=None):
         ValueError: If there are none, if they show different images, or if
             they are not all that the score sees of an image.
     """
-    inputs = keras.tree.flatten(evaluation.inputs) if inputs is None else inputs
+    inputs = evaluation.given_inputs if inputs is None else inputs
     found = []
     for image in images_of(inputs):
         calls, is_open = _nearest_calls(evaluation, score, image)
@@ -178,7 +178,7 @@ def last_calls_of_sizes(evaluation, score, num_sizes, inputs=None):
     Raises:
         ValueError: If there are fewer sizes, or if they are not known.
     """
-    inputs = keras.tree.flatten(evaluation.inputs) if inputs is None else inputs
+    inputs = evaluation.given_inputs if inputs is None else inputs
     found = [last_spatial_calls(evaluation, score, inputs)]
     while len(found) < num_sizes:
         finer = {}
@@ -299,7 +299,7 @@ def _outputs_in_use(evaluation, score):
     """Returns the outputs of the model that `score` is taken from: a list."""
     flat = keras.tree.flatten((evaluation.outputs, evaluation.scores))
     ends = [x for x in flat if ops.is_tensor(x)]
-    inputs = keras.tree.flatten(evaluation.inputs)
+    inputs = evaluation.given_inputs
     return evaluation.nearest(score, ends, inputs)[0]
 
 

@@ -35,10 +35,20 @@ class LayerCall:
         is_leaf: Boolean: whether no other layer was called inside.
         frames: List of the tensors that `outputs` is the stack of, where the
             layer was called once a frame, see `_frames`; else `None`.
+        number: Integer: how many calls ended before it; `None` where it is
+            several calls, one a frame.
     """
 
     def __init__(
-        self, layer, path, inputs, outputs, data_format, is_leaf, frames=None
+        self,
+        layer,
+        path,
+        inputs,
+        outputs,
+        data_format,
+        is_leaf,
+        frames=None,
+        number=None,
     ):
         self.layer = layer
         self.path = path
@@ -47,6 +57,7 @@ class LayerCall:
         self.data_format = data_format
         self.is_leaf = is_leaf
         self.frames = frames
+        self.number = number
 
 
 class Recording:
@@ -54,12 +65,16 @@ class Recording:
 
     Attributes:
         calls: List of `LayerCall`, in the order in which the calls ended.
+        replaced: List of the tensor that took the place of a call's output,
+            if one did.
         input_data_format: `data_format` of the first layer called that has
             one, else that of the Keras configuration.
     """
 
-    def __init__(self, uncompiled=lambda function: None):
+    def __init__(self, uncompiled=lambda function: None, replacement=None):
         self.calls = []
+        self.replaced = []
+        self._number, self._replace = replacement or (None, None)
         self._uncompiled = uncompiled
         self._stack = []
         self._data_format = None
@@ -81,6 +96,9 @@ class Recording:
             path = "/".join(self._stack[1:])
         finally:
             self._stack.pop()
+        if len(self.calls) == self._number:
+            outputs = _with_mask_of(outputs, self._replace(outputs))
+            self.replaced.append(outputs)
         self.calls.append(
             LayerCall(
                 layer,
@@ -93,6 +111,7 @@ class Recording:
                 outputs,
                 self._data_format or keras.config.image_data_format(),
                 is_leaf=len(self.calls) == num_calls_before,
+                number=len(self.calls),
             )
         )
         return outputs
@@ -105,14 +124,17 @@ class Recording:
 
 
 @contextlib.contextmanager
-def record_calls(uncompiled=lambda function: None):
+def record_calls(uncompiled=lambda function: None, replacement=None):
     """Records every layer call of this thread in a `Recording`.
 
     Args:
         uncompiled: Takes the `call` of a layer; returns the Python function
             that a compiled one was made of, and `None` for a plain one.
+        replacement: Pair of the number of a call and a function of its
+            output, which takes its place; or `None`.
     """
-    recording, outer = Recording(uncompiled), getattr(_local, "recording", None)
+    recording = Recording(uncompiled, replacement)
+    outer = getattr(_local, "recording", None)
     _install()
     _local.recording = recording
     try:
@@ -120,6 +142,14 @@ def record_calls(uncompiled=lambda function: None):
     finally:
         _local.recording = outer
         _uninstall()
+
+
+def _with_mask_of(outputs, replaced):
+    """Returns `replaced` with the mask that Keras hands on with `outputs`."""
+    mask = getattr(outputs, "_keras_mask", None)
+    if mask is not None:
+        replaced._keras_mask = mask
+    return replaced
 
 
 def _install():

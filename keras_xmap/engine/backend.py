@@ -42,9 +42,9 @@ def _tensorflow():
     return module.TensorFlow()
 
 
-def evaluate(model, inputs, score="logits"):
+def evaluate(model, inputs, score="logits", replacement=None):
     """Calls `model` once; see `contract.Backend.evaluate`."""
-    return backend().evaluate(model, inputs, score)
+    return backend().evaluate(model, inputs, score, replacement)
 
 
 def require(condition, message, *values):

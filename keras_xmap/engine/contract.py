@@ -10,6 +10,7 @@ backends. A backend is a `Backend` that makes an `Evaluation` of a model and a
 import abc
 
 import keras
+from keras import ops
 
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
@@ -18,6 +19,7 @@ from keras_xmap.engine._layer_by_name import named_call
 from keras_xmap.engine._layer_by_order import last_calls_of_sizes
 from keras_xmap.engine._layer_by_order import last_spatial_calls
 from keras_xmap.engine.geometry import GeometryError
+from keras_xmap.engine.given import given
 from keras_xmap.engine.ways_past import ways_past
 
 RELU_RULES = ("standard", "guided", "deconvnet")
@@ -40,6 +42,8 @@ class Evaluation(abc.ABC):
             a single unit.
         input_data_format: `"channels_last"` or `"channels_first"`.
         calls: List of `LayerCall`: the layers, in the order they ran.
+        given_inputs: List of the tensors of `inputs`, without the optional
+            ones that are left out (`None`).
     """
 
     inputs: Structure
@@ -49,6 +53,14 @@ class Evaluation(abc.ABC):
     units: Structure
     input_data_format: DataFormat
     calls: list
+
+    @property
+    def given_inputs(self):
+        return given(self.inputs)
+
+    @abc.abstractmethod
+    def channel_axis(self, x):
+        """Returns the axis of the channels of an input, or `None`."""
 
     @abc.abstractmethod
     def gradients(
@@ -94,6 +106,10 @@ class Evaluation(abc.ABC):
     @abc.abstractmethod
     def depends(self, score):
         """Returns whether `score` is computed from the inputs."""
+
+    @abc.abstractmethod
+    def carries_gradient(self, tensor, score):
+        """Returns whether `score` can be differentiated by `tensor`."""
 
     @abc.abstractmethod
     def nonlinear_operations(self, tensors, score):
@@ -190,6 +206,44 @@ class Evaluation(abc.ABC):
             "in it, for `stop_gradient` in the model, or for a layer that has "
             "no part in this output."
         )
+
+    def without_gradient(self, score):
+        """Returns the error for inputs that no gradient reaches.
+
+        Such are token ids, texts and booleans.
+        """
+        first = self.first_differentiable(score)
+        if first is None:
+            return self.disconnected(score)
+        return ValueError(
+            "No gradient reaches the inputs. Expected: floating-point inputs "
+            "with which the score changes smoothly, or a `target_layer`. "
+            f"Received: inputs of {self.input_dtypes}, such as ids or texts. "
+            "Explain the first layer that makes numbers of them: "
+            f"target_layer={first!r}."
+        )
+
+    @property
+    def input_dtypes(self):
+        """String: the dtypes of the inputs, for messages."""
+        kinds = [
+            keras.backend.standardize_dtype(x.dtype) for x in self.given_inputs
+        ]
+        return ", ".join(dict.fromkeys(kinds))
+
+    def first_differentiable(self, score):
+        """Returns the path of the first layer with a gradient, or `None`."""
+        calls = [
+            call
+            for call in self.calls
+            if call.path
+            and ops.is_tensor(call.outputs)
+            and keras.backend.is_float_dtype(call.outputs.dtype)
+        ]
+        for call in calls:
+            if self.carries_gradient(call.outputs, score):
+                return self.name_of(call)
+        return None
 
     def layer_call(self, target_layer, score, inputs=None):
         """Returns the `LayerCall` of a layer that is named.
@@ -302,7 +356,7 @@ class Backend(abc.ABC):
     """What explainers ask of a framework."""
 
     @abc.abstractmethod
-    def evaluate(self, model, inputs, score):
+    def evaluate(self, model, inputs, score, replacement=None):
         """Calls `model` once in inference mode and returns the `Evaluation`.
 
         Runs while a step is traced. Nothing of the model is changed:
@@ -313,6 +367,9 @@ class Backend(abc.ABC):
             inputs: Structure of tensors, as the model takes it.
             score: `"logits"`: scores are what softmax or sigmoid are applied
                 to; `"output"`: scores are the outputs as they are.
+            replacement: Pair of the number of a `LayerCall` and a function:
+                what that call puts out is replaced by the function of it.
+                Defaults to `None`: nothing is.
         """
 
     @abc.abstractmethod
@@ -344,6 +401,16 @@ class Backend(abc.ABC):
         """Stops the step with `message` unless the scalar `condition` holds.
 
         `values` are printed behind the message.
+        """
+
+    @abc.abstractmethod
+    def behind(self, conditions, structure):
+        """Returns a structure of tensors behind conditions, see `require`.
+
+        Args:
+            conditions: List of triples: condition, message, and list of the
+                values.
+            structure: Structure of tensors, which may hold `None`.
         """
 
     @abc.abstractmethod

@@ -16,8 +16,12 @@ from keras_xmap.engine._batches import Source
 from keras_xmap.engine._batches import as_inputs
 from keras_xmap.engine._batches import as_tensors
 from keras_xmap.engine._batches import check_batch
+from keras_xmap.engine._batches import conditions_of_batch
 from keras_xmap.engine._batches import num_images
 from keras_xmap.engine.backend import backend
+from keras_xmap.engine.given import given
+from keras_xmap.engine.given import map_given
+from keras_xmap.engine.given import pack_given
 
 _MAX_STEPS = 16  # compiled steps that one runner keeps
 
@@ -123,6 +127,9 @@ class Runner:
         check_batch(inputs, parts)
         self._build_model(inputs)
         if self._backend.is_tracing():
+            inputs, parts = self._backend.behind(
+                conditions_of_batch(self.model, inputs, parts), (inputs, parts)
+            )
             result, notes = self._traced(target, inputs, parts)
             self._note(notes)
             return result
@@ -130,7 +137,7 @@ class Runner:
 
     def _run(self, where, inputs, target, parts):
         args = (inputs, parts)
-        flat = where.place(keras.tree.flatten(args))
+        flat = where.place(given(args))
         key = (where.key(flat), _signature(args), target.key)
         step = self._step(key, where, args, flat, target)
         result = step(*flat)
@@ -142,10 +149,10 @@ class Runner:
             step = self._steps.get(key)
             if step is None:
                 # Without the tensors, which a step is not to keep.
-                structure = keras.tree.map_structure(lambda x: 0, args)
+                structure = map_given(lambda x: 0, args)
 
                 def flat_compute(*flat):
-                    inputs, parts = keras.tree.pack_sequence_as(structure, flat)
+                    inputs, parts = pack_given(structure, flat)
                     return self._traced(target, inputs, parts)
 
                 step = where.compile(flat_compute, flat)
@@ -165,7 +172,7 @@ class Runner:
         """Creates the variables of a model that was never called."""
         if self.model.built:
             return
-        shapes = [tuple(x.shape[1:]) for x in keras.tree.flatten(inputs)]
+        shapes = [tuple(x.shape[1:]) for x in given(inputs)]
         if any(None in shape for shape in shapes):
             raise ValueError(
                 f"The model {self.model.name!r} has no weights yet, and these "
@@ -187,9 +194,9 @@ class Runner:
 def _signature(args):
     leaves = [
         (tuple(x.shape[1:]) if len(x.shape) else None, str(x.dtype))
-        for x in keras.tree.flatten(args)
+        for x in given(args)
     ]
-    return str(keras.tree.map_structure(lambda x: None, args)), str(leaves)
+    return str(map_given(lambda x: 0, args)), str(leaves)
 
 
 def _progress_bar(num_batches, verbose):

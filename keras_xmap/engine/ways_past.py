@@ -1,7 +1,5 @@
 """What a score sees of an image past the layers that are looked at."""
 
-import keras
-
 from keras_xmap.engine._inputs import input_names
 from keras_xmap.engine._inputs import made_from
 from keras_xmap.engine._layer_by_name import name_of
@@ -44,7 +42,7 @@ def ways_past(evaluation, calls, score, inputs=None):
         score: Tensor.
         inputs: List of the inputs that may be shown. Defaults to `None`: all.
     """
-    inputs = keras.tree.flatten(evaluation.inputs) if inputs is None else inputs
+    inputs = evaluation.given_inputs if inputs is None else inputs
     shown = _shown_inputs(evaluation, calls, inputs)
     chosen = [call.outputs for call in calls]
     above = evaluation.ancestors(score)

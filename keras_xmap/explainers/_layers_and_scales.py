@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_xmap import engine
 from keras_xmap._axes import spatial_axes
 from keras_xmap._axes import spatial_shape
 from keras_xmap._checks import is_number
@@ -105,7 +106,7 @@ def scaled_inputs(evaluation, scale):
         resized = resize(x, tuple(size), data_format=data_format)
         return resized if is_float else ops.cast(ops.round(resized), x.dtype)
 
-    return keras.tree.map_structure(scaled, evaluation.inputs)
+    return engine.map_given(scaled, evaluation.inputs)
 
 
 def _times(length, scale):

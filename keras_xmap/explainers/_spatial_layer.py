@@ -227,12 +227,12 @@ def _differ(one, other):
 def chosen_inputs(inputs, input_name):
     """Returns the inputs that `input_name` means: a list, all for `None`."""
     if input_name is None:
-        return keras.tree.flatten(inputs)
+        return engine.given(inputs)
     try:
         if ops.is_tensor(inputs):
             # Indexed, the only input would be cut along its batch.
             inputs = [inputs]
-        return [inputs[input_name]]
+        chosen = inputs[input_name]
     except (KeyError, IndexError, TypeError):
         names = list(inputs) if isinstance(inputs, dict) else None
         known = names or f"0 to {len(keras.tree.flatten(inputs)) - 1}"
@@ -240,6 +240,12 @@ def chosen_inputs(inputs, input_name):
             "`input_name` must be the name or the number of an input of the "
             f"model. Received: input_name={input_name!r}. Inputs: {known}."
         ) from None
+    if chosen is None:
+        raise ValueError(
+            "`input_name` must be an input that is given. Received: "
+            f"input_name={input_name!r}, which is None in the data."
+        )
+    return [chosen]
 
 
 def check_tokens(tokens):

@@ -158,9 +158,14 @@ class ClassModel(ModelReader):
             units = engine.Unit("number")
         target = target.for_units(units)
         parts = target.resolve(outputs, parts)
-        data_format, start = clean.input_data_format, floating(inputs)
-        # The axes of features are not positions: they have no neighbours.
-        axes = [spatial_axes(len(x.shape), data_format) for x in start]
+        start = floating(inputs)
+        if not start:
+            raise clean.without_gradient(self._one_score(clean, target, parts))
+        channels = [clean.channel_axis(x) for x in start]
+        axes = [
+            _axes_with_neighbours(len(x.shape), channel_axis)
+            for x, channel_axis in zip(start, channels, strict=True)
+        ]
         self._check_step(max(len(of_input) for of_input in axes))
 
         def step(index, images):
@@ -176,10 +181,10 @@ class ClassModel(ModelReader):
                     x,
                     self._jittered(gradient, of_input, index, -1),
                     of_input,
-                    data_format,
+                    channel_axis,
                 )
-                for x, gradient, of_input in zip(
-                    images, gradients, axes, strict=True
+                for x, gradient, of_input, channel_axis in zip(
+                    images, gradients, axes, channels, strict=True
                 )
             ]
 
@@ -194,14 +199,14 @@ class ClassModel(ModelReader):
         found = evaluation.gradients(score, floating(evaluation.inputs))
         return [ops.cast(x, "float32") for x in found]
 
-    def _moved(self, x, gradient, axes, data_format):
+    def _moved(self, x, gradient, axes, channel_axis):
         """Returns the image after one step of ascent."""
         penalty = self.weight_decay * x
         if self.total_variation:
             penalty = penalty + self.total_variation * _roughness(x, axes)
         moved = x + self.learning_rate * (gradient - 2 * penalty)
         if self.blur and axes:
-            moved = gaussian_blur(moved, self.blur, data_format)
+            moved = _blurred(moved, self.blur, channel_axis)
         return ops.reshape(moved, ops.shape(x))
 
     def _jittered(self, x, axes, index, sign):
@@ -272,6 +277,21 @@ class ClassModel(ModelReader):
                 f"total_variation={self.total_variation}. Pass learning_rate "
                 f"< {1 / steepest:.4g}."
             )
+
+
+def _axes_with_neighbours(rank, channel_axis):
+    """Returns the axes of positions; features have no neighbours."""
+    if rank < 3:
+        return ()
+    return tuple(axis for axis in range(1, rank) if axis != channel_axis)
+
+
+def _blurred(x, stddev, channel_axis):
+    if channel_axis is None:
+        return gaussian_blur(x[..., None], stddev)[..., 0]
+    is_last = channel_axis == len(x.shape) - 1
+    data_format = "channels_last" if is_last else "channels_first"
+    return gaussian_blur(x, stddev, data_format)
 
 
 def _roughness(x, axes):

@@ -154,7 +154,7 @@ class Explainer(ModelReader, abc.ABC):
 
     def _compute_float32(self, inputs, target, parts):
         # Half precision would lose small gradients on their last step.
-        inputs = keras.tree.map_structure(
+        inputs = engine.map_given(
             lambda x: ops.cast(x, "float32") if _is_half(x) else x, inputs
         )
         maps, notes = self.compute(inputs, target, parts)
@@ -212,7 +212,7 @@ def class_scores(
     scores, columns = evaluation.derive(of_classes, evaluation.scores)
     evaluation.check_depends(scores)
     # Else the maps of the images left out would be 0 without a word.
-    num_images = ops.shape(keras.tree.flatten(evaluation.inputs)[0])[0]
+    num_images = ops.shape(evaluation.given_inputs[0])[0]
     engine.require(
         ops.equal(ops.shape(scores)[0], num_images),
         "A target must return one score per image. Received: (scores, images)",

@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -28,8 +29,8 @@ class Gradients:
     Attributes:
         values: List of float tensors that were differentiated by: the
             inputs, without those of integers, or the outputs of layers.
-        data_formats: List of strings: `"channels_last"` or
-            `"channels_first"`, one per value.
+        channel_axes: List of integers, one per value: the axis of its
+            channels, `None` where it has none.
         per_class: List with one entry per class: a list with one float32
             tensor per value, of the value's shape; `None` where a method is
             not defined for it.
@@ -40,18 +41,18 @@ class Gradients:
     def __init__(
         self,
         values: list[Tensor],
-        data_formats: list[str],
+        channel_axes: list[int | None],
         per_class: list[list[Tensor]],
         notes: dict,
     ):
         self.values = values
-        self.data_formats = data_formats
+        self.channel_axes = channel_axes
         self.per_class = per_class
         self.notes = notes
 
     def replaced(self, per_class: list[list[Tensor]]) -> "Gradients":
         """Returns the same with other tensors."""
-        return Gradients(self.values, self.data_formats, per_class, self.notes)
+        return Gradients(self.values, self.channel_axes, per_class, self.notes)
 
     def times(self, factors: list[Tensor]) -> "Gradients":
         """Returns them multiplied by `factors`: one tensor per value."""
@@ -76,8 +77,9 @@ class GradientExplainer(Explainer):
         channel_reduction: How the derivatives of a pixel's channels become
             one number: `"max"` of, `"mean"` of, or Euclidean `"norm"` of the
             absolute values; `"sum"` of the signed values; `None` keeps the
-            shape of the input. Inputs of shape `(batch, features)` have no
-            channels and are only made absolute. Defaults to `"max"`.
+            shape of the input. Which axis is the channels is known from
+            what the model does first; inputs without channels, such as
+            `(batch, features)`, are only made absolute. Defaults to `"max"`.
         target_layer: `keras.layers.Layer`, its name or its path, as for
             `GradCAM`: the score is differentiated by its output, and the map
             has the layer's resolution. A list of them gives a list of maps,
@@ -158,11 +160,11 @@ class GradientExplainer(Explainer):
             None
             if per_class[0] is None
             else join_classes(
-                [self._reduce(x, data_format) for x in per_class], single
+                [self._reduce(x, axis) for x in per_class], single
             )
-            for per_class, data_format in zip(
+            for per_class, axis in zip(
                 zip(*found.per_class, strict=True),
-                found.data_formats,
+                found.channel_axes,
                 strict=True,
             )
         ]
@@ -174,6 +176,7 @@ class GradientExplainer(Explainer):
         target: targets.Target,
         parts: Structure,
         rule: str = "standard",
+        only: Any | None = None,
     ) -> Gradients:
         """Returns the `Gradients` of the target's scores.
 
@@ -183,9 +186,11 @@ class GradientExplainer(Explainer):
             parts: Its tensors.
             rule: Backward rule of ReLUs: `"standard"`, `"guided"` or
                 `"deconvnet"`.
+            only: The `LayerCall` to differentiate by. Defaults to `None`:
+                the layers, or the inputs, that are explained.
         """
         scores = class_scores(evaluation, target, parts)
-        found = self._values(evaluation, scores[0])
+        found = self._values(evaluation, scores[0], only)
         per_class = [
             [
                 ops.cast(x, "float32")
@@ -203,6 +208,8 @@ class GradientExplainer(Explainer):
         num_copies: int,
         change: Callable,
         measures: tuple[Callable, ...],
+        where: Any | None = None,
+        alone: bool = False,
     ) -> list[Gradients]:
         """Averages functions of the gradients at changed copies of a batch.
 
@@ -219,6 +226,10 @@ class GradientExplainer(Explainer):
             measures: Functions of the copy's gradients, nested lists as in
                 `Gradients.per_class`, and of its number; each returns lists
                 of the same structure.
+            where: The `LayerCall` whose output is changed instead of the
+                inputs: `change` takes a list of that alone. Defaults to
+                `None`: the inputs.
+            alone: Boolean: whether the gradients are by that layer alone.
 
         Returns:
             List with one `Gradients` per measure.
@@ -227,17 +238,55 @@ class GradientExplainer(Explainer):
         parts = target.resolve(clean.scores, parts)
         # No pass of its own: only shapes are used, unless layers are asked.
         scores = class_scores(clean, target, parts)
-        found = self._values(clean, scores[0])
-        unchanged = floating(clean.inputs)
+        only = where if alone else None
+        found = self._values(clean, scores[0], only)
+
+        def copy(number):
+            if where is None:
+                changed = change(floating(clean.inputs), number)
+                return self.evaluate(with_floating(clean.inputs, changed))
+            return self.evaluate_replaced(
+                clean, where, lambda x: change([x], number)[0]
+            )
 
         def measured(number):
-            copy = with_floating(clean.inputs, change(unchanged, number))
-            of_copy = self.gradients(self.evaluate(copy), target, parts)
+            of_copy = self.gradients(copy(number), target, parts, only=only)
             return [measure(of_copy.per_class, number) for measure in measures]
 
         like = [[found.values] * len(scores)] * len(measures)
         means = engine.mean_of_samples(measured, num_copies, like)
         return [found.replaced(mean) for mean in means]
+
+    def evaluate_replaced(
+        self,
+        clean: engine.Evaluation,
+        call: Any,
+        function: Callable,
+    ) -> engine.Evaluation:
+        """Calls the model again with the output of a layer replaced.
+
+        Args:
+            clean: `engine.Evaluation` of the unchanged batch.
+            call: One of its `calls`.
+            function: Takes what the layer puts out; returns what takes its
+                place, of the same shape.
+
+        Raises:
+            ValueError: If the layer is called once a frame.
+        """
+        if call.number is None:
+            raise ValueError(
+                f"{type(self).__name__} changes what `target_layer` puts out, "
+                "which has to be one call. Received: target_layer="
+                f"{clean.name_of(call)!r}, which is called once a frame. Name "
+                "the TimeDistributed layer around it."
+            )
+        return engine.evaluate(
+            self.model,
+            clean.inputs,
+            self.score,
+            (call.number, lambda x: ops.cast(function(x), x.dtype)),
+        )
 
     def _arranged(self, maps, inputs):
         """Returns maps in the structure of what is explained."""
@@ -259,13 +308,12 @@ class GradientExplainer(Explainer):
             f"{keras.backend.standardize_dtype(chosen.dtype)}."
         )
 
-    def _reduce(self, attribution, data_format):
+    def _reduce(self, attribution, axis):
         how = self.channel_reduction
         if how is None:
             return attribution
-        if len(attribution.shape) < 3:
+        if axis is None:
             return attribution if how == "sum" else ops.abs(attribution)
-        axis = channel_axis(data_format)
         if how == "sum":
             return ops.sum(attribution, axis=axis)
         if how == "norm":
@@ -274,23 +322,40 @@ class GradientExplainer(Explainer):
         reduce = ops.max if how == "max" else ops.mean
         return reduce(magnitude, axis=axis)
 
-    def _values(self, evaluation, score):
+    def _values(self, evaluation, score, only=None):
         """Returns `Gradients` of what to differentiate by, still empty."""
         notes = {"score_used": evaluation.score_used, "layers_used": None}
         if self._layers is None:
             values = floating(evaluation.inputs)
-            formats = [evaluation.input_data_format] * len(values)
-            return Gradients(values, formats, [], notes)
-        calls = [evaluation.layer_call(layer, score) for layer in self._layers]
-        for call in calls:
-            check_part(evaluation, call, score)
+            if not values:
+                raise evaluation.without_gradient(score)
+            axes = [evaluation.channel_axis(x) for x in values]
+            return Gradients(values, axes, [], notes)
+        if only is None:
+            calls = self._calls(evaluation, score)
+        else:
+            same = (x for x in evaluation.calls if x.number == only.number)
+            calls = [next(same)]
         notes["layers_used"] = [evaluation.name_of(call) for call in calls]
         return Gradients(
             [call.outputs for call in calls],
-            [call.data_format for call in calls],
+            [channel_axis_of(call) for call in calls],
             [],
             notes,
         )
+
+    def _calls(self, evaluation, score):
+        """Returns the calls of the layers that are explained."""
+        calls = [evaluation.layer_call(layer, score) for layer in self._layers]
+        for call in calls:
+            check_part(evaluation, call, score)
+        return calls
+
+
+def channel_axis_of(call):
+    """Returns the axis of the channels of a layer's output, or `None`."""
+    rank = len(call.outputs.shape)
+    return channel_axis(call.data_format) % rank if rank > 2 else None
 
 
 def floating(inputs: Structure) -> list[Tensor]:
@@ -318,4 +383,4 @@ def with_floating(
 
 
 def _is_floating(x):
-    return keras.backend.is_float_dtype(x.dtype)
+    return x is not None and keras.backend.is_float_dtype(x.dtype)

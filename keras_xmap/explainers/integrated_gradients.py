@@ -5,12 +5,13 @@ from keras import ops
 from keras_xmap import targets
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._fillings import check_filling
-from keras_xmap._fillings import filling
+from keras_xmap._fillings import filling_of_input
 from keras_xmap._typing import Structure
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
 from keras_xmap.explainers.gradient_explainer import GradientExplainer
 from keras_xmap.explainers.gradient_explainer import Gradients
+from keras_xmap.explainers.gradient_explainer import channel_axis_of
 from keras_xmap.explainers.gradient_explainer import floating
 from keras_xmap.explainers.gradient_explainer import with_floating
 
@@ -46,6 +47,14 @@ class IntegratedGradients(GradientExplainer):
             colour nor blur. Defaults to `"zero"`.
         channel_reduction: See `Saliency`. Defaults to `"sum"`, which keeps
             the sign and the sum.
+        target_layer: See `Saliency`: the way leads from the baseline to what
+            the layer puts out, while all else stays as it is. `baseline` is
+            then one for the layer's output, or a list with one for each of
+            several layers. Of token ids, texts and categories it is the
+            embedding layer that is explained: the attributions of a text's
+            tokens sum to `S(I) - S(B)`, where in `B` every token has the
+            embedding 0 or, with `baseline=embeddings[padding_id]`, that of
+            padding. Defaults to `None`: the inputs.
         input_name: See `Saliency`; all inputs leave their baseline also then.
         score: See `Saliency`.
 
@@ -75,11 +84,12 @@ class IntegratedGradients(GradientExplainer):
         num_steps: int = 50,
         baseline: object = "zero",
         channel_reduction: str | None = "sum",
+        target_layer: object = None,
         input_name: str | int | None = None,
         score: str = "logits",
     ):
         super().__init__(
-            model, channel_reduction, input_name=input_name, score=score
+            model, channel_reduction, target_layer, input_name, score
         )
         self.num_steps = check_positive_integer("num_steps", num_steps)
         self.baseline = keras.tree.map_structure(
@@ -118,24 +128,41 @@ class IntegratedGradients(GradientExplainer):
         self, inputs: Structure, target: targets.Target, parts: Structure
     ) -> Gradients:
         clean = self.evaluate(inputs)
-        baselines = self._baselines(clean)
-        return self._integrate(clean, baselines, target, parts)
+        ways = self._ways(clean, target, parts)
+        return _joined([self._along(way, clean, target, parts) for way in ways])
 
-    def _integrate(self, clean, baselines, target, parts):
-        nodes, weights = _gauss_legendre(self.num_steps)
-        images = floating(clean.inputs)
-        ways = [
-            ops.cast(x, "float32") - baseline
-            for x, baseline in zip(images, baselines, strict=True)
+    def _ways(self, clean, target, parts):
+        """Returns the ways to integrate along: one for all inputs together,
+
+        or one for each of the layers.
+        """
+        score = class_scores(clean, target, parts)[0]
+        if self._layers is None:
+            images = floating(clean.inputs)
+            if not images:
+                raise clean.without_gradient(score)
+            return [_Way(images, self._baselines(clean), None)]
+        calls = self._calls(clean, score)
+        given = self.baseline
+        if not isinstance(given, list):
+            given = [given] * len(calls)
+        if len(given) != len(calls):
+            raise ValueError(
+                "`baseline` must be one for all layers, or a list with one "
+                f"for each of them. Received: {len(given)} baselines for "
+                f"target_layer={self.target_layer!r}."
+            )
+        return [
+            _Way([call.outputs], [_baseline_of_layer(call, part)], call)
+            for call, part in zip(calls, given, strict=True)
         ]
 
-        def on_the_way(images, number):
-            return [
-                ops.cast(baseline + nodes[number] * way, x.dtype)
-                for x, baseline, way in zip(
-                    images, baselines, ways, strict=True
-                )
-            ]
+    def _along(self, way, clean, target, parts):
+        """Returns the attributions by one way, as `Gradients`."""
+        nodes, weights = _gauss_legendre(self.num_steps)
+
+        def on_the_way(unchanged, number):
+            return way.at(nodes[number])
 
         def weighted(gradients, number):
             # A mean is taken of these, so that weights have to sum to n.
@@ -143,39 +170,46 @@ class IntegratedGradients(GradientExplainer):
             return keras.tree.map_structure(lambda g: weight * g, gradients)
 
         (mean,) = self.mean_over_copies(
-            clean, target, parts, self.num_steps, on_the_way, (weighted,)
+            clean,
+            target,
+            parts,
+            self.num_steps,
+            on_the_way,
+            (weighted,),
+            where=way.call,
+            alone=True,
         )
-        return mean.times(ways)
+        return mean.times(way.steps)
 
     def _compute_gap(self, inputs, target, parts):
         clean = self.evaluate(inputs)
         target = target.for_units(clean.units)
         resolved = target.resolve(clean.scores, parts)
-        baselines = self._baselines(clean)
-        found = self._integrate(clean, baselines, target, parts)
-        at_baseline = self.evaluate(
-            with_floating(
-                clean.inputs,
-                [
-                    ops.cast(b + ops.zeros_like(x, "float32"), x.dtype)
-                    for x, b in zip(
-                        floating(clean.inputs), baselines, strict=True
-                    )
-                ],
+        at_image = class_scores(clean, target, resolved)
+        gaps = []
+        for way in self._ways(clean, target, parts):
+            at_baseline = class_scores(
+                self._at_baseline(clean, way), target, resolved
             )
-        )
-        gaps = [
-            sum(_sum_per_image(x) for x in of_class)
-            - ops.cast(score - start, "float32")
-            for of_class, score, start in zip(
-                found.per_class,
-                class_scores(clean, target, resolved),
-                class_scores(at_baseline, target, resolved),
-                strict=True,
-            )
-        ]
+            found = self._along(way, clean, target, parts)
+            of_classes = [
+                sum(_sum_per_image(x) for x in of_class)
+                - ops.cast(score - start, "float32")
+                for of_class, score, start in zip(
+                    found.per_class, at_image, at_baseline, strict=True
+                )
+            ]
+            gaps.append(join_classes(of_classes, target.is_single(parts)))
+        several = isinstance(self.target_layer, (list, tuple))
         notes = {"score_used": clean.score_used}
-        return join_classes(gaps, target.is_single(parts)), notes
+        return gaps if several else gaps[0], notes
+
+    def _at_baseline(self, clean, way):
+        if way.call is not None:
+            return self.evaluate_replaced(
+                clean, way.call, lambda x: way.at(0.0)[0]
+            )
+        return self.evaluate(with_floating(clean.inputs, way.at(0.0)))
 
     def _baselines(self, clean):
         """Returns a float32 tensor per floating-point input, broadcastable."""
@@ -186,9 +220,63 @@ class IntegratedGradients(GradientExplainer):
         else:
             given = [given] * len(images)
         return [
-            filling(ops.cast(x, "float32"), part, clean.input_data_format)
+            filling_of_input(
+                ops.cast(x, "float32"), part, clean.channel_axis(x)
+            )
             for x, part in zip(images, given, strict=True)
         ]
+
+
+class _Way:
+    """The straight way of tensors from their baselines.
+
+    Attributes:
+        steps: List of float32 tensors: what lies between the two.
+        call: The `LayerCall` that puts the tensor out; `None` for inputs.
+    """
+
+    def __init__(self, ends, baselines, call):
+        self._ends = ends
+        self._baselines = baselines
+        self.call = call
+        self.steps = [
+            ops.cast(x, "float32") - baseline
+            for x, baseline in zip(ends, baselines, strict=True)
+        ]
+
+    def at(self, share):
+        """Returns the tensors after a share of the way, from 0 to 1."""
+        return [
+            ops.cast(baseline + share * step, x.dtype)
+            for x, baseline, step in zip(
+                self._ends, self._baselines, self.steps, strict=True
+            )
+        ]
+
+
+def _joined(parts):
+    """Returns the `Gradients` of several ways as one."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    notes = {
+        **first.notes,
+        "layers_used": [x for p in parts for x in p.notes["layers_used"]],
+    }
+    return Gradients(
+        [x for part in parts for x in part.values],
+        [axis for part in parts for axis in part.channel_axes],
+        [
+            [x for of_part in of_class for x in of_part]
+            for of_class in zip(*(p.per_class for p in parts), strict=True)
+        ],
+        notes,
+    )
+
+
+def _baseline_of_layer(call, part):
+    x = ops.cast(call.outputs, "float32")
+    return filling_of_input(x, part, channel_axis_of(call))
 
 
 def _like_inputs(baseline, inputs):

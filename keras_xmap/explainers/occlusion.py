@@ -6,7 +6,7 @@ from keras import ops
 from keras_xmap import engine
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._fillings import check_filling
-from keras_xmap._fillings import filling
+from keras_xmap._fillings import filling_of_input
 from keras_xmap._typing import Tensor
 from keras_xmap.explainers.perturbation_explainer import InputLayout
 from keras_xmap.explainers.perturbation_explainer import PerturbationExplainer
@@ -94,7 +94,7 @@ class Occlusion(PerturbationExplainer):
             _Windows(*axis)
             for axis in zip(layout.size, patch, strides, strict=True)
         ]
-        baseline = filling(x, self.baseline, layout.data_format)
+        baseline = filling_of_input(x, self.baseline, layout.channel_axis)
 
         def effect(number):
             covered = ops.ones((), "bool")

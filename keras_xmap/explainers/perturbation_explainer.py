@@ -8,8 +8,6 @@ import keras
 from keras import ops
 
 from keras_xmap import targets
-from keras_xmap._axes import spatial_axes
-from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
 from keras_xmap.explainers._spatial_layer import chosen_inputs
@@ -24,10 +22,12 @@ class PerturbationExplainer(Explainer):
     They need no gradient, so that they explain every target, also one that
     rounds or counts. Of a model with several inputs, each floating-point
     input is changed on its own while the others stay as they are, and has a
-    map of its own; inputs of integers have none (`None`).
+    map of its own; inputs of integers and strings have none (`None`), and
+    where there are no others the model is refused.
 
     Positions are all axes but the batch and the channels, whose values change
-    together; of an input of shape `(batch, features)` they are the features.
+    together. Which axis is the channels is known from the model; an input
+    whose axes are all positions, such as `(batch, features)`, has none.
 
     A subclass is its formula, `maps_of_input`.
 
@@ -96,33 +96,40 @@ class PerturbationExplainer(Explainer):
         maps: list = []
         chosen = chosen_inputs(inputs, self.input_name)
         for number, x in enumerate(flat):
-            is_float = keras.backend.is_float_dtype(x.dtype)
-            if not is_float or not any(x is one for one in chosen):
+            if not _is_float(x) or not any(x is one for one in chosen):
                 maps.append(None)
                 continue
             of_classes = self.maps_of_input(
                 x,
                 clean_scores,
                 functools.partial(scores_of, number),
-                InputLayout(x, number, clean.input_data_format),
+                InputLayout(x, number, clean.channel_axis(x)),
             )
             of_classes = ops.unstack(of_classes, clean_scores.shape[1], axis=1)
             maps.append(join_classes(of_classes, target.is_single(parts)))
         notes = {"score_used": clean.score_used}
-        if self.input_name is not None:
-            return self._only(maps, chosen[0]), notes
+        if self.input_name is not None or not any(map(_is_float, flat)):
+            score = clean_scores[:, 0]
+            return self._only(maps, clean, score), notes
         return keras.tree.pack_sequence_as(inputs, maps), notes
 
-    def _only(self, maps, x):
-        """Returns the map of the input `x` that was asked for by name."""
+    def _only(self, maps, evaluation, score):
+        """Returns the map of the only input that is changed."""
         for found in maps:
             if found is not None:
                 return found
+        layer = evaluation.first_differentiable(score)
         raise ValueError(
-            "`input_name` must be a floating-point input. Received: "
-            f"input_name={self.input_name!r} of dtype "
-            f"{keras.backend.standardize_dtype(x.dtype)}."
+            f"{type(self).__name__} changes floating-point inputs. Received: "
+            f"input_name={self.input_name!r} of inputs of "
+            f"{evaluation.input_dtypes}. Of ids, texts and truth values "
+            "explain the first layer that makes numbers of them: "
+            f"IntegratedGradients(model, target_layer={layer!r})."
         )
+
+
+def _is_float(x):
+    return x is not None and keras.backend.is_float_dtype(x.dtype)
 
 
 def _stacked_scores(evaluation, target, parts):
@@ -138,14 +145,16 @@ class InputLayout:
         number: Integer: the input's number among the model's inputs.
         axes: Tuple of integers: the axes of the positions.
         size: Tuple: the sizes of these axes, integers or scalar tensors.
-        data_format: `"channels_last"` or `"channels_first"`.
+        channel_axis: Integer: the axis of the channels, or `None`.
     """
 
-    def __init__(self, x: Tensor, number: int, data_format: DataFormat):
+    def __init__(self, x: Tensor, number: int, channel_axis: int | None):
         rank = len(x.shape)
-        self.axes = (1,) if rank == 2 else spatial_axes(rank, data_format)
+        self.axes = tuple(
+            axis for axis in range(1, rank) if axis != channel_axis
+        )
         self.number = number
-        self.data_format = data_format
+        self.channel_axis = channel_axis
         self.size = tuple(ops.shape(x)[axis] for axis in self.axes)
         self._others = [axis for axis in range(rank) if axis not in self.axes]
 

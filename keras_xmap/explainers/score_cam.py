@@ -185,13 +185,14 @@ def _masked_inputs(evaluation, layer):
     """Returns the structure of the inputs, with whether each is masked."""
     masked = keras.tree.map_structure(
         lambda x: (
-            keras.backend.is_float_dtype(x.dtype)
+            x is not None
+            and keras.backend.is_float_dtype(x.dtype)
             and any(x is shown for shown in layer.inputs)
         ),
         evaluation.inputs,
     )
     if not any(keras.tree.flatten(masked)):
-        shapes = [tuple(x.shape) for x in keras.tree.flatten(evaluation.inputs)]
+        shapes = [tuple(x.shape) for x in evaluation.given_inputs]
         raise ValueError(
             "ScoreCAM masks the input with the channels of the layer. "
             "Expected: a floating-point input whose positions the output of "

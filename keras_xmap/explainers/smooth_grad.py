@@ -8,8 +8,10 @@ from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
 from keras_xmap._typing import Structure
+from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.gradient_explainer import GradientExplainer
 from keras_xmap.explainers.gradient_explainer import Gradients
+from keras_xmap.explainers.gradient_explainer import floating
 
 
 class SmoothGrad(GradientExplainer):
@@ -37,7 +39,9 @@ class SmoothGrad(GradientExplainer):
         reduction: How samples become one: `"mean"`, `"variance"` or
             `"square"`. Defaults to `"mean"`.
         channel_reduction: See `Saliency`. Defaults to `"max"`.
-        target_layer: See `Saliency`; the noise is on the image also then.
+        target_layer: See `Saliency`; the noise is on the image also then, or,
+            where that takes none, as token ids do, on what the first of the
+            layers puts out.
         input_name: See `Saliency`; all inputs are noisy also then.
         score: See `Saliency`.
 
@@ -89,6 +93,7 @@ class SmoothGrad(GradientExplainer):
         self, inputs: Structure, target: targets.Target, parts: Structure
     ) -> Gradients:
         clean = self.evaluate(inputs)
+        where = self._noisy_layer(clean, target, parts)
 
         def means(*measures):
             return self.mean_over_copies(
@@ -98,6 +103,7 @@ class SmoothGrad(GradientExplainer):
                 self.num_samples,
                 self._with_noise,
                 measures,
+                where=where,
             )
 
         def squares(gradients):
@@ -124,6 +130,18 @@ class SmoothGrad(GradientExplainer):
             mean.per_class,
         )
         return mean.replaced(variance)
+
+    def _noisy_layer(self, clean, target, parts):
+        """Returns the first of the layers, where no input takes noise."""
+        if self._layers is None:
+            return None
+        score = class_scores(clean, target, parts)[0]
+        if any(
+            clean.carries_gradient(x, score) for x in floating(clean.inputs)
+        ):
+            return None
+        calls = self._calls(clean, score)
+        return min(calls, key=lambda call: clean.calls.index(call))
 
     def _with_noise(self, images, number):
         return [

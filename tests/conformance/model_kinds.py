@@ -498,6 +498,63 @@ def two_units_of(binary):
     return model
 
 
+def no_channel_axis():
+    """A grey image without an axis of channels."""
+    inputs = keras.Input((SIZE, SIZE))
+    x = layers.Reshape((SIZE, SIZE, 1))(inputs)
+    return Kind(
+        _seeded(keras.Model(inputs, _chain(x, _body() + _head()))),
+        images(SIZE, SIZE),
+        cam="The model has no spatial layer",
+    )
+
+
+class Masked(layers.Layer):
+    """An image, times a mask if one is given."""
+
+    def call(self, image, weights=None):
+        return image if weights is None else image * weights
+
+    def compute_output_shape(self, shape, *others):
+        return shape
+
+
+def optional_input():
+    """An image with a mask that is left out."""
+    inputs = {
+        "image": keras.Input((SIZE, SIZE, 3), name="image"),
+        "mask": keras.Input((SIZE, SIZE, 1), name="mask", optional=True),
+    }
+    x = Masked()(inputs["image"], inputs["mask"])
+    model = _seeded(keras.Model(inputs, _chain(x, _body() + _head())))
+    return Kind(model, {"image": images(SIZE, SIZE, 3), "mask": None})
+
+
+def _text_model(inputs, ids):
+    x = layers.Embedding(12, 6, name="embedding")(ids)
+    x = layers.Conv1D(8, 3, activation="relu", name="last")(x)
+    x = layers.GlobalAveragePooling1D()(x)
+    outputs = layers.Dense(CLASSES, activation="softmax")(x)
+    return _seeded(keras.Model(inputs, outputs))
+
+
+def token_ids():
+    inputs = keras.Input((9,), dtype="int32")
+    ids = np.random.default_rng(0).integers(1, 12, (3, 9))
+    return Kind(_text_model(inputs, inputs), ids, map_shape=(9,))
+
+
+def strings():
+    texts = np.array([["a good film"], ["so bad"], ["good or bad or good"]])
+    split = layers.TextVectorization(12, output_sequence_length=9)
+    split.adapt(texts)
+    inputs = keras.Input((1,), dtype="string")
+    return Kind(_text_model(inputs, split(inputs)), texts, map_shape=(9,))
+
+
+# These have no gradient by their inputs, but by their layer "embedding".
+TEXTS = {build.__name__: build for build in (token_ids, strings)}
+
 OTHERS = {
     build.__name__: build
     for build in (
@@ -522,5 +579,7 @@ OTHERS = {
         detector,
         vector,
         binary_unit,
+        no_channel_axis,
+        optional_input,
     )
 }

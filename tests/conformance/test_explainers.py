@@ -5,6 +5,7 @@ import functools
 import gc
 import inspect
 import pickle
+import re
 import threading
 import weakref
 
@@ -16,6 +17,7 @@ from conformance import model_kinds
 from conformance.model_kinds import CLASSES
 from conformance.model_kinds import OTHERS
 from conformance.model_kinds import SIZE
+from conformance.model_kinds import TEXTS
 from conformance.model_kinds import TWINS
 from conformance.model_kinds import images
 
@@ -206,15 +208,16 @@ def test_every_kind_of_model_is_explained_or_refused_with_the_cause(
         maps = {"map": maps}
         expected = {"map": kind.map_shape}
     else:
-        expected = keras.tree.map_structure(
-            lambda x: x.shape[1:-1] if x.ndim > 2 else x.shape[1:], kind.inputs
-        )
+        expected = keras.tree.map_structure(_positions, kind.inputs)
         if len(keras.tree.flatten(kind.inputs)) == 1:
             expected = kind.map_shape
     flat = keras.tree.flatten(maps)
     for values, shape in zip(
         flat, _shapes_in_order(maps, expected), strict=True
     ):
+        if shape is None:
+            assert values is None  # an input that is left out
+            continue
         if name == "GuidedGradCAM" and len(shape) == 1 and len(flat) > 1:
             assert values is None  # a vector beside an image
             continue
@@ -222,6 +225,12 @@ def test_every_kind_of_model_is_explained_or_refused_with_the_cause(
         assert values.dtype == np.float32
         assert np.isfinite(values).all()
         assert np.abs(values).max() > 0
+
+
+def _positions(x):
+    if x is None:
+        return None
+    return x.shape[1:-1] if x.ndim > 2 else x.shape[1:]
 
 
 def _shapes_in_order(maps, shapes):
@@ -234,18 +243,20 @@ def _shapes_in_order(maps, shapes):
 def test_gradients_are_those_of_an_eager_tape(kind, others):
     kind = others(kind)
     target = kind.target if callable(kind.target) else kind.score
-    inputs = keras.tree.map_structure(tf.constant, kind.inputs)
+    inputs = keras.tree.map_structure(
+        lambda x: None if x is None else tf.constant(x), kind.inputs
+    )
+    given = [x for x in keras.tree.flatten(inputs) if x is not None]
     with tf.GradientTape() as tape:
-        keras.tree.map_structure(tape.watch, inputs)
+        tape.watch(given)
         scores = target(kind.model(inputs, training=False))
-    expected = tape.gradient(scores, inputs)
+    expected = tape.gradient(scores, given)
     saliency = explainers.Saliency(
         kind.model, channel_reduction=None, score="output"
     )
     actual = saliency.explain(kind.inputs, kind.target, verbose=0)
-    for a, e in zip(
-        keras.tree.flatten(actual), keras.tree.flatten(expected), strict=True
-    ):
+    actual = [x for x in keras.tree.flatten(actual) if x is not None]
+    for a, e in zip(actual, expected, strict=True):
         assert_close(a, e.numpy())
 
 
@@ -278,6 +289,27 @@ def test_a_single_unit_is_two_classes(name, others):
     for k, score in enumerate((lambda o: -o[:, 0], lambda o: o[:, 0])):
         expected = explainer.explain(kind.inputs, score, verbose=0)
         np.testing.assert_allclose(both[:, k], expected, atol=1e-6)
+
+
+@every_mechanism
+@pytest.mark.parametrize("kind", TEXTS)
+def test_texts_are_explained_at_a_layer_that_the_refusal_names(name, kind):
+    kind = TEXTS[kind]()
+    with pytest.raises(ValueError) as caught:
+        explain(name, kind.model, kind.inputs)
+    if name in METHODS_OF_A_SPATIAL_LAYER:
+        method, options = name, {"target_layer": "last", "resize": False}
+        shape = (3, 7)
+    else:
+        (layer,) = re.findall(r"target_layer='(.*?)'", str(caught.value))
+        # What covers its input names a method that need not.
+        named = re.findall(r"(\w+)\(model, target_layer", str(caught.value))
+        method, options = (*named, name)[0], {"target_layer": layer}
+        shape = (3, *kind.map_shape)
+    explainer = getattr(explainers, method)(kind.model, **options)
+    maps = explainer.explain(kind.inputs, 2, verbose=0)
+    assert maps.shape == shape
+    assert np.abs(maps).max() > 0
 
 
 @all_explainers

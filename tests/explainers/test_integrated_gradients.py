@@ -346,11 +346,7 @@ BAD = [
         r"Received: baseline=array\(\[nan",
     ),
     ({"channel_reduction": "std"}, ValueError, "channel_reduction='std'"),
-    (
-        {"target_layer": "last"},
-        TypeError,
-        r"IntegratedGradients.*unexpected keyword argument 'target_layer'",
-    ),
+    ({"target_layer": 3}, TypeError, "Received: target_layer=3"),
 ]
 
 

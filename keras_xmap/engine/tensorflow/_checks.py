@@ -1,7 +1,9 @@
 """Conditions on values that are only known while a compiled step runs."""
 
-import keras
 import tensorflow as tf
+
+from keras_xmap.engine.given import given
+from keras_xmap.engine.given import map_given
 
 MARK = "keras_xmap: "
 
@@ -33,16 +35,25 @@ def as_value_error(error):
     return ValueError(message + values)
 
 
-def finite(inputs):
-    """Returns `inputs`, behind a check that their values are finite."""
+def behind(conditions, structure):
+    """Returns a structure behind conditions, see `Backend.behind`."""
     checks = [
-        require(
-            tf.reduce_all(tf.math.is_finite(x)),
-            "Images must be finite. Received: an input with NaN or infinite "
-            "values. Find them by `numpy.isfinite`.",
-        )
-        for x in keras.tree.flatten(inputs)
-        if x.dtype.is_floating
+        require(condition, message, *values)
+        for condition, message, values in conditions
     ]
     with tf.control_dependencies(checks):
-        return keras.tree.map_structure(tf.identity, inputs)
+        return map_given(tf.identity, structure)
+
+
+def finite(inputs):
+    """Returns `inputs`, behind a check that their values are finite."""
+    message = (
+        "Images must be finite. Received: an input with NaN or infinite "
+        "values. Find them by `numpy.isfinite`."
+    )
+    conditions = [
+        (tf.reduce_all(tf.math.is_finite(x)), message, [])
+        for x in given(inputs)
+        if x.dtype.is_floating
+    ]
+    return behind(conditions, inputs)

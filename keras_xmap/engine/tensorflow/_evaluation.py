@@ -13,8 +13,12 @@ from keras_xmap.engine._frames import with_frames
 from keras_xmap.engine._tap import record_calls
 from keras_xmap.engine.contract import Evaluation
 from keras_xmap.engine.geometry import GeometryError
+from keras_xmap.engine.given import map_given
 from keras_xmap.engine.tensorflow import _graph as graph
 from keras_xmap.engine.tensorflow import _ways as ways
+from keras_xmap.engine.tensorflow._channels import Unclear
+from keras_xmap.engine.tensorflow._channels import channel_axis
+from keras_xmap.engine.tensorflow._channels import flat_tensors
 from keras_xmap.engine.tensorflow._geometry import Tracer
 from keras_xmap.engine.tensorflow._linearity import Owners
 from keras_xmap.engine.tensorflow._linearity import Way
@@ -58,6 +62,8 @@ class GraphEvaluation(Evaluation):
 
     def __init__(self, model, inputs, outputs, recording, score):
         self.inputs = inputs
+        self._replaced = recording.replaced
+        self._channel_axes = {}
         self.outputs = outputs
         self.input_data_format = recording.input_data_format
         self.calls = with_frames(_reachable_calls(recording.calls))
@@ -81,13 +87,7 @@ class GraphEvaluation(Evaluation):
     ):
         floating = [tensor for tensor in tensors if tensor.dtype.is_floating]
         if not floating:
-            raise TypeError(
-                "There is no gradient with respect to integers. Expected: a "
-                "floating-point input. Received: dtypes "
-                f"{[x.dtype.name for x in keras.tree.flatten(self.inputs)]}. "
-                "Use a class activation map, or a method that changes the "
-                "input, such as Occlusion."
-            )
+            raise self.without_gradient(score)
         if where is None:
             found = self._taken(score, floating, rule, apart)
         else:
@@ -103,6 +103,28 @@ class GraphEvaluation(Evaluation):
             for tensor in tensors
         ]
 
+    def channel_axis(self, x):
+        """Returns the axis of the channels of an input, or `None`.
+
+        Where the model does not tell, images have the channels of its data
+        format, and sequences theirs in the last axis.
+        """
+        rank = len(x.shape)
+        if rank < 3 or not x.dtype.is_floating:
+            return None
+        if x.ref() not in self._channel_axes:
+            is_first = self.input_data_format == "channels_first"
+            by_format = 1 if is_first else rank - 1
+            try:
+                axis = channel_axis(x, flat_tensors(self.outputs))
+            except LookupError:
+                axis = by_format
+            except Unclear:
+                # Flattened: an image has its format, a matrix no channels.
+                axis = by_format if rank > 3 else None
+            self._channel_axes[x.ref()] = axis
+        return self._channel_axes[x.ref()]
+
     def derive(self, function, *tensors):
         return function(*tensors)
 
@@ -111,8 +133,12 @@ class GraphEvaluation(Evaluation):
         return _Container(self, lambda x: x.op in operations)
 
     def depends(self, score):
-        inputs = keras.tree.flatten(self.inputs)
-        return bool(graph.operations_between(inputs, [score]))
+        sources = self.given_inputs + self._replaced
+        return bool(graph.operations_between(sources, [score]))
+
+    def carries_gradient(self, tensor, score):
+        way = Way([tensor], score)
+        return tensor is score or bool(way.carrying)
 
     def nonlinear_operations(self, tensors, score):
         sources = [x for tensor in tensors for x in self.parts(tensor)]
@@ -128,7 +154,7 @@ class GraphEvaluation(Evaluation):
         )
 
     def moved(self, tensors):
-        found = ways.moved(tensors, keras.tree.flatten(self.inputs))
+        found = ways.moved(tensors, self.given_inputs)
         return _Container(self, lambda x: x.ref() in found)
 
     def offspring(self, tensors, score):
@@ -210,7 +236,7 @@ class GraphEvaluation(Evaluation):
                 stop_gradients=parts if apart else None,
             )
             if all(gradient is None for gradient in taken):
-                raise self.disconnected(score)
+                raise self._no_gradient(floating, score)
         gradients = iter(
             [
                 _as_float(
@@ -223,6 +249,12 @@ class GraphEvaluation(Evaluation):
             ]
         )
         return [self._joined(tensor, gradients) for tensor in floating]
+
+    def _no_gradient(self, tensors, score):
+        """Returns the error for tensors that no gradient reaches."""
+        if any(x is y for x in tensors for y in self.given_inputs):
+            return self.without_gradient(score)
+        return self.disconnected(score)
 
 
 class _Container:
@@ -246,20 +278,20 @@ class _Tensors:
         return tensor.ref() in self._references
 
 
-def evaluate(model, inputs, score="logits"):
+def evaluate(model, inputs, score="logits", replacement=None):
     """Returns the `GraphEvaluation` of one call, see `Backend.evaluate`."""
     # Copies, so that gradients can be taken with respect to them in whatever
     # graph this is, also where the caller's tensors belong to an outer one.
-    inputs = keras.tree.map_structure(tf.identity, inputs)
+    inputs = map_given(tf.identity, inputs)
     _check_ranks(model, inputs)
     with (
         keras.StatelessScope(collect_losses=True),
-        record_calls(_uncompiled) as recording,
+        record_calls(_uncompiled, replacement) as recording,
     ):
         try:
             outputs = model(inputs, training=False)
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-            shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
+            shapes = map_given(lambda x: tuple(x.shape), inputs)
             raise ValueError(
                 f"The model {model.name!r} cannot be called on these inputs. "
                 f"Expected: a batch as for `model.predict`. Received: shapes "
@@ -281,15 +313,21 @@ def _check_ranks(model, inputs):
 
     Their maps would have lost, or gained, an axis.
     """
-    expected = [x.shape for x in getattr(model, "inputs", None) or ()]
-    received = [x.shape for x in keras.tree.flatten(inputs)]
-    if len(expected) == len(received) and any(
-        len(a) != len(b) for a, b in zip(expected, received, strict=True)
-    ):
+    declared = getattr(model, "inputs", None) or []
+    received = keras.tree.flatten(inputs)
+    if len(declared) != len(received):
+        return
+    pairs = [
+        (expected.shape, x.shape)
+        for expected, x in zip(declared, received, strict=True)
+        # Ids and texts have no map of their own.
+        if x is not None and x.dtype.is_floating
+    ]
+    if any(len(a) != len(b) for a, b in pairs):
         raise ValueError(
             f"The model {model.name!r} takes inputs of other ranks. Expected: "
-            f"shapes {[tuple(x) for x in expected]}. Received: shapes "
-            f"{[tuple(x) for x in received]}. A single image needs a batch "
+            f"shapes {[tuple(x) for x, _ in pairs]}. Received: shapes "
+            f"{[tuple(x) for _, x in pairs]}. A single image needs a batch "
             "axis, `images[np.newaxis]`; grey images need a channel axis, "
             "`images[..., np.newaxis]`."
         )

@@ -1,7 +1,7 @@
-import keras
 import tensorflow as tf
 
 from keras_xmap.engine.contract import Backend
+from keras_xmap.engine.given import map_given
 from keras_xmap.engine.tensorflow import _checks
 from keras_xmap.engine.tensorflow import _sampling
 from keras_xmap.engine.tensorflow._evaluation import evaluate
@@ -12,8 +12,8 @@ from keras_xmap.engine.tensorflow._placement import placement
 class TensorFlow(Backend):
     """Graphs of `tf.function`, and strategies of `tf.distribute`."""
 
-    def evaluate(self, model, inputs, score):
-        return evaluate(model, inputs, score)
+    def evaluate(self, model, inputs, score, replacement=None):
+        return evaluate(model, inputs, score, replacement)
 
     def placement(self, model):
         return placement(model)
@@ -30,7 +30,7 @@ class TensorFlow(Backend):
     def build(self, model, inputs):
         with tf.init_scope():
             model(
-                keras.tree.map_structure(
+                map_given(
                     lambda x: tf.zeros((1, *x.shape[1:]), x.dtype), inputs
                 ),
                 training=False,
@@ -41,6 +41,9 @@ class TensorFlow(Backend):
 
     def require(self, condition, message, *values):
         return _checks.require(condition, message, *values)
+
+    def behind(self, conditions, structure):
+        return _checks.behind(conditions, structure)
 
     def normal_noise(self, shape, seed, index):
         return _sampling.normal_noise(shape, seed, index)
