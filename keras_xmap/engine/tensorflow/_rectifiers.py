@@ -144,7 +144,11 @@ def _regions(output, way):
     region, frontier = {}, {output.ref(): output}
     while len(region) < _MOST_OPERATIONS:
         latest = max(frontier.values(), key=way.place)
-        if way.place(latest) < 0 or latest.op.type not in _ELEMENTWISE:
+        # Behind a source nothing is looked at; but `output` may be one itself,
+        # of several of which one is computed from another.
+        if latest is not output and way.place(latest) < 0:
+            return
+        if latest.op.type not in _ELEMENTWISE:
             return
         region[latest.ref()] = frontier.pop(latest.ref())
         for x in _made_from(latest):
