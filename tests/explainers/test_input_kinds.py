@@ -208,6 +208,9 @@ def test_a_convolution_over_embeddings_has_a_class_activation_map(text_models):
     at_layer = GradientInput(model, None, "conv").explain(IDS, 1)
     assert maps.shape == at_layer.shape[:2] == (3, STEPS)
     assert np.abs(maps).max() > 0
+    # The convolution keeps the steps, so that they lie where the words are.
+    laid = GradCAM(model, "conv").explain(IDS, 1)
+    np.testing.assert_allclose(laid, maps, atol=1e-6)
 
 
 TEXT_DATA = {

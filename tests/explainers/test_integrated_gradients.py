@@ -74,7 +74,9 @@ def linear():
 def product():
     """The score `x_1 * x_2`: on the way from 0, each gets half of it."""
     inputs = keras.Input((2,))
-    return keras.Model(inputs, ops.prod(inputs, axis=-1, keepdims=True))
+    model = keras.Model(inputs, ops.prod(inputs, axis=-1, keepdims=True))
+    model.compile(loss="mse")  # the unit is a number
+    return model
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 50])
