@@ -1,5 +1,7 @@
 """Datasets whose elements come with their ids."""
 
+import reprlib
+
 
 def check_pairs(dataset, reason="", remedy="Remove `repeat()`."):
     """Checks that a `tf.data.Dataset` ends, and holds pairs (ids, element).
@@ -9,6 +11,11 @@ def check_pairs(dataset, reason="", remedy="Remove `repeat()`."):
         reason: String: why it has to end, as the end of that sentence.
         remedy: String: what to do where it does not.
     """
+    if not hasattr(dataset, "cardinality"):
+        raise TypeError(
+            "`dataset` must be a tf.data.Dataset of pairs (ids, element). "
+            f"Received: dataset={reprlib.repr(dataset)}."
+        )
     # -1 is tf.data.INFINITE_CARDINALITY.
     if dataset.cardinality() == -1:
         raise ValueError(

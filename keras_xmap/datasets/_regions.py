@@ -60,7 +60,7 @@ class Regions(abc.ABC):
         """
         try:
             rows = np.arange(len(self))[rows]
-        except (IndexError, TypeError, ValueError) as error:
+        except (IndexError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(
                 "`rows` must be numbers of regions, or a boolean for each. "
                 f"Received: {reprlib.repr(rows)} for {len(self)} regions: "

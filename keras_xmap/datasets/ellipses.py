@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._numeric import as_array
 from keras_xmap._repr import with_shapes
 from keras_xmap._typing import ArrayLike
 from keras_xmap.datasets._ellipse_clutter import draw_circles
@@ -50,7 +51,12 @@ class Ellipses(typing.NamedTuple):
             Inclinations `(n,)` in degrees from 0 to 180 if the images hold
             one ellipse, otherwise points `(n, 2)`, x and y in pixels.
         """
-        targets = np.asarray(targets, "float64")
+        targets = as_array("targets", targets).astype("float64")
+        if targets.shape[1:] != self.targets.shape[1:]:
+            raise ValueError(
+                "Targets and predictions must have the shape of `targets`, "
+                f"(n, {self.targets.shape[1]}). Received: {targets.shape}."
+            )
         if self.shapes.shape[1] == 2:
             return (targets + 1) * self.images.shape[1] / 2
         if targets.shape[-1] == 1:

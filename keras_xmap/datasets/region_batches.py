@@ -1,11 +1,12 @@
-import numbers
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_xmap._checks import check_boolean
+from keras_xmap._checks import check_instance
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import is_number
 from keras_xmap._typing import Numbers
 from keras_xmap.datasets._loading import import_tensorflow
 from keras_xmap.datasets._loading import loaded_batches
@@ -85,6 +86,8 @@ def region_batches(
     batch_size = check_positive_integer("batch_size", batch_size)
     crop = _checked_crop(crop)
     check_boolean("training", training)
+    expected = "COCOInstances or RegionFolders"
+    check_instance("regions", regions, Regions, expected)
     if not len(regions):
         raise ValueError(
             f"`regions` must not be empty. Received: regions={regions!r}."
@@ -162,7 +165,7 @@ def _crop_box(mask, crop, generator):
 
 
 def _checked_size(size):
-    pair = (size, size) if isinstance(size, numbers.Integral) else tuple(size)
+    pair = size if isinstance(size, (list, tuple)) else (size, size)
     if len(pair) != 2:
         raise ValueError(
             "`image_size` must be an integer or (height, width). Received: "
@@ -174,8 +177,12 @@ def _checked_size(size):
 def _checked_crop(crop):
     if crop is None:
         return None
-    pair = (crop, crop) if isinstance(crop, numbers.Real) else tuple(crop)
-    if len(pair) != 2 or not 1 <= pair[0] <= pair[1] < np.inf:
+    pair = crop if isinstance(crop, (list, tuple)) else (crop, crop)
+    if (
+        len(pair) != 2
+        or not all(is_number(side) for side in pair)
+        or not 1 <= pair[0] <= pair[1] < np.inf
+    ):
         raise ValueError(
             "`crop` must be a number >= 1, a pair of them in order, or None. "
             f"Received: crop={crop!r}."

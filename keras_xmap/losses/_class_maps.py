@@ -5,10 +5,12 @@ from keras import ops
 
 from keras_xmap._axes import channel_axis
 from keras_xmap._axes import check_data_format
+from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_integer
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_single_map
+from keras_xmap._numeric import as_tensor
 
 
 def check_ignore_class(ignore_class):
@@ -21,7 +23,7 @@ def check_min_probability(min_probability):
 
 def class_maps(y_pred, data_format):
     """Returns maps of classes, channels last, in float32 at least."""
-    y_pred = ops.convert_to_tensor(y_pred)
+    y_pred = as_tensor("y_pred", y_pred)
     shape = tuple(y_pred.shape)
     axis = channel_axis(check_data_format(data_format))
     if len(shape) != 4 or shape[axis] in (1, None):
@@ -44,7 +46,7 @@ def floored(maps, min_probability, from_logits):
             "`min_probability` must be below 1 / classes. Received: "
             f"min_probability={min_probability}, with {num_classes} classes."
         )
-    if from_logits:
+    if check_boolean("from_logits", from_logits):
         maps = ops.softmax(maps)
     maps = ops.maximum(maps, min_probability)
     return maps / ops.sum(maps, axis=-1, keepdims=True)
@@ -88,7 +90,7 @@ def mean_log(weights, log_probabilities):
 
 def _labels(y_true, maps, data_format):
     """Returns labels `(batch, height, width)` in the dtype of the maps."""
-    labels = ops.convert_to_tensor(y_true)
+    labels = as_tensor("y_true", y_true)
     shape = tuple(labels.shape)
     check_single_map("y_true", shape, "Pass `argmax` of one-hot labels.")
     if len(shape) == 4:

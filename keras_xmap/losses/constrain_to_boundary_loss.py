@@ -4,6 +4,7 @@ from keras import ops
 from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._numeric import as_tensor
 from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
@@ -173,7 +174,7 @@ class ConstrainToBoundaryLoss(keras.losses.Loss):
 
 def _image(y_true, maps, data_format):
     """Returns the images, channels last, of the size of the maps."""
-    image = ops.convert_to_tensor(y_true)
+    image = as_tensor("y_true", y_true)
     if len(image.shape) != 4:
         raise ValueError(
             "`y_true` must be the images, (batch, height, width, channels), "

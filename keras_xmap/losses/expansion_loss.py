@@ -6,6 +6,7 @@ from keras import ops
 from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_share
+from keras_xmap._numeric import as_tensor
 from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
@@ -190,7 +191,7 @@ def _image_labels(y_true, maps, ignore_class):
 
     And a summand for each image: NaN where a label is none.
     """
-    labels = ops.convert_to_tensor(y_true)
+    labels = as_tensor("y_true", y_true)
     num_classes = maps.shape[-1] - 1
     if tuple(labels.shape[1:]) != (num_classes,):
         raise ValueError(

@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_boolean
+from keras_xmap._numeric import as_tensor
 from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
@@ -77,13 +78,13 @@ def prohibitive_segmentation_loss(
     labels, wrong = _class_maps.one_hot_labels(
         y_true, maps, ignore_class, data_format
     )
-    if from_logits:
+    if check_boolean("from_logits", from_logits):
         log_p = ops.log_softmax(maps)
         p = ops.softmax(ops.stop_gradient(maps))
     else:
         log_p = ops.log(ops.maximum(maps, keras.config.epsilon()))
         p = ops.stop_gradient(maps)
-    classes = ops.stop_gradient(ops.convert_to_tensor(classes))
+    classes = ops.stop_gradient(as_tensor("y_pred['classes']", classes))
     suppressed = suppress_classes(p, classes)
     own = ops.one_hot(
         ops.argmax(suppressed, axis=-1), maps.shape[-1], dtype=maps.dtype

@@ -6,6 +6,7 @@ from keras import ops
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_share
+from keras_xmap._numeric import as_tensor
 from keras_xmap._typing import Number
 from keras_xmap._typing import Tensor
 
@@ -54,7 +55,7 @@ def global_weighted_rank_pooling(
     """
     decay = check_share("decay", decay, "0 is the maximum, 1 the mean.")
     check_optional(check_positive_integer, "reference_size", reference_size)
-    maps = ops.convert_to_tensor(maps)
+    maps = as_tensor("maps", maps)
     if len(maps.shape) != 4:
         raise ValueError(
             "`maps` must be (batch, height, width, channels). Received: "

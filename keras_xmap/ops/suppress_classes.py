@@ -2,6 +2,7 @@ from keras import ops
 
 from keras_xmap._axes import channel_axis
 from keras_xmap._axes import check_data_format
+from keras_xmap._numeric import as_tensor
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Tensor
 
@@ -47,7 +48,7 @@ def suppress_classes(
     [0.3, 0.225, 0.045]
     """
     axis = channel_axis(check_data_format(data_format))
-    maps, classes = ops.convert_to_tensor(maps), ops.convert_to_tensor(classes)
+    maps, classes = as_tensor("maps", maps), as_tensor("classes", classes)
     shapes = tuple(maps.shape), tuple(classes.shape)
     _check_shapes(*shapes, axis)
     classes = ops.cast(classes, maps.dtype)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_xmap._checks import is_integer
+from keras_xmap._numeric import as_array
 from keras_xmap.segmentation._images_and_maps import fit_map
 
 IGNORED = 255
@@ -12,7 +13,7 @@ _LAST_CLASS = 253
 
 def check_maps(maps):
     """Returns the maps of one image's classes, or their regions, checked."""
-    maps = np.asarray(maps)
+    maps = as_array("maps", maps)
     if maps.dtype.kind not in "buif" or maps.ndim != 3 or 0 in maps.shape[1:]:
         raise ValueError(
             "`maps` must be (classes, height, width) of numbers or booleans, "
@@ -30,7 +31,7 @@ def check_maps(maps):
 
 def check_saliency(saliency):
     """Returns the saliency of one image, or its mask, checked."""
-    saliency = np.asarray(saliency)
+    saliency = as_array("saliency", saliency)
     is_map = saliency.dtype.kind in "buif" and saliency.ndim == 2
     if not is_map or not saliency.size or not np.isfinite(saliency).all():
         raise ValueError(
@@ -46,7 +47,9 @@ def check_classes(classes, maps):
     """Returns the labels of maps, 1 more than their classes, as an array."""
     if classes is None:
         classes = range(len(maps))
-    classes = list(classes)
+    several = isinstance(classes, (list, tuple, range, np.ndarray))
+    is_scalar = isinstance(classes, np.ndarray) and not classes.ndim
+    classes = list(classes) if several and not is_scalar else [classes]
     if (
         len(classes) != len(maps)
         or not all(is_integer(c) and 0 <= c <= _LAST_CLASS for c in classes)
@@ -91,7 +94,11 @@ def for_each_image(function, **values):
 
     Returns a list, or an array where all that was given are arrays.
     """
-    lengths = {name: len(v) for name, v in values.items() if v is not None}
+    lengths = {
+        name: _num_entries(name, v)
+        for name, v in values.items()
+        if v is not None
+    }
     if len(set(lengths.values())) > 1:
         received = ", ".join(f"len({n})={size}" for n, size in lengths.items())
         raise ValueError(
@@ -107,3 +114,10 @@ def for_each_image(function, **values):
     if all(isinstance(v, np.ndarray) for v in values.values() if v is not None):
         return np.stack(results) if results else np.zeros((0, 0, 0), "uint8")
     return results
+
+
+def _num_entries(name, values):
+    if isinstance(values, (list, tuple, range)):
+        return len(values)
+    shape = as_array(name, values).shape
+    return shape[0] if shape else 1

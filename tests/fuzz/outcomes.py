@@ -1,0 +1,58 @@
+"""How a call ends: in a result, in an error that says why, or obscurely."""
+
+import pathlib
+import traceback
+import warnings
+
+import keras
+
+import keras_xmap
+
+OURS = str(pathlib.Path(keras_xmap.__file__).parent)
+KERAS = str(pathlib.Path(keras.__file__).parent)
+
+
+def outcome(function):
+    """Returns how a call ended, and what it returned or raised.
+
+    - `"result"`.
+    - `"ours"`: an error of this package that says what was received.
+    - `"file"`: one of the file system, which names the path.
+    - `"keras"`: one that a `raise` of Keras made, or that came before any
+      code of this package: of a layer that is called on text, for example.
+    - `"obscure"`: one of a library that was handed what it does not expect.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return "result", function()
+    except Exception as error:
+        return _kind(error), error
+
+
+def _kind(error):
+    chain = [error]
+    while chain[-1].__cause__ is not None:
+        chain.append(chain[-1].__cause__)
+    if "Received" in str(error) and any(_raised_in(e, OURS) for e in chain):
+        return "ours"
+    if isinstance(error, OSError) and error.filename is not None:
+        return "file"
+    if any(_raised_in(e, KERAS) for e in chain) or not _passed(error, OURS):
+        return "keras"
+    return "obscure"
+
+
+def _raised_in(error, folder):
+    """Whether a `raise` in files of this folder has made an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return False
+    source = (frames[-1].line or "").strip()
+    return frames[-1].filename.startswith(folder) and source.startswith("raise")
+
+
+def _passed(error, folder):
+    """Whether an error came by files of this folder."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(frame.filename.startswith(folder) for frame in frames)
