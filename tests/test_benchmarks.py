@@ -5,7 +5,9 @@ import importlib
 import json
 import pathlib
 import re
+import types
 
+import keras
 import numpy as np
 import pytest
 
@@ -83,6 +85,29 @@ def test_a_halved_box_is_never_empty():
     np.testing.assert_array_equal(
         halved(boxes, 5), [[4, 4, 5, 5], [4, 0, 5, 1], [2, 2, 3, 3]]
     )
+
+
+def test_maps_of_windows_that_fit_are_laid_as_they_are_stretched():
+    laying = importlib.import_module("benchmarks.localization.laying")
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            keras.layers.Conv2D(4, 2, 2, activation="relu", name="fine"),
+            keras.layers.Conv2D(4, 2, 2, activation="relu", name="coarse"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, kernel_initializer="ones"),
+        ]
+    )
+    images = np.random.default_rng(0).random((4, 16, 16, 3), "float32")
+    photos = types.SimpleNamespace(images=images, classes=np.arange(4) % 3)
+    layers = [{"coarse"}, {"fine", "coarse"}]
+    for made, expected in zip(laying.LAID.values(), layers, strict=True):
+        method, asked = made
+        laid, stretched, used = laying.both(method, model, asked, photos)
+        assert set(used) == expected
+        assert laid.any((1, 2)).all()
+        np.testing.assert_allclose(laid, stretched, atol=1e-6)
 
 
 def test_tables_of_the_documentation_are_what_results_say(capsys):

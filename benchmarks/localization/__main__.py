@@ -8,6 +8,8 @@ Parts, each on networks trained on ImageNet:
 `evidence`  where the evidence of one position of the last layer comes from;
 `variants`  what the border, the alignment, the size of the input and the
             explained score do;
+`laying`    what it does to lay maps where their layer looks, as the package
+            does, instead of stretching them over the photo;
 `methods`   every explainer by its defaults beside tf-keras-vis, the image's
             centre and a flat map (a pixel drawn at random).
 
@@ -22,6 +24,7 @@ from benchmarks.localization.evidence import evidence
 from benchmarks.localization.figures import KEEP
 from benchmarks.localization.layer_maps import NETWORKS
 from benchmarks.localization.layers import layers
+from benchmarks.localization.laying import laying
 from benchmarks.localization.methods import EVERY
 from benchmarks.localization.methods import NAMES
 from benchmarks.localization.methods import methods
@@ -32,6 +35,7 @@ PARTS = {
     "layers": layers,
     "evidence": evidence,
     "variants": variants,
+    "laying": laying,
     "methods": methods,
 }
 SMOKE = {

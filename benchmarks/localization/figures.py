@@ -34,6 +34,12 @@ def of_variants(title, rows):
     }
 
 
+def of_laying(title, rows):
+    """Pointing alone."""
+    kept = ("layers", "n", "pointing", "pointing gain")
+    return {name: _some(row, kept) for name, row in rows.items()}
+
+
 def of_methods(title, rows):
     """Of the subsets, pointing where the centre is not on the object."""
     kept = {}
@@ -49,4 +55,9 @@ def _some(row, names):
     return {name: row[name] for name in names if name in row}
 
 
-KEEP = {"layers": of_layers, "variants": of_variants, "methods": of_methods}
+KEEP = {
+    "layers": of_layers,
+    "variants": of_variants,
+    "laying": of_laying,
+    "methods": of_methods,
+}

@@ -61,6 +61,10 @@ VARIANTS = {
         "helps; 4 times the cost",
     ),
 }
+LAYING = {
+    "GradCAM | last": "Grad-CAM, last layer",
+    "LayerCAM | mean of 2 coarsest sizes": "LayerCAM, 2 coarsest sizes",
+}
 METHODS = (
     "centre",
     "flat map",
@@ -178,6 +182,25 @@ def of_variants(figures):
     return table(["tried", "gain", ""], rows)
 
 
+def of_laying(figures):
+    rows = []
+    for network in TWO:
+        found = figures["laying"][network]
+        for name, label in LAYING.items():
+            before, after = (
+                found[f"{name}, {how}"] for how in ("stretched", "laid")
+            )
+            rows.append(
+                [
+                    f"{NETWORKS[network]}, {label}",
+                    share(before["pointing"][0]),
+                    share(after["pointing"][0]),
+                    gain(after["pointing gain"]),
+                ]
+            )
+    return table(["", "stretched", "laid", "gain"], rows)
+
+
 def of_rules(figures):
     def row(network, name):
         return figures["layers"][f"{network}, rules"][name]
@@ -221,6 +244,7 @@ TABLES = {
     "localization-layers": of_layers,
     "localization-evidence": of_evidence,
     "localization-variants": of_variants,
+    "localization-laying": of_laying,
     "localization-rules": of_rules,
     "localization-methods": of_methods,
     "localization-slow-methods": of_slow_methods,
