@@ -254,6 +254,14 @@ def assert_alike(outputs, expected):
         )
 
 
+def assert_same_training(one, other):
+    """The loss, and the weights up to the rounding of the largest of all."""
+    assert one[0] == pytest.approx(other[0], rel=1e-5)
+    largest = max(np.abs(weights).max() for weights in other[1])
+    for a, b in zip(one[1], other[1], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6 * max(1.0, largest))
+
+
 @pytest.fixture(scope="module")
 def trained():
     """Fits a row once: the loss, and the weights after."""
@@ -361,17 +369,28 @@ def as_functions(config):
     return {value: function(value) for value in strings}
 
 
+# Keras 3.10 puts the functions into the config of any layer, its own too, and
+# fails to write that as JSON before it asks the class of the layer.
+H5_OF_FUNCTIONS = pytest.param(
+    "h5",
+    marks=pytest.mark.skipif(
+        keras.__version__.startswith("3.10."),
+        reason="Keras 3.10 reads no string of .h5 files as a function",
+    ),
+)
+
+
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("suffix", ["keras", H5_OF_FUNCTIONS])
 @every_layer
-def test_names_of_functions_of_the_users_stay_strings(name, tmp_path):
+def test_names_of_functions_of_the_users_stay_strings(name, suffix, tmp_path):
     """Whatever the names are: Keras takes any string for a function's."""
     model = plain_model(CASES[name])
     config = model.layers[-1].get_config()
     functions = as_functions({**config, "name": None})
-    model.save(tmp_path / "model.h5")
-    made = keras.models.load_model(
-        tmp_path / "model.h5", custom_objects=functions
-    )
+    path = tmp_path / f"model.{suffix}"
+    model.save(path)
+    made = keras.models.load_model(path, custom_objects=functions)
     assert made.layers[-1].get_config() == config
 
 
@@ -573,9 +592,7 @@ def test_both_data_formats_give_the_same_values(name):
 def test_compiled_training_equals_plain_training(name, trained):
     case, plain = CASES[name], trained(name)
     compiled = fit(make_model(case, jit_compile=True), case, data(case))
-    assert compiled[0] == pytest.approx(plain[0], rel=1e-5)
-    for a, b in zip(compiled[1], plain[1], strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert_same_training(compiled, plain)
 
 
 @every_row
@@ -584,6 +601,4 @@ def test_two_replicas_train_as_one_device_does(name, strategy, trained):
     with strategy.scope():
         model = make_model(case)
     two = fit(model, case, data(case))
-    assert two[0] == pytest.approx(one[0], rel=1e-5)
-    for a, b in zip(two[1], one[1], strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert_same_training(two, one)
