@@ -44,6 +44,14 @@ def as_tensor(name, value):
     return tensor
 
 
+def of_each(reduce, tensor):
+    """Returns what `ops.all` or `ops.any` says of each image, `(batch,)`.
+
+    Up to Keras 3.13, they take several axes on PyTorch from the last one on.
+    """
+    return reduce(tensor, axis=tuple(range(len(tensor.shape) - 1, 0, -1)))
+
+
 def check_numeric(name, tensor):
     """Returns a tensor, which must hold booleans, integers or floats."""
     dtype = keras.backend.standardize_dtype(tensor.dtype)

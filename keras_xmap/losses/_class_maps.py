@@ -11,6 +11,7 @@ from keras_xmap._checks import check_integer
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_single_map
 from keras_xmap._numeric import as_tensor
+from keras_xmap._numeric import of_each
 
 
 def check_ignore_class(ignore_class):
@@ -68,7 +69,7 @@ def one_hot_labels(y_true, maps, ignore_class, data_format):
         is_class = ops.logical_and(is_class, ops.logical_not(ignored))
     known = ops.any(ops.concatenate([is_class, ignored], axis=-1), axis=-1)
     weights = ops.cast(is_class, maps.dtype)
-    return weights, nan_unless(ops.all(known, axis=(1, 2)), maps.dtype)
+    return weights, nan_unless(of_each(ops.all, known), maps.dtype)
 
 
 def nan_unless(is_right, dtype):

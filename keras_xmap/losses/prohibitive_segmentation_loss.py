@@ -4,6 +4,7 @@ from keras import ops
 from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_boolean
 from keras_xmap._numeric import as_tensor
+from keras_xmap._numeric import of_each
 from keras_xmap._saving import registered
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Structure
@@ -91,7 +92,7 @@ def prohibitive_segmentation_loss(
     )
     total = _class_maps.mean_log(labels, log_p)
     total += _class_maps.mean_log(own, log_p)
-    is_labelled = ops.any(labels > 0, axis=(1, 2, 3))
+    is_labelled = of_each(ops.any, labels > 0)
     return wrong - ops.where(is_labelled, total, 0.0)
 
 

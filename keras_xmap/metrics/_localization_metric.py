@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_xmap._numeric import as_tensor
+from keras_xmap._numeric import of_each
 from keras_xmap._typing import Tensor
 from keras_xmap.metrics._metric_repr import metric_repr
 
@@ -46,7 +47,7 @@ class LocalizationMetric(keras.metrics.Metric, abc.ABC):
         if len(scores.shape) == 1:
             scores = ops.expand_dims(scores, -1)
         scores = ops.where(ops.expand_dims(valid, -1), scores, float("nan"))
-        weights = ops.cast(ops.any(masks > 0, axis=(1, 2)), self.dtype)
+        weights = ops.cast(of_each(ops.any, masks > 0), self.dtype)
         if sample_weight is not None:
             given = check_weights(sample_weight, masks.shape[0])
             weights = weights * ops.cast(given, self.dtype)
@@ -147,7 +148,7 @@ def check_values(values, allowed, expected, name, remedy=""):
     Raises a `ValueError` for the others where values can be seen, which is
     everywhere but inside a compiled function.
     """
-    valid = ops.all(allowed, axis=(1, 2))
+    valid = of_each(ops.all, allowed)
     try:
         all_valid = bool(ops.all(valid))
     except TypeError:  # A tracer of TensorFlow or JAX has no value.

@@ -189,8 +189,12 @@ def test_integers_that_the_model_asks_for_are_explained_without_gradient():
     twin = keras.Sequential([keras.Input((12, 12, 3)), *model.layers[1:]])
     expected = HiResCAM(twin).explain(data.astype("float32"), 1)
     np.testing.assert_allclose(maps, expected, rtol=1e-5, atol=1e-7)
-    with pytest.raises(TypeError, match=r"Received: dtypes \['uint8'\]"):
+    with pytest.raises(ValueError, match="target_layer='rescaling'"):
         Saliency(model).explain(data, 1)
+    # What is explained there is moved by steps of 1 / 255.
+    maps = Saliency(model, target_layer="rescaling").explain(data, 1) / 255
+    expected = Saliency(twin).explain(data.astype("float32"), 1)
+    np.testing.assert_allclose(maps, expected, rtol=1e-5, atol=1e-7)
 
 
 def two_outputs():

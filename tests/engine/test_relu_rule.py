@@ -1,3 +1,4 @@
+import re
 import warnings
 
 import keras
@@ -222,7 +223,7 @@ BENT = {
     "elu": ("elu", "Elu"),
     "exponential": (ops.exp, "Exp"),
     "gate": (lambda x: x * ops.mean(x, -1, keepdims=True), "Mul"),
-    "gelu": ("gelu", "Erfc, Mul"),
+    "gelu": ("gelu", "Erfc?, Mul"),
     "hard shrink": ("hard_shrink", "SelectV2"),
     "hard sigmoid": ("hard_sigmoid", "Relu6"),
     "hard sigmoid by clip": (
@@ -306,8 +307,9 @@ def warnings_of(activation):
 def test_all_else_that_is_not_linear_is_named_in_one_warning(name):
     activation, types = BENT[name]
     layer, (message,) = warnings_of(activation)
-    assert message.endswith(
-        f"keeps its ordinary gradient: layer '{layer}' ({types})."
+    # TensorFlow 2.18 has another operation for the same function of error.
+    assert re.search(
+        rf"keeps its ordinary gradient: layer '{layer}' \({types}\)\.$", message
     )
 
 
