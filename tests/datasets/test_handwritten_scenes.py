@@ -2,9 +2,10 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from keras_xmap.datasets import handwritten_scenes
+
+load_digits = pytest.importorskip("sklearn.datasets").load_digits
 
 
 @pytest.fixture(scope="module")

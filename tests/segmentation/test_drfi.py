@@ -8,6 +8,8 @@ import pytest
 from keras_xmap.segmentation import DRFI
 from keras_xmap.segmentation import region_descriptors
 
+pytest.importorskip("sklearn")
+
 LEVELS = [(0.8, 100, 20), (0.8, 300, 40)]
 
 

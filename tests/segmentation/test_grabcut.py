@@ -8,6 +8,8 @@ from skimage.transform import resize
 from keras_xmap.segmentation import boxes
 from keras_xmap.segmentation import grabcut
 
+pytest.importorskip("cv2")
+
 
 def scene(noise=12, size=(60, 80)):
     """An object of two colours, its mask, and evidence on a part of it."""
