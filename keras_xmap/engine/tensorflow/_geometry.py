@@ -17,7 +17,6 @@ from keras_xmap.engine.tensorflow import _graph as graph
 from keras_xmap.engine.tensorflow._constants import Constants
 from keras_xmap.engine.tensorflow._geometry_rules import ELEMENTWISE
 from keras_xmap.engine.tensorflow._geometry_rules import RULES
-from keras_xmap.engine.tensorflow._geometry_rules import with_length
 
 # What stands for the number of images where it is not known: more than one,
 # so that images that get mixed are seen.
@@ -305,7 +304,7 @@ def _rule_of_rnn(call, output, is_sequence):
             if cell.data_format == "channels_first":
                 channels = 2
         places = _places.reduced(places, {channels}, keepdims=True)
-        places = with_length(
+        places = _places.with_length(
             places,
             channels,
             output.shape[channels if is_sequence else channels - 1],
