@@ -8,33 +8,23 @@ that the score sees of the image.
 """
 
 import logging
-import math
 
 import keras
-from keras import ops
 
-from keras_xmap._axes import spatial_shape
-from keras_xmap.engine._inputs import input_names
-from keras_xmap.engine._inputs import made_from
 from keras_xmap.engine._layer_by_name import name_of
+from keras_xmap.engine._nearest_maps import ATTENTION_LAYERS
+from keras_xmap.engine._nearest_maps import calls_of
+from keras_xmap.engine._nearest_maps import calls_of_rank
+from keras_xmap.engine._nearest_maps import images_of
+from keras_xmap.engine._nearest_maps import maps_before
+from keras_xmap.engine._nearest_maps import nearest_maps
+from keras_xmap.engine._nearest_maps import num_positions
+from keras_xmap.engine._order_refusals import different_images
+from keras_xmap.engine._order_refusals import listed
+from keras_xmap.engine._order_refusals import no_spatial_layer
+from keras_xmap.engine._order_refusals import way_without_layer
 
 logger = logging.getLogger("keras_xmap")
-
-# Layers that see nothing new, at a size of their own.
-_PADDING_LAYERS = (
-    keras.layers.Cropping1D,
-    keras.layers.Cropping2D,
-    keras.layers.Cropping3D,
-    keras.layers.ZeroPadding1D,
-    keras.layers.ZeroPadding2D,
-    keras.layers.ZeroPadding3D,
-)
-_ATTENTION_LAYERS = (
-    keras.layers.Attention,
-    keras.layers.GroupQueryAttention,
-    keras.layers.MultiHeadAttention,
-)
-_MOST_LAYERS = 12  # layers that a message lists
 
 
 def last_spatial_calls(evaluation, score, inputs=None):
@@ -55,114 +45,16 @@ def last_spatial_calls(evaluation, score, inputs=None):
     for image in images_of(inputs):
         calls, is_open = _nearest_calls(evaluation, score, image)
         if calls and is_open:
-            raise _way_without_layer(evaluation, calls, image)
+            raise way_without_layer(evaluation, calls, image)
         if calls:
             found.append(calls)
     if not found:
-        raise _no_spatial_layer(evaluation, score, inputs)
+        raise no_spatial_layer(evaluation, score, inputs)
     if any(set(map(id, calls)) != set(map(id, found[0])) for calls in found):
-        raise _different_images(evaluation, found)
+        raise different_images(evaluation, found)
     names = [name_of(evaluation.calls, call) for call in found[0]]
-    logger.info("Explaining layer %s, chosen automatically.", _listed(names))
+    logger.info("Explaining layer %s, chosen automatically.", listed(names))
     return found[0]
-
-
-def images_of(inputs):
-    """Returns those of `inputs` that are maps, of the rank of the highest."""
-    rank = max(len(x.shape) for x in inputs)
-    return [x for x in inputs if len(x.shape) == rank >= 3]
-
-
-def nearest_maps(evaluation, score, images, calls, stops=(), refuses=True):
-    """Walks back from a score to images, as far as the nearest maps of them.
-
-    Args:
-        evaluation: `Evaluation`.
-        score: Tensor.
-        images: List of inputs of the same rank.
-        calls: List of `LayerCall`s that may be maps, see `maps_before`.
-        stops: List of tensors that the walk does not pass, either.
-        refuses: Boolean: whether it is an error if it is not clear that a
-            call is a map; else it counts as one.
-
-    Returns:
-        List of the calls that were met, and list of the images that were
-        reached past all of them.
-
-    Raises:
-        ValueError: If it is not clear whether a call that was met is a map.
-    """
-    rank = len(images[0].shape)
-    spatial = evaluation.positions_of_input(rank, score)
-    calls = list(calls)
-    while True:
-        met, reached = evaluation.nearest(
-            score, [*stops, *(call.outputs for call in calls)], images
-        )
-        found = calls_of(met, calls)
-        others = []
-        for call in found:
-            if call.outputs in spatial:
-                continue
-            why = spatial.why_unknown(call.outputs)
-            if why is None or _is_of_attention(evaluation, call):
-                others.append(call)
-            elif refuses:
-                raise _lost_positions(evaluation, call, why)
-        if not others:
-            return found, reached
-        calls = [call for call in calls if call not in others]
-
-
-def maps_before(evaluation, score, rank):
-    """Returns the calls on the way to a score that may be maps: a list.
-
-    Of calls that put out the same tensor, as a nested model and its last
-    layer do, the first. Layers that only pad or crop are none. The output of
-    the model is none, neither behind what moves, resizes or squashes it.
-    """
-    return [
-        call
-        for call in _calls_of_rank(evaluation, score, rank)
-        if num_positions(call) != 1
-    ]
-
-
-def _calls_of_rank(evaluation, score, rank):
-    upstream = evaluation.ancestors(score)
-    ends = evaluation.moved(_outputs_in_use(evaluation, score))
-    found = {}
-    for call in evaluation.calls:
-        if (
-            ops.is_tensor(call.outputs)
-            and len(call.outputs.shape) == rank >= 3
-            and keras.backend.is_float_dtype(call.outputs.dtype)
-            and call.outputs in upstream
-            and call.outputs not in ends
-            and not isinstance(call.layer, _PADDING_LAYERS)
-        ):
-            found.setdefault(id(call.outputs), call)
-    return list(found.values())
-
-
-def calls_of(tensors, calls):
-    """Returns those of `calls` that put out one of `tensors`: a list."""
-    return [x for x in calls if any(x.outputs is y for y in tensors)]
-
-
-def num_positions(call):
-    """Returns how many positions a call puts out; `None` if unknown."""
-    sizes = spatial_shape(call.outputs.shape, call.data_format)
-    return None if None in sizes else math.prod(sizes)
-
-
-def is_attended(evaluation, call):
-    """Whether an attention layer looks at the tokens that a call puts out."""
-    return any(
-        isinstance(other.layer, _ATTENTION_LAYERS)
-        and any(x is call.outputs for x in other.inputs)
-        for other in evaluation.calls
-    )
 
 
 def last_calls_of_sizes(evaluation, score, num_sizes, inputs=None):
@@ -192,7 +84,7 @@ def last_calls_of_sizes(evaluation, score, num_sizes, inputs=None):
                 raise ValueError(
                     "`target_layer` asks for more sizes than there are. "
                     f"Received: target_layer={num_sizes} for a model with "
-                    f"the sizes of {', '.join(map(_listed, sizes))}."
+                    f"the sizes of {', '.join(map(listed, sizes))}."
                 )
             finer.update((id(x), x) for x in calls)
         found.append(list(finer.values()))
@@ -201,7 +93,7 @@ def last_calls_of_sizes(evaluation, score, num_sizes, inputs=None):
 
 def _nearest_calls(evaluation, score, image):
     """Returns the nearest calls, and whether a way passes none of them."""
-    found = _calls_of_rank(evaluation, score, len(image.shape))
+    found = calls_of_rank(evaluation, score, len(image.shape))
     maps = [call for call in found if num_positions(call) != 1]
     calls, reached = nearest_maps(evaluation, score, [image], maps)
     if len(calls) > 1 and not reached:
@@ -254,7 +146,7 @@ def _last_attended_call(evaluation, score, source):
     Returns `None` if no attention layer looks at what `source` becomes.
     """
     for call in reversed(evaluation.calls):
-        if not isinstance(call.layer, _ATTENTION_LAYERS) or not call.inputs:
+        if not isinstance(call.layer, ATTENTION_LAYERS) or not call.inputs:
             continue
         tokens, attended = call.inputs[0], keras.tree.flatten(call.outputs)[0]
         if (
@@ -295,23 +187,6 @@ def _without_gates(evaluation, score, calls):
     return found
 
 
-def _outputs_in_use(evaluation, score):
-    """Returns the outputs of the model that `score` is taken from: a list."""
-    flat = keras.tree.flatten((evaluation.outputs, evaluation.scores))
-    ends = [x for x in flat if ops.is_tensor(x)]
-    inputs = evaluation.given_inputs
-    return evaluation.nearest(score, ends, inputs)[0]
-
-
-def _is_of_attention(evaluation, call):
-    """Whether a call is inside an attention layer: (tokens, heads, ...)."""
-    return isinstance(call.layer, keras.layers.EinsumDense) or any(
-        isinstance(other.layer, _ATTENTION_LAYERS)
-        and f"{call.path}/".startswith(f"{other.path}/")
-        for other in evaluation.calls
-    )
-
-
 def _finer_calls(evaluation, call, images, num_sizes):
     """Returns the last calls before `call` of at least twice its positions."""
     maps = [
@@ -340,88 +215,3 @@ def _is_twice(call, other, num_sizes):
             "a list of layers."
         )
     return sizes[0] >= 2 * sizes[1]
-
-
-def _listed(names):
-    names = list(names)
-    return repr(names[0]) if len(names) == 1 else " + ".join(map(repr, names))
-
-
-def _shown(calls):
-    """Names layers with their shapes, the last ones of many."""
-    texts = [
-        f"{call.path!r} {tuple(call.outputs.shape)}"
-        for call in calls
-        if call.path and ops.is_tensor(call.outputs)
-    ]
-    more = "..., " if len(texts) > _MOST_LAYERS else ""
-    return more + ", ".join(texts[-_MOST_LAYERS:]) or "none"
-
-
-def _lost_positions(evaluation, call, why):
-    return ValueError(
-        "The last spatial layer cannot be told with certainty. Expected: "
-        "positions that can be followed from the input to each layer. "
-        f"Received: layer {name_of(evaluation.calls, call)!r} with an output "
-        f"of shape {tuple(call.outputs.shape)}, where {why}. Pass the layer to "
-        "look at as `target_layer`: one before it, or this one with "
-        "`resize=False` for a map of its own positions."
-    )
-
-
-def _no_spatial_layer(evaluation, score, inputs):
-    upstream = evaluation.ancestors(score)
-    ends = evaluation.moved(_outputs_in_use(evaluation, score))
-    calls = [
-        call
-        for call in evaluation.calls
-        if ops.is_tensor(call.outputs)
-        and call.outputs in upstream
-        and made_from(evaluation, call.outputs, inputs)
-    ]
-    shapes = [tuple(x.shape) for x in inputs]
-    others = [
-        call
-        for call in calls
-        if len(call.outputs.shape) >= 3
-        and num_positions(call) != 1
-        and call.outputs not in ends
-    ]
-    remedy = "Explain the input by Saliency or SmoothGrad"
-    if others:
-        remedy += (
-            ", or name the `target_layer` that holds positions of it in "
-            f"another order, such as {others[-1].path!r}"
-        )
-    return ValueError(
-        "The model has no spatial layer: behind the input, none has an output "
-        "with the axes and the positions of the input, more than one, that is "
-        "not itself what the model puts out. Received: "
-        f"{input_names(evaluation, inputs)} of shapes {shapes}, and layers "
-        f"{_shown(calls)}. {remedy}."
-    )
-
-
-def _way_without_layer(evaluation, calls, image):
-    names = [name_of(evaluation.calls, call) for call in calls]
-    return ValueError(
-        "The last spatial layers must hold all that the score sees of the "
-        f"image. Received: layer {_listed(names)}, and beside it a way from "
-        f"{input_names(evaluation, [image])} to the score on which no layer "
-        "puts out a map. Explain the input by Saliency or SmoothGrad, or pass "
-        f"target_layer={names[0]!r} to see what this layer holds alone."
-    )
-
-
-def _different_images(evaluation, found):
-    calls = {id(call): call for calls in found for call in calls}.values()
-    places = [
-        f"{name_of(evaluation.calls, call)!r} made from "
-        f"{input_names(evaluation, made_from(evaluation, call.outputs))}"
-        for call in calls
-    ]
-    return ValueError(
-        "The last spatial layers must show one input. Received: "
-        f"input_name=None for layers {', '.join(places)}. Each input has a "
-        "map of its own: pass the one that is meant as `input_name`."
-    )

@@ -3,10 +3,10 @@
 from keras_xmap.engine._inputs import input_names
 from keras_xmap.engine._inputs import made_from
 from keras_xmap.engine._layer_by_name import name_of
-from keras_xmap.engine._layer_by_order import images_of
-from keras_xmap.engine._layer_by_order import is_attended
-from keras_xmap.engine._layer_by_order import maps_before
-from keras_xmap.engine._layer_by_order import nearest_maps
+from keras_xmap.engine._nearest_maps import images_of
+from keras_xmap.engine._nearest_maps import is_attended
+from keras_xmap.engine._nearest_maps import maps_before
+from keras_xmap.engine._nearest_maps import nearest_maps
 
 
 class WaysPast:
