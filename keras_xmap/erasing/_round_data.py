@@ -85,7 +85,8 @@ class RoundData:
             raise ValueError(
                 "Every epoch must be one pass over `training_data`. Received: "
                 f"{steps} steps an epoch, where a pass has {number // size}. "
-                "Give `fit` the dataset as it is, without `steps_per_epoch`."
+                "Give `fit` the dataset that `training_data` returned last, "
+                "as it is, without `steps_per_epoch`."
             )
 
     def check_batch(self):
