@@ -173,3 +173,14 @@ def test_an_unknown_reduction_is_refused():
         ValueError, match="Received: channel_reduction='median'"
     ):
         Saliency(linear(), "median")
+
+
+def test_channels_that_are_sliced_and_stacked_again_are_channels():
+    """As Keras 3.10 reverses them in `preprocess_input`."""
+    inputs = keras.Input((8, 8, 3))
+    slices = [inputs[..., channel] for channel in (2, 1, 0)]
+    x = keras.layers.Conv2D(2, 3)(keras.ops.stack(slices, axis=-1))
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+    images = np.random.default_rng(0).random((2, 8, 8, 3), "float32")
+    maps = Saliency(model).explain(images, 1)
+    assert maps.shape == (2, 8, 8)

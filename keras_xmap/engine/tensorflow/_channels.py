@@ -124,7 +124,10 @@ def _moved(op, number, table, output):
         return None
     if kind == "Pack":
         axis = op.get_attr("axis") % len(output.shape)
-        return [*axes[:axis], set(), *axes[axis:]]
+        # Slices of an axis that are stacked again, as to reverse channels.
+        whole = set(range(len(next(iter(table.values())))))
+        lost = whole.difference(*axes) if len(op.inputs) > 1 else set()
+        return [*axes[:axis], lost, *axes[axis:]]
     if number == 0:
         if kind == "Reshape":
             return _multiplied(op.inputs[1].op, table) or _reshaped(
