@@ -41,13 +41,15 @@ SPREAD := -n 2 --dist worksteal
 .venv-bench.packages := -e ".[$(EXTRA),bench,plots,segmentation]"
 .venv-docs.packages := -e ".[docs]"
 
-# The tests of what runs on every Keras backend.
-NEUTRAL := tests/datasets tests/layers tests/losses tests/metrics \
-	tests/models tests/ops tests/regions tests/segmentation \
-	tests/visualization tests/targets/test_scores_on_arrays.py \
-	tests/conformance/test_layers.py tests/conformance/test_models.py \
-	tests/engine/test_contract.py tests/test_files.py tests/test_fillings.py \
-	tests/test_import.py tests/test_import_cost.py tests/test_loading.py
+# The tests of what runs on every Keras backend: on its tensors, and on arrays
+# and files, where one backend other than TensorFlow stands for all.
+ON_TENSORS := tests/layers tests/losses tests/metrics tests/models tests/ops \
+	tests/segmentation tests/visualization \
+	tests/targets/test_scores_on_arrays.py tests/conformance/test_layers.py \
+	tests/conformance/test_models.py tests/engine/test_contract.py \
+	tests/test_fillings.py tests/test_import.py tests/test_import_cost.py \
+	tests/test_loading.py
+ON_ARRAYS := tests/datasets tests/regions tests/test_files.py
 
 # What differs by the version of Keras and TensorFlow: how they keep models,
 # run steps and write files. Formulas are left out but for vectors from
@@ -78,7 +80,11 @@ test: .venv/installed
 test-slow: .venv/installed
 	.venv/bin/python -m pytest $(SPREAD) -m slow $(ARGS) || test $$? -eq 5
 
-# No TensorFlow in these environments.
+# No TensorFlow in these environments. What JAX compiles here runs once or
+# twice, so that compiling quickly beats running quickly.
+test-jax: export JAX_DISABLE_MOST_OPTIMIZATIONS := 1
+test-jax: NEUTRAL := $(ON_TENSORS) $(ON_ARRAYS)
+test-torch: NEUTRAL := $(ON_TENSORS)
 test-jax test-torch: test-%: .venv-%/installed
 	KERAS_BACKEND=$* .venv-$*/bin/python -m pytest $(SPREAD) $(NEUTRAL) \
 		-m "not slow and not tensorflow" $(ARGS)
