@@ -60,7 +60,7 @@ NUMBERS = [
 UNKNOWN = [None, my_loss, "no such loss", losses.Dice(), object()]
 
 
-@pytest.mark.parametrize("loss", LOGITS, ids=str)
+@pytest.mark.parametrize("loss", LOGITS)
 def test_a_loss_of_logits_makes_two_classes_around_zero(loss):
     for squashing in (None, "hidden"):
         unit = read(squashing, loss)
@@ -68,7 +68,7 @@ def test_a_loss_of_logits_makes_two_classes_around_zero(loss):
     assert read("sigmoid", loss, "output").threshold == 0.5
 
 
-@pytest.mark.parametrize("loss", PROBABILITIES, ids=str)
+@pytest.mark.parametrize("loss", PROBABILITIES)
 def test_a_loss_of_probabilities_makes_two_classes_around_a_half(loss):
     for squashing in (None, "hidden", "sigmoid"):
         unit = read(squashing, loss, "output")
@@ -77,7 +77,7 @@ def test_a_loss_of_probabilities_makes_two_classes_around_a_half(loss):
     assert (unit.threshold, unit.output_threshold) == (0, 0.5)
 
 
-@pytest.mark.parametrize("loss", NUMBERS, ids=str)
+@pytest.mark.parametrize("loss", NUMBERS)
 def test_a_loss_of_numbers_makes_a_number_but_of_a_sigmoid(loss):
     assert read(None, loss).meaning == "number"
     unit = read("sigmoid", loss)
@@ -85,7 +85,7 @@ def test_a_loss_of_numbers_makes_a_number_but_of_a_sigmoid(loss):
     assert "a sigmoid unit, in a model compiled with loss=" in unit.found
 
 
-@pytest.mark.parametrize("loss", UNKNOWN, ids=str)
+@pytest.mark.parametrize("loss", UNKNOWN)
 def test_any_other_loss_tells_nothing(loss):
     assert read(None, loss).meaning is None
     assert read("sigmoid", loss).meaning == "classes"
