@@ -55,6 +55,7 @@ class SpatialLayer:
             self._place(evaluation, made_from)
         else:
             self.inputs = images
+            self._is_placed = False
             self._grid = token_grid(call.outputs.shape[1], tokens)
 
     def _place(self, evaluation, made_from):
@@ -112,6 +113,20 @@ class SpatialLayer:
             f"of shape {tuple(self.outputs.shape)}, lie in the input. "
             "Expected: positions that can be followed from the input to the "
             f"layer. Received: {found}. {remedy}."
+        )
+
+    def lies_as(self, other):
+        """Whether its positions are known to lie where those of `other` do."""
+        return (
+            self._is_placed
+            and other._is_placed
+            and len(self._geometries) == len(other._geometries)
+            and all(
+                one.is_same(another)
+                for one, another in zip(
+                    self._geometries, other._geometries, strict=True
+                )
+            )
         )
 
     def lay(self, maps, size=None):

@@ -271,13 +271,14 @@ class CAMExplainer(Explainer):
             (layer,) = layers
             maps = self.maps_of_layer(evaluation, layer, scores, target, parts)
             return [layer.lay(x) for x in maps] if self.resize else maps
-        if not self.resize:
+        alike = all(layer.lies_as(layers[0]) for layer in layers)
+        if not self.resize and not alike:
             names = [layer.path for layer in layers]
             raise ValueError(
                 "The score sees the image by several branches, whose maps are "
                 "summed at the size of the input. Received: resize=False for "
-                f"branches that end in {names}. Pass `resize=True`, or name "
-                "one of them as `target_layer`."
+                f"branches of unlike positions, that end in {names}. Pass "
+                "`resize=True`, or name one of them as `target_layer`."
             )
         self.check_model(evaluation, layers, scores[0])
         return self.maps_of_branches(evaluation, layers, scores)

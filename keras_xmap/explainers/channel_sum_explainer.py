@@ -84,18 +84,25 @@ class ChannelSumExplainer(CAMExplainer):
     ) -> list[Tensor]:
         outputs = [layer.outputs for layer in layers]
         activations = [layer.arrange(layer.outputs) for layer in layers]
-        shares = self._shares(layers, activations)
         found = []
         for score in scores:
             gradients = evaluation.gradients(score, outputs, apart=True)
-            total = 0.0
-            for layer, x, gradient, share in zip(
-                layers, activations, gradients, shares, strict=True
+            sums = []
+            for layer, x, gradient in zip(
+                layers, activations, gradients, strict=True
             ):
                 layer.check_reached(gradient)
-                summed = self.channel_sum(x, layer.arrange(gradient))
-                total = total + share * layer.spread(summed)
-            found.append(self.map_of_sum(total))
+                sums.append(self.channel_sum(x, layer.arrange(gradient)))
+            if self.resize:
+                shares = self._shares(layers, activations)
+                sums = [
+                    share * layer.spread(x)
+                    for layer, x, share in zip(
+                        layers, sums, shares, strict=True
+                    )
+                ]
+            # Else they are known to lie in the same places.
+            found.append(self.map_of_sum(sum(sums)))
         return found
 
     def _shares(self, layers, activations):

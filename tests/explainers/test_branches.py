@@ -241,6 +241,17 @@ def test_a_formula_of_one_layer_names_the_branches(method, models):
     assert fused.shape == (3, *SIZE) and np.abs(fused).max() > 0
 
 
+def test_maps_of_the_same_positions_are_summed_as_they_are(models):
+    model = models("residual")
+    found = partial(model, 1)
+    means = [g.mean(axis=(1, 2), keepdims=True) for _, g in found]
+    signed = sum(
+        (w * a).sum(-1) for w, (a, _) in zip(means, found, strict=True)
+    )
+    maps = GradCAM(model, resize=False).explain(X, 1)
+    assert_close(maps, np.maximum(signed, 0))
+
+
 def test_maps_of_their_own_sizes_cannot_be_summed(models):
     with pytest.raises(ValueError, match="Received: resize=False for branches"):
         GradCAM(models("two_backbones"), resize=False).explain(X, 1)
