@@ -6,6 +6,8 @@ followed, operation by operation, to the first one that treats an axis as
 channels: a convolution, a matrix product with weights, a normalisation.
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -201,7 +203,11 @@ def _sliced(op, axes):
 def _reshaped(axes, before, after):
     """Follows axes that are kept, those of size 1 that are new, and merges."""
     left = 0
-    while left < min(len(before), len(after)) and before[left] == after[left]:
+    while (
+        left < min(len(before), len(after))
+        and before[left] == after[left]
+        and (before[left] is not None or _is_as_much(before, after))
+    ):
         left += 1
     right = 0
     most = min(len(before), len(after)) - left
@@ -215,6 +221,13 @@ def _reshaped(axes, before, after):
     ]
     kept = axes[len(axes) - right :] if right else []
     return axes[:left] + new + kept
+
+
+def _is_as_much(before, after):
+    """Whether the one unknown size is the same: all others hold as much."""
+    sizes = [[n for n in shape if n is not None] for shape in (before, after)]
+    lengths = len(before) - len(sizes[0]), len(after) - len(sizes[1])
+    return lengths != (1, 1) or math.prod(sizes[0]) == math.prod(sizes[1])
 
 
 def _multiplied(sizes, table):
