@@ -70,7 +70,7 @@ def test_a_perturbation_of_ones_own_is_explained():
         [keras.Input((4, 2, 1)), keras.layers.GlobalAveragePooling2D()]
     )
     x = np.arange(8, dtype="float32").reshape(1, 4, 2, 1)
-    maps = MyBlackout(model).explain(x, 0)
+    maps = MyBlackout(model).explain(x, keras_xmap.targets.Component(0))
     # The upper half holds 0 to 3, whose share of the mean is 6 / 8.
     np.testing.assert_allclose(maps[0, :2], 0.75)
     np.testing.assert_array_equal(maps[0, 2:], 0)

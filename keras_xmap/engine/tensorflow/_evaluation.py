@@ -142,8 +142,10 @@ class GraphEvaluation(Evaluation):
 
     def nonlinear_operations(self, tensors, score):
         sources = [x for tensor in tensors for x in self.parts(tensor)]
-        found = Way(sources, score, apart=True).nonlinear_operations()
-        return Owners(self.calls).names(found)
+        way = Way(sources, score, apart=True)
+        if not way.carries(score):
+            raise self._no_gradient(tensors, score)
+        return Owners(self.calls).names(way.nonlinear_operations())
 
     def nearest(self, score, stops, inputs):
         parts = [x for stop in stops for x in self.parts(stop)]
@@ -228,6 +230,8 @@ class GraphEvaluation(Evaluation):
     def _taken(self, score, floating, rule, apart):
         parts = [x for tensor in floating for x in self.parts(tensor)]
         scale = _gradient_scale(parts, score)
+        if rule != "standard" and not Way(parts, score).carries(score):
+            raise self._no_gradient(floating, score)
         with relu_rule(rule, parts, score, self.calls):
             taken = tf.gradients(
                 [score],

@@ -127,6 +127,10 @@ class Way:
         """Returns whether the values of a tensor depend on the sources."""
         return tensor.ref() in self._depending
 
+    def carries(self, target):
+        """Returns whether a gradient of the target reaches a source."""
+        return target.ref() in self._sources or target.ref() in self.carrying
+
     def takers(self, tensor):
         """Returns the operations that pass a gradient to a tensor."""
         return [
