@@ -219,6 +219,7 @@ def somewhere(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize("part", PARTS)
 def test_hostile_values_end_in_an_error_that_says_so(part, record_property):
     names = [name for name in CALLS if name.startswith(f"{part}.")]
