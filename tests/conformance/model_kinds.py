@@ -26,7 +26,8 @@ class Kind(NamedTuple):
     activation maps are defined: `True`, or the words of the refusal. `score`
     is the function of the outputs that `target` stands for. `refused` holds
     the words by which single methods refuse the model, and the arguments by
-    which they explain it.
+    which they explain it; `explained` those of a layer that find one where
+    `cam` says that there is none.
     """
 
     model: object
@@ -36,6 +37,7 @@ class Kind(NamedTuple):
     cam: object = True
     score: object = lambda outputs: outputs[:, 2]
     refused: object = None
+    explained: tuple = ()
 
 
 def images(*shape, seed=0, count=3):
@@ -396,7 +398,13 @@ def two_backbones():
     inputs = keras.Input((SIZE, SIZE, 3))
     one = layers.Conv2D(4, 3, activation="relu", name="one")(inputs)
     two = layers.Conv2D(4, 3, 2, activation="relu", name="two")(inputs)
-    return _joined(inputs, one, two)
+    kind = _joined(inputs, one, two)
+    ordinary = {"relu_rule": "standard", "scales": (1,), "candidates": CLASSES}
+    # Its layers are the last with a ReLU, and behind them is none.
+    refusal = 'needs a ReLU between .* pass relu_rule="standard"', ordinary
+    return kind._replace(
+        refused={**kind.refused, "DistinctClassSaliency": refusal}
+    )
 
 
 def two_stages():
@@ -506,6 +514,7 @@ def no_channel_axis():
         _seeded(keras.Model(inputs, _chain(x, _body() + _head()))),
         images(SIZE, SIZE),
         cam="The model has no spatial layer",
+        explained=("DistinctClassSaliency",),
     )
 
 
