@@ -230,8 +230,6 @@ class GraphEvaluation(Evaluation):
     def _taken(self, score, floating, rule, apart):
         parts = [x for tensor in floating for x in self.parts(tensor)]
         scale = _gradient_scale(parts, score)
-        if rule != "standard" and not Way(parts, score).carries(score):
-            raise self._no_gradient(floating, score)
         with relu_rule(rule, parts, score, self.calls):
             taken = tf.gradients(
                 [score],

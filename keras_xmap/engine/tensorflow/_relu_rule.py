@@ -112,6 +112,8 @@ def _gradient_of(op, function):
 
 def _rectifiers_between(sources, target, rule, owners):
     way = Way(sources, target)
+    if not way.carries(target):
+        return []  # There is no gradient, and taking it says so.
     rectifiers, others = find_rectifiers(way, owners)
     for op in others:
         if graph.is_function_call(op) or graph.is_control_flow(op):
