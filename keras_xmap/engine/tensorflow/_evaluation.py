@@ -270,16 +270,6 @@ class _Container:
         return any(map(self._question, self._evaluation.parts(tensor)))
 
 
-class _Tensors:
-    """Tensors by what they are, not by their values."""
-
-    def __init__(self, references):
-        self._references = references
-
-    def __contains__(self, tensor):
-        return tensor.ref() in self._references
-
-
 def evaluate(model, inputs, score="logits", replacement=None):
     """Returns the `GraphEvaluation` of one call, see `Backend.evaluate`."""
     # Copies, so that gradients can be taken with respect to them in whatever
