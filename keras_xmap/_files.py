@@ -30,7 +30,7 @@ def check_path(name, value):
         raise TypeError(f"`{name}` must be a path. Received: {name}={value!r}.")
     path = os.fspath(value)
     # An unset variable of a shell is empty; NUL ends a path in C.
-    if not path or not isinstance(path, str) or "\0" in path:
+    if not path or not isinstance(path, str) or not _can_be_named(path):
         raise ValueError(
             f"`{name}` must be a path of text, not empty. Received: "
             f"{name}={value!r}."
@@ -41,6 +41,14 @@ def check_path(name, value):
             f"slash of two. Received: {name}={value!r}."
         )
     return path
+
+
+def _can_be_named(path):
+    """Returns whether the system has bytes for the text of a path."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeError:
+        return False
 
 
 def file_exists(path):

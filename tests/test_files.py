@@ -62,6 +62,9 @@ def test_paths_are_checked_and_become_text(tmp_path):
         check_path("directory", 3)
     with pytest.raises(ValueError, match="Received: directory=PosixPath"):
         check_path("directory", pathlib.PosixPath("gs://bucket/a"))
+    for text in ("", "a\0b", "a\ud800"):
+        with pytest.raises(ValueError, match="Received: directory='"):
+            check_path("directory", text)
 
 
 def test_a_path_may_be_an_object(tmp_path):

@@ -7,8 +7,7 @@ import keras
 
 from keras_xmap import explainers
 from keras_xmap import visualization
-from keras_xmap._image_files import as_pixels
-from keras_xmap._image_files import open_image
+from keras_xmap._image_files import read_photo
 from keras_xmap.cli._answer import Answers
 from keras_xmap.cli._answer import answer_of
 from keras_xmap.cli._model_inputs import ModelInputs
@@ -33,7 +32,10 @@ def methods():
 
 
 def run(arguments):
-    """Explains every image, one by one, and writes map and picture of each."""
+    """Explains every image, one by one, and writes map and picture of each.
+
+    Returns the errors, by path, of those that could not be.
+    """
     kind = _method(arguments.method)
     stems = [os.path.splitext(os.path.basename(p))[0] for p in arguments.images]
     names = [f"{stem}.{kind.__name__.lower()}" for stem in stems]
@@ -41,36 +43,39 @@ def run(arguments):
     folder.check_free(
         [name + suffix for name in names for suffix in (".npy", ".png")]
     )
-    pictures = [_read(path) for path in arguments.images]
-    masks = _masks(arguments.mask, len(pictures))
+    _check_there(arguments.images)
+    masks = _masks(arguments.mask, len(arguments.images))
     model = _load(arguments.model, safe=not arguments.unsafe)
     inputs = ModelInputs(model, arguments.range)
     output = ModelOutput(model, arguments.output, inputs.channels_first)
-    if arguments.mask and not inputs.takes_mask:
-        raise ValueError(
-            "`--mask` is for models with a mask as second input. Received: "
-            f"--mask {arguments.mask[0]} for a model with one input."
-        )
+    _check_mask_taken(arguments.mask, inputs)
     explainer = _make_explainer(kind, model, arguments.target_layer, inputs)
     answers = Answers(model, output)
-    for path, name, picture, mask in zip(
-        arguments.images, names, pictures, masks, strict=True
-    ):
-        data = inputs.make(picture, mask)
+    errors = {}
+    for path, name, mask in zip(arguments.images, names, masks, strict=True):
         try:
+            picture = _read(path)
+            data = inputs.make(picture, mask)
             index, answer = answer_of(
                 answers.of_image(data), answers, output, arguments.target
             )
             found = explainer.explain(data, output.target(index), verbose=0)
         except Exception as error:
             # Of a size that the model does not take, each backend has its own.
-            raise ValueError(f"{path}: {error}") from error
+            errors[path] = error
+            continue
         heatmap = _map_of_image(found, inputs.image_name)
-        folder.write_array(f"{name}.npy", heatmap)
-        overlay = visualization.overlay(picture, heatmap)
-        written = folder.write_image(f"{name}.png", overlay)
+        written = _write(folder, name, picture, heatmap)
         print(f"{path}: {answer} -> {written}")
-    _print_what_was_explained(explainer, output, inputs, arguments.mask)
+    if len(errors) < len(names):
+        _print_what_was_explained(explainer, output, inputs, arguments.mask)
+    return errors
+
+
+def _write(folder, name, picture, heatmap):
+    folder.write_array(f"{name}.npy", heatmap)
+    overlay = visualization.overlay(picture, heatmap)
+    return folder.write_image(f"{name}.png", overlay)
 
 
 def _print_what_was_explained(explainer, output, inputs, masks):
@@ -94,21 +99,21 @@ def _method(name):
     return known[plain]
 
 
+def _check_there(paths):
+    """Raises if none of the images is a file, before the model is loaded."""
+    if not any(os.path.exists(path) for path in paths):
+        raise FileNotFoundError(_not_there("An image", paths[0]))
+
+
+def _not_there(what, path):
+    return f"{what} must be a file. Received: {path}, which is not there."
+
+
 def _read(path):
     """Returns an image file as RGB uint8."""
     if not os.path.exists(path):
-        raise FileNotFoundError(
-            f"An image must be a file. Received: {path}, which is not there."
-        )
-    try:
-        image = as_pixels(open_image(path))
-    except Exception as error:
-        # Every file format has errors of its own.
-        raise ValueError(
-            "An image must be a file that can be read as an image. Received: "
-            f"{path}: {error}."
-        ) from None
-    return visualization.to_uint8(image)
+        raise FileNotFoundError(_not_there("An image", path))
+    return read_photo(path)
 
 
 def _masks(paths, num_images):
@@ -125,11 +130,17 @@ def _masks(paths, num_images):
     return masks * num_images if len(masks) == 1 else masks
 
 
+def _check_mask_taken(paths, inputs):
+    if paths and not inputs.takes_mask:
+        raise ValueError(
+            "`--mask` is for models with a mask as second input. Received: "
+            f"--mask {paths[0]} for a model with one input."
+        )
+
+
 def _load(path, safe):
     if not os.path.exists(path):
-        raise FileNotFoundError(
-            f"A model must be a file. Received: {path}, which is not there."
-        )
+        raise FileNotFoundError(_not_there("A model", path))
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=safe)
     except Exception as error:

@@ -8,18 +8,24 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `keras-xmap` and returns the exit status.
 
+    0 where all is done, 1 where some images are explained and others could not
+    be, 2 where no image is explained or the work could not go on.
+
     Args:
         arguments: List of strings. Defaults to `None`: those of the process.
     """
     parsed = make_parser().parse_args(arguments)
     # A newcomer's mistake ends in one line, not in a traceback.
     try:
-        parsed.run(parsed)
+        return parsed.run(parsed) or 0
     except (ValueError, TypeError, OSError, ImportError) as error:
-        said = " ".join(str(error).split())
-        print(f"keras-xmap: error: {said}", file=sys.stderr)
+        _tell(error)
         return 2
-    return 0
+
+
+def _tell(error):
+    said = " ".join(str(error).split())
+    print(f"keras-xmap: error: {said}", file=sys.stderr)
 
 
 def make_parser():
@@ -56,7 +62,9 @@ def _add_explain(commands):
         help="explain a saved model on images",
         description="Writes, for each IMAGE, the map as IMAGE.METHOD.npy "
         "(float32, at the size of the model's input) and laid over the image "
-        "as IMAGE.METHOD.png.",
+        "as IMAGE.METHOD.png. Images are seen upright, as their EXIF says. An "
+        "image that cannot be explained is named at the end, after the others "
+        "are done, with exit status 1.",
     )
     explain.add_argument("model", metavar="MODEL.keras")
     explain.add_argument("images", metavar="IMAGE", nargs="+")
@@ -135,7 +143,24 @@ def _add_how_to_read_and_write(explain):
 def _explain(arguments):
     from keras_xmap.cli import _explain as explain
 
-    explain.run(arguments)
+    errors = explain.run(arguments)
+    if not errors:
+        return 0
+    # What all of them have in common is told once.
+    paths_of = {}
+    for path, error in errors.items():
+        paths_of.setdefault(str(error), []).append(path)
+    for error, paths in paths_of.items():
+        shown = ", ".join(paths[:5]) + (" and more" if len(paths) > 5 else "")
+        _tell(f"{shown}: {error}")
+    number = len(arguments.images)
+    if number == 1:
+        return 2
+    print(
+        f"keras-xmap: {number - len(errors)} of {number} images are explained.",
+        file=sys.stderr,
+    )
+    return 2 if len(errors) == number else 1
 
 
 def _methods(arguments):

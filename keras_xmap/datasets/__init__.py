@@ -8,6 +8,7 @@ from keras_xmap.datasets.ellipses import ellipses
 from keras_xmap.datasets.handwritten_scenes import HandwrittenScenes
 from keras_xmap.datasets.handwritten_scenes import handwritten_scenes
 from keras_xmap.datasets.paired_augmentation import PairedAugmentation
+from keras_xmap.datasets.read_photo import read_photo
 from keras_xmap.datasets.region_batches import region_batches
 from keras_xmap.datasets.region_folders import RegionFolders
 
@@ -20,5 +21,6 @@ __all__ = [
     "channel_statistics",
     "ellipses",
     "handwritten_scenes",
+    "read_photo",
     "region_batches",
 ]

@@ -2,6 +2,7 @@
 
 import abc
 import concurrent.futures
+import contextlib
 import copy
 import reprlib
 import warnings
@@ -9,8 +10,9 @@ import warnings
 import numpy as np
 
 from keras_xmap._checks import is_integer
-from keras_xmap._image_files import has_more_than_8_bits
 from keras_xmap._image_files import open_image
+from keras_xmap._image_files import orientation
+from keras_xmap._image_files import read_photo
 from keras_xmap._repr import as_call
 from keras_xmap._typing import ArrayLike
 
@@ -45,9 +47,11 @@ class Regions(abc.ABC):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         file, entry = self.file(index), self._entry(index)
-        image = read_image(file)
+        size = self._size(entry)
+        with _left_out_if_asked(file):
+            image = read_photo(file, size)
         # Before the mask is made: that of a malformed row may be huge.
-        _check_size(file, image.shape[:2], self._size(entry))
+        _check_size(file, image.shape[:2], size)
         mask = self._mask(entry)
         _check_size(file, image.shape[:2], mask.shape)
         return image, mask
@@ -117,9 +121,9 @@ class Regions(abc.ABC):
     def file(self, index):
         """Returns the path of the image of a region."""
 
+    @abc.abstractmethod
     def _size(self, entry):
-        """Returns the size of a mask where it is known without the mask."""
-        return None
+        """Returns the size of a mask, height and width, without the mask."""
 
     @abc.abstractmethod
     def _mask(self, entry):
@@ -127,33 +131,36 @@ class Regions(abc.ABC):
 
 
 def _check_size(file, size, wanted):
-    if wanted not in (None, size):
+    if wanted != size:
         raise ValueError(
             "An image must have the size of its annotations, "
             f"{wanted}. Received: {size} for {file!r}."
         )
 
 
-def read_image(file):
-    """Returns the image in `file` as RGB, or raises with its name."""
-    image = read(file)
-    if has_more_than_8_bits(image):
+def read_label_map(file):
+    """Returns the values in `file` as they are, or raises with its name."""
+    with _left_out_if_asked(file):
+        image = open_image(file)
+    if orientation(image) != 1:
         raise ValueError(
-            "Expected an image of 8 bits a channel. Received: "
-            f"{str(file)!r} of mode {image.mode!r}, whose values RGB would "
-            "cut off at 255. Convert the file."
+            "A label map must be stored as it is seen. Received: EXIF of "
+            f"Orientation {orientation(image)} in {str(file)!r}. Save it "
+            "turned, and without EXIF."
         )
-    return np.array(image.convert("RGB"))
+    return np.array(image)
 
 
-def read(file):
-    """Returns the `PIL.Image` in `file`, or raises with its name."""
+@contextlib.contextmanager
+def _left_out_if_asked(file):
+    """Makes one kind of error of a file that is missing or damaged."""
+    remedy = "Mend the file, or leave such out with `without_corrupt`."
     try:
-        return open_image(file)
-    except Exception as error:
-        # Pillow, a plug-in of it and a file system each raise what they like.
+        yield
+    except (OSError, UnicodeError) as error:
         raise ValueError(
-            f"Expected an image that can be read. Received: {str(file)!r}: "
-            f"{error}. Mend the file, or leave such out with "
-            "`without_corrupt`."
+            "An image must be a file that can be read. Received: "
+            f"{str(file)!r}: {error}. {remedy}"
         ) from error
+    except ValueError as error:
+        raise ValueError(f"{error} {remedy}") from error

@@ -26,6 +26,12 @@ class COCOInstances(Regions):
     A pixel is inside a polygon if its centre is; a polygon too small for
     that keeps the pixels of its corners.
 
+    Photos are read as by `read_photo`, but for their orientation: annotations
+    are of the pixels in the order stored, whatever EXIF says of it, as COCO's
+    own tools take them, so that a photo of the height and width of its row is
+    not turned. If it has that size only after it is turned upright, that is
+    what was annotated, and it is turned.
+
     Args:
         annotations: Path of the annotation file.
         directory: Path of the folder of the images.

@@ -9,7 +9,7 @@ from keras_xmap._files import check_path
 from keras_xmap._files import list_files
 from keras_xmap._typing import Path
 from keras_xmap.datasets._regions import Regions
-from keras_xmap.datasets._regions import read
+from keras_xmap.datasets._regions import read_label_map
 
 
 class RegionFolders(Regions):
@@ -21,6 +21,10 @@ class RegionFolders(Regions):
     comes (`photos`, `photos-labels`: red the material, green the object),
     and many sets for semantic segmentation. All label maps are read once, to
     list the regions; no image is held in memory.
+
+    Label maps are read as they are stored, of 8 or 16 bits. Photos are read as
+    by `read_photo`, but turned upright only where their label map has that
+    size and not that of the pixels as stored.
 
     Args:
         directory: Path of the folder of the images.
@@ -89,7 +93,7 @@ class RegionFolders(Regions):
                 if part.area < self._min_area:
                     continue
                 value = values[tuple(part.coords[0])]
-                entries.append((image, label_map, part.label))
+                entries.append((image, label_map, part.label, parts.shape))
                 labels.append(int(np.flatnonzero(self._values == value)[0]))
                 areas.append(part.area)
         super().__init__(self._classes.values(), entries, labels, areas)
@@ -105,6 +109,9 @@ class RegionFolders(Regions):
             "channel": self._channel,
             "min_area": self._min_area,
         }
+
+    def _size(self, entry):
+        return entry[3]
 
     def _mask(self, entry):
         _, parts = self._parts(entry[1])
@@ -135,7 +142,7 @@ class RegionFolders(Regions):
         from skimage import measure
 
         file = os.path.join(self._label_maps, name)
-        values = np.array(read(file))
+        values = read_label_map(file)
         if values.dtype.kind not in "bui":
             raise ValueError(
                 "A label map must hold whole numbers. Received: values of "

@@ -90,7 +90,7 @@ def _check_kind(data):
         if isinstance(part, (str, bytes, os.PathLike)):
             raise TypeError(
                 f"{_KINDS} Received: the text or path {part!r}. Read the image "
-                "first: `np.asarray(PIL.Image.open(path))[np.newaxis]`, then "
+                "first: `datasets.read_photo(path)[np.newaxis]`, then "
                 "prepare it as in training. Texts for a model that takes "
                 "strings go in as an array: `np.array(texts)[:, np.newaxis]`."
             )

@@ -221,21 +221,51 @@ def test_formats_that_start_programs_are_not_read(folder, capsys):
         arguments = ["explain", "model.keras", name, "--directory", "out"]
         assert cli.main(arguments) == 2
         error = capsys.readouterr().err
-        assert f"Received: {name}: The format must be one of " in error
+        assert f"Received: '{name}': The format must be one of " in error
         assert "BMP, GIF, JPEG, " in error and "EPS" not in error
 
 
-def test_pictures_of_every_kind_are_read_as_they_look(folder):
-    photo = Image.open("rgb.png")
-    photo.convert("P").save("palette.png")
-    photo.convert("CMYK").save("cmyk.tiff")
-    photo.convert("L").convert("1").save("bits.png")
-    photo.convert("LA").save("la.png")
-    for name in ("palette.png", "cmyk.tiff", "bits.png", "la.png"):
-        read = explain._read(name)
-        seen = np.asarray(Image.open(name).convert("RGB"))
-        assert read.dtype == "uint8"
-        np.testing.assert_array_equal(read, seen)
+def test_photos_are_seen_as_they_look(folder):
+    photo = Image.open("rgb.png").resize((16, 12))
+    upright = np.array(photo)
+    exif = photo.getexif()
+    exif[0x0112] = 3
+    photo.rotate(180).save("turned.png", exif=exif)
+    photo.save("plain.png")
+    names = ["plain.png", "turned.png"]
+    arguments = ["explain", "model.keras", *names, "--target", "1"]
+    assert cli.main([*arguments, "--directory", "out"]) == 0
+    maps = [np.load(f"out/{name[:-4]}.gradcam.npy") for name in names]
+    np.testing.assert_array_equal(*maps)
+    # The picture is of the photo as it was seen.
+    pictures = [read(folder / f"out/{name[:-4]}.gradcam.png") for name in names]
+    np.testing.assert_array_equal(*pictures)
+    expected = visualization.overlay(upright, maps[0])
+    np.testing.assert_array_equal(pictures[0], expected)
+
+
+def test_bad_images_are_told_at_the_end_and_the_others_are_done(folder, capsys):
+    (folder / "bad.png").write_bytes(b"text")
+    arguments = ["explain", "model.keras", "bad.png", "rgb.png", "no.png"]
+    assert cli.main([*arguments, "grey.png", "--directory", "out"]) == 1
+    assert sorted(p.name for p in (folder / "out").glob("*.npy")) == [
+        "grey.gradcam.npy",
+        "rgb.gradcam.npy",
+    ]
+    error = capsys.readouterr().err
+    assert "keras-xmap: error: bad.png: " in error
+    assert "Received: no.png, which is not there" in error
+    assert "keras-xmap: 2 of 4 images are explained." in error
+    assert "Traceback" not in error
+
+
+def test_what_is_wrong_for_all_images_is_told_once(folder, capsys):
+    arguments = ["explain", "model.keras", "rgb.png", "grey.png", "--target"]
+    assert cli.main([*arguments, "9", "--directory", "out"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("Received: (classes, target) [3] [9]") == 1
+    assert "error: rgb.png, grey.png: " in error
+    assert "0 of 2 images are explained" in error
 
 
 MISTAKES = {

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from PIL import ImageOps
 
 from keras_xmap.datasets import COCOInstances
 
@@ -137,6 +138,35 @@ def test_a_photo_of_another_size_is_named(tmp_path):
     objects = write(tmp_path, [annotation(SQUARE)], size=(5, 4))
     with pytest.raises(ValueError, match=r"\(5, 4\) for '.*a\.png'"):
         objects[0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_annotations_are_of_the_pixels_as_they_are_stored(
+    orientation, tmp_path
+):
+    objects = write(tmp_path, [annotation(SQUARE)])
+    photo = Image.open(tmp_path / "a.png")
+    stored = np.array(photo)
+    exif = photo.getexif()
+    exif[0x0112] = orientation
+    photo.save(tmp_path / "a.png", exif=exif)
+    image, mask = objects[0]
+    assert (image == stored).all() and (mask == square()).all()
+
+
+@pytest.mark.parametrize("orientation", (5, 6, 7, 8))
+def test_a_photo_is_turned_where_its_annotations_are_of_the_upright_size(
+    orientation, tmp_path
+):
+    objects = write(tmp_path, [annotation(SQUARE)], size=(5, 4))
+    photo = Image.open(tmp_path / "a.png")
+    exif = photo.getexif()
+    exif[0x0112] = orientation
+    photo.save(tmp_path / "a.png", exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(tmp_path / "a.png"))
+    image, mask = objects[0]
+    assert (image == np.array(upright)).all() and image.shape == (4, 5, 3)
+    assert (mask == square()).all()
 
 
 def test_corrupt_photos_are_named_and_left_out_only_if_asked(tmp_path):

@@ -115,14 +115,38 @@ def test_what_is_no_label_map_is_named(tmp_path):
     assert len(RegionFolders(photos, maps, CLASSES)) == 3
 
 
-def test_photos_that_would_be_cut_off_are_named(tmp_path):
+def test_a_label_map_of_16_bits_holds_its_values_as_they_are(tmp_path):
     photos, maps = write(tmp_path)
-    regions = RegionFolders(photos, maps, CLASSES)
-    Image.fromarray(np.full((4, 4), 40000, "uint16")).save(photos / "a.png")
-    # Older versions of Pillow open 16 bits as mode I.
-    cut_off = r"Received: '.*a\.png' of mode 'I(;16)?', whose"
-    with pytest.raises(ValueError, match=cut_off):
-        regions[0]
+    Image.fromarray(LABELS.astype("uint16") * 300).save(maps / "a.png")
+    regions = RegionFolders(photos, maps, {2700: "glass", 1500: "wood"})
+    assert sorted(regions.areas) == [1.0, 3.0, 4.0]
+
+
+def test_a_photo_is_turned_only_where_its_label_map_is(tmp_path):
+    photos, maps = write(tmp_path)
+    lying = np.arange(4 * 6 * 3, dtype="uint8").reshape(4, 6, 3)
+    photo = Image.fromarray(lying)
+    exif = photo.getexif()
+    exif[0x0112] = 6
+    (photos / "a.png").unlink()
+    photo.save(photos / "a.webp", exif=exif, lossless=True)
+    for labels, seen in (
+        (np.eye(4, 6), lying),
+        (np.eye(6, 4), np.rot90(lying, -1)),
+    ):
+        Image.fromarray(labels.astype("uint8")).save(maps / "a.png")
+        image, mask = RegionFolders(photos, maps, {1: "line"})[0]
+        assert (mask == labels).all() and (image == seen).all()
+
+
+def test_a_label_map_that_would_have_to_be_turned_is_named(tmp_path):
+    photos, maps = write(tmp_path)
+    labels = Image.fromarray(LABELS)
+    exif = labels.getexif()
+    exif[0x0112] = 3
+    labels.save(maps / "a.png", exif=exif)
+    with pytest.raises(ValueError, match=r"Received: EXIF of Orientation 3 in"):
+        RegionFolders(photos, maps, CLASSES)
 
 
 @pytest.mark.parametrize(

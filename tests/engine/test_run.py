@@ -463,7 +463,7 @@ def test_the_model_may_be_freed_while_others_are_explained():
         (X * np.inf, ValueError, "Received: an input with NaN or infinite"),
         ([X, X * np.nan], ValueError, "Received: an input with NaN"),
         (len, TypeError, "Received: builtin_function"),
-        ("cat.png", TypeError, r"path 'cat.png'. Read the image .*PIL"),
+        ("cat.png", TypeError, r"path 'cat.png'. Read the image .*read_photo"),
         (pathlib.Path("cat.png"), TypeError, "Received: the text or path"),
         ([X, "cat.png"], TypeError, "Received: the text or path 'cat.png'"),
         (

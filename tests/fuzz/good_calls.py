@@ -1031,6 +1031,9 @@ DATASETS = {
             "seed": 0,
         }
     ),
+    "datasets.read_photo": Call(
+        lambda: {"path": f"{folders()}/a.png"},
+    ),
     "datasets.region_batches": Call(
         lambda: {
             "regions": objects(),
