@@ -60,6 +60,15 @@ def file_exists(path):
     return os.path.exists(path)
 
 
+def is_directory(path):
+    """Returns whether a folder stands at `path`."""
+    path = os.fspath(path)
+    if _is_remote(path):
+        with _gfile(path) as gfile:
+            return gfile.isdir(path)
+    return os.path.isdir(path)
+
+
 def make_directory(path):
     """Makes the folder `path` and those above it, where they are missing."""
     path = os.fspath(path)

@@ -7,20 +7,28 @@ from keras_xmap.datasets.ellipses import Ellipses
 from keras_xmap.datasets.ellipses import ellipses
 from keras_xmap.datasets.handwritten_scenes import HandwrittenScenes
 from keras_xmap.datasets.handwritten_scenes import handwritten_scenes
+from keras_xmap.datasets.labelled_folder import LabelledFolder
 from keras_xmap.datasets.paired_augmentation import PairedAugmentation
+from keras_xmap.datasets.read_label_map import read_label_map
 from keras_xmap.datasets.read_photo import read_photo
 from keras_xmap.datasets.region_batches import region_batches
 from keras_xmap.datasets.region_folders import RegionFolders
+from keras_xmap.datasets.voc_folder import VOCFolder
+from keras_xmap.datasets.write_label_map import write_label_map
 
 __all__ = [
     "COCOInstances",
     "Ellipses",
     "HandwrittenScenes",
+    "LabelledFolder",
     "PairedAugmentation",
     "RegionFolders",
+    "VOCFolder",
     "channel_statistics",
     "ellipses",
     "handwritten_scenes",
+    "read_label_map",
     "read_photo",
     "region_batches",
+    "write_label_map",
 ]

@@ -4,17 +4,17 @@ import abc
 import concurrent.futures
 import contextlib
 import copy
-import reprlib
 import warnings
 
 import numpy as np
 
-from keras_xmap._checks import is_integer
 from keras_xmap._image_files import open_image
 from keras_xmap._image_files import orientation
 from keras_xmap._image_files import read_photo
 from keras_xmap._repr import as_call
 from keras_xmap._typing import ArrayLike
+from keras_xmap.datasets._rows import check_index
+from keras_xmap.datasets._rows import checked_rows
 
 
 class Regions(abc.ABC):
@@ -48,7 +48,7 @@ class Regions(abc.ABC):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         file, entry = self.file(index), self._entry(index)
         size = self._size(entry)
-        with _left_out_if_asked(file):
+        with left_out_if_asked(file):
             image = read_photo(file, size)
         # Before the mask is made: that of a malformed row may be huge.
         _check_size(file, image.shape[:2], size)
@@ -62,19 +62,7 @@ class Regions(abc.ABC):
         Args:
             rows: Array of numbers, or of booleans `(n,)`.
         """
-        try:
-            rows = np.arange(len(self))[rows]
-        except (IndexError, OverflowError, TypeError, ValueError) as error:
-            raise ValueError(
-                "`rows` must be numbers of regions, or a boolean for each. "
-                f"Received: {reprlib.repr(rows)} for {len(self)} regions: "
-                f"{error}."
-            ) from error
-        if rows.ndim != 1:
-            raise ValueError(
-                "`rows` must have one axis. Received: rows of shape "
-                f"{rows.shape} after indexing."
-            )
+        rows = checked_rows(rows, len(self), "regions")
         chosen = copy.copy(self)
         chosen._entries = [self._entries[row] for row in rows]
         chosen.labels, chosen.areas = self.labels[rows], self.areas[rows]
@@ -100,18 +88,7 @@ class Regions(abc.ABC):
         return None
 
     def _entry(self, index):
-        if not is_integer(index):
-            raise TypeError(
-                f"`index` must be an integer. Received: index={index!r}. "
-                "`subset` takes several."
-            )
-        if not -len(self) <= index < len(self):
-            # An IndexError ends a loop over the regions.
-            raise IndexError(
-                f"`index` must be that of one of {len(self)} regions. "
-                f"Received: index={index}."
-            )
-        return self._entries[index]
+        return self._entries[check_index(index, len(self), "regions")]
 
     @abc.abstractmethod
     def _arguments(self):
@@ -138,9 +115,9 @@ def _check_size(file, size, wanted):
         )
 
 
-def read_label_map(file):
-    """Returns the values in `file` as they are, or raises with its name."""
-    with _left_out_if_asked(file):
+def stored_values(file):
+    """Returns the values of a label map, or raises with its name."""
+    with left_out_if_asked(file):
         image = open_image(file)
     if orientation(image) != 1:
         raise ValueError(
@@ -152,7 +129,7 @@ def read_label_map(file):
 
 
 @contextlib.contextmanager
-def _left_out_if_asked(file):
+def left_out_if_asked(file):
     """Makes one kind of error of a file that is missing or damaged."""
     remedy = "Mend the file, or leave such out with `without_corrupt`."
     try:

@@ -6,10 +6,11 @@ from keras_xmap._checks import check_non_negative_integer
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import is_integer
 from keras_xmap._files import check_path
-from keras_xmap._files import list_files
 from keras_xmap._typing import Path
+from keras_xmap.datasets._folder_files import by_stem
+from keras_xmap.datasets._folder_files import only_one
 from keras_xmap.datasets._regions import Regions
-from keras_xmap.datasets._regions import read_label_map
+from keras_xmap.datasets._regions import stored_values
 
 
 class RegionFolders(Regions):
@@ -119,13 +120,13 @@ class RegionFolders(Regions):
 
     def _pairs(self):
         images, label_maps = (
-            _by_stem(folder) for folder in (self._directory, self._label_maps)
+            by_stem(folder) for folder in (self._directory, self._label_maps)
         )
         stems = sorted(images.keys() & label_maps.keys())
         pairs = [
             (
-                _only(images[stem], self._directory),
-                _only(label_maps[stem], self._label_maps),
+                only_one(images[stem], self._directory),
+                only_one(label_maps[stem], self._label_maps),
             )
             for stem in stems
         ]
@@ -142,7 +143,7 @@ class RegionFolders(Regions):
         from skimage import measure
 
         file = os.path.join(self._label_maps, name)
-        values = read_label_map(file)
+        values = stored_values(file)
         if values.dtype.kind not in "bui":
             raise ValueError(
                 "A label map must hold whole numbers. Received: values of "
@@ -159,32 +160,6 @@ class RegionFolders(Regions):
             values = values[..., self._channel]
         known = np.where(np.isin(values, self._values), values, -1)
         return values, measure.label(known, background=-1, connectivity=2)
-
-
-def _by_stem(folder):
-    """Returns the names of the files of a folder by what is before the dot."""
-    found = {}
-    for name in list_files(folder):
-        if not name.startswith("."):
-            found.setdefault(os.path.splitext(name)[0], []).append(name)
-    return found
-
-
-def _only(names, folder):
-    """Returns the one name of an image among those of one stem."""
-    if len(names) > 1:
-        from PIL import Image
-
-        known = Image.registered_extensions()
-        names = [
-            name for name in names if os.path.splitext(name)[1].lower() in known
-        ] or names
-    if len(names) > 1:
-        raise ValueError(
-            "A folder must hold one image of each name. Received: "
-            f"{', '.join(names)} in {folder!r}. Take one of them out."
-        )
-    return names[0]
 
 
 def _checked_classes(classes):

@@ -165,6 +165,32 @@ def region_folders():
     return kx.datasets.RegionFolders(folders(), "labels", {1: "one"})
 
 
+def voc():
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Main"):
+        os.makedirs(f"VOC/{folder}", exist_ok=True)
+    os.makedirs("VOC/ImageSets/Segmentation", exist_ok=True)
+    Image.fromarray(photo().astype("uint8")).save("VOC/JPEGImages/a.png")
+    for file, line in (("Segmentation/train", "a"), ("Main/cat_train", "a 1")):
+        with open(f"VOC/ImageSets/{file}.txt", "w") as text:
+            text.write(line)
+    kx.datasets.write_label_map(
+        "VOC/SegmentationClass/a.png", np.ones(photo().shape[:2], "uint8")
+    )
+    return "VOC"
+
+
+def voc_folder():
+    return kx.datasets.VOCFolder(voc(), class_names=["cat"])
+
+
+def labelled_folder():
+    os.makedirs("classes/cat", exist_ok=True)
+    Image.fromarray(photo().astype("uint8")).save("classes/cat/a.png")
+    with open("classes.csv", "w") as text:
+        text.write("image,labels\ncat/a.png,cat")
+    return kx.datasets.LabelledFolder("classes", "classes.csv")
+
+
 def callback():
     return kx.callbacks.AdversarialErasing(pairs(), 1)
 
@@ -1003,6 +1029,47 @@ DATASETS = {
     "datasets.RegionFolders.file": Call(lambda: {"index": 0}, region_folders),
     "datasets.RegionFolders.subset": Call(
         lambda: {"rows": [0]}, region_folders
+    ),
+    "datasets.LabelledFolder": Call(
+        lambda: {
+            "directory": labelled_folder() and "classes",
+            "labels": "classes.csv",
+            "class_names": ["cat"],
+        },
+        then=lambda made: made[0],
+    ),
+    "datasets.LabelledFolder.file": Call(lambda: {"index": 0}, labelled_folder),
+    "datasets.LabelledFolder.mask": Call(lambda: {"index": 0}, voc_folder),
+    "datasets.LabelledFolder.subset": Call(
+        lambda: {"rows": [0]}, labelled_folder
+    ),
+    "datasets.LabelledFolder.without_corrupt": Call(
+        lambda: {"masks": False, "verbose": 0}, labelled_folder
+    ),
+    "datasets.VOCFolder": Call(
+        lambda: {
+            "directory": voc(),
+            "split": "train",
+            "labels": "main",
+            "class_names": ["cat"],
+            "masks": "SegmentationClass",
+        },
+        then=lambda made: made.mask(0),
+    ),
+    "datasets.VOCFolder.file": Call(lambda: {"index": 0}, voc_folder),
+    "datasets.VOCFolder.mask": Call(lambda: {"index": 0}, voc_folder),
+    "datasets.VOCFolder.subset": Call(lambda: {"rows": [0]}, voc_folder),
+    "datasets.VOCFolder.without_corrupt": Call(
+        lambda: {"masks": True, "verbose": 0}, voc_folder
+    ),
+    "datasets.read_label_map": Call(
+        lambda: {
+            "file": voc() and "VOC/SegmentationClass/a.png",
+            "num_classes": 1,
+        }
+    ),
+    "datasets.write_label_map": Call(
+        lambda: {"file": "labels.png", "labels": np.array([[0, 1]])}
     ),
     "datasets.channel_statistics": Call(
         lambda: {
