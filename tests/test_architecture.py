@@ -38,8 +38,10 @@ engine:
 ops:
 regions:
 _axes: _checks
+_description: _files
 _image_files: _files
 _repr: _checks
+_run_files: _files
 datasets: regions
 losses: ops
 segmentation: ops
@@ -60,11 +62,11 @@ __main__: cli
 LIBRARIES = """
 PIL: _image_files cli datasets regions visualization
 cv2: segmentation
-keras: _axes _checks _fillings _numeric _repr _saving callbacks cli datasets
-    distribution engine erasing explainers layers losses metrics models ops
-    segmentation targets visualization
-numpy: _image_files _numeric _repr cli datasets engine erasing explainers
-    metrics regions segmentation targets visualization
+keras: _axes _checks _description _fillings _numeric _repr _saving callbacks
+    cli datasets distribution engine erasing explainers layers losses
+    metrics models ops segmentation targets visualization
+numpy: _description _image_files _numeric _repr cli datasets engine erasing
+    explainers metrics regions segmentation targets visualization
 scipy: segmentation
 skimage: cli datasets segmentation visualization
 sklearn: datasets segmentation

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from keras_xmap._run_files import lost
 from keras_xmap.erasing._passes import image_input
-from keras_xmap.erasing._run_files import lost
 from keras_xmap.erasing._seen_images import SeenImages
 from keras_xmap.erasing._together import raise_together
 from keras_xmap.regions import RegionStore

@@ -1,7 +1,7 @@
 """The images of a run, as the round that trains sees them."""
 
+from keras_xmap._description import describe
 from keras_xmap.datasets import channel_statistics
-from keras_xmap.erasing._description import describe
 from keras_xmap.erasing._mined_images import MinedImages
 from keras_xmap.erasing._passes import Passes
 from keras_xmap.erasing._passes import mining_pass

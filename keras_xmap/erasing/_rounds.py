@@ -2,12 +2,12 @@
 
 import time
 
+from keras_xmap._description import describe
+from keras_xmap._description import describe_callbacks
+from keras_xmap._description import describe_model
+from keras_xmap._description import describe_training
+from keras_xmap._description import layer_names
 from keras_xmap.distribution import Workers
-from keras_xmap.erasing._description import describe
-from keras_xmap.erasing._description import describe_callbacks
-from keras_xmap.erasing._description import describe_model
-from keras_xmap.erasing._description import describe_training
-from keras_xmap.erasing._description import layer_names
 from keras_xmap.erasing._mining import Mining
 from keras_xmap.erasing._restart import Restart
 from keras_xmap.erasing._restart import check_reset

@@ -7,11 +7,11 @@ import os
 import numpy as np
 
 from keras_xmap import _files
-from keras_xmap.erasing._description import differences
-from keras_xmap.erasing._run_files import decoded
-from keras_xmap.erasing._run_files import encoded
-from keras_xmap.erasing._run_files import lost
-from keras_xmap.erasing._run_files import what_is_wrong
+from keras_xmap._description import differences
+from keras_xmap._run_files import decoded
+from keras_xmap._run_files import encoded
+from keras_xmap._run_files import lost
+from keras_xmap._run_files import what_is_wrong
 from keras_xmap.erasing._together import raise_together
 
 _STATE, _START = "state.json", "start.npz"

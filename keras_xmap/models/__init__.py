@@ -12,6 +12,7 @@ from keras_xmap.models.fully_convolutional import fully_convolutional
 from keras_xmap.models.multi_label_classifier import multi_label_classifier
 from keras_xmap.models.pixel_attention import pixel_attention
 from keras_xmap.models.roi_classifier import roi_classifier
+from keras_xmap.models.segmentation_network import segmentation_network
 
 __all__ = [
     "attention_network",
@@ -21,4 +22,5 @@ __all__ = [
     "multi_label_classifier",
     "pixel_attention",
     "roi_classifier",
+    "segmentation_network",
 ]

@@ -1,5 +1,8 @@
+from typing import Literal
+
 import keras
 
+from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_pair
 from keras_xmap._checks import check_positive
@@ -13,7 +16,19 @@ from keras_xmap.models._given import check_feature_model
 from keras_xmap.models._surgery import Recording
 from keras_xmap.models._surgery import Replay
 
-_LAYERS = ("random_scale", "class_scores", "best_position", "probabilities")
+_LAYERS = (
+    "random_scale",
+    "class_scores",
+    "best_position",
+    "mean_score",
+    "probabilities",
+)
+
+
+_POOLINGS = {
+    "max": (keras.layers.GlobalMaxPooling2D, "best_position"),
+    "average": (keras.layers.GlobalAveragePooling2D, "mean_score"),
+}
 
 
 @registered(name="RandomScale")
@@ -30,6 +45,7 @@ def multi_label_classifier(
     scale_range: tuple[Number, Number] | None = (0.5, 1.0),
     seed: int | None = None,
     name: str | None = None,
+    pooling: Literal["max", "average"] = "max",
 ) -> keras.Model:
     """Makes a classifier that scores every position and reports the best.
 
@@ -58,8 +74,12 @@ def multi_label_classifier(
             largest factor by which the objects of an image are scaled in
             training. What does not fit is cut off where it is above 1. `None`
             to leave images as they are. Defaults to `(0.5, 1.0)`.
-        seed: Integer or `None`: the scales. Defaults to `None`.
+        seed: Integer or `None`: the scales, and the new weights. Defaults to
+            `None`.
         name: Name of the model. Defaults to `None`.
+        pooling: `"max"`, the score of the best position; or `"average"`, the
+            mean of all, as for class activation maps, which then show more of
+            an object: positions that add nothing cost. Defaults to `"max"`.
 
     Returns:
         A `keras.Model` on the backbone's images, of output shape `(batch,
@@ -89,6 +109,7 @@ def multi_label_classifier(
     num_classes = check_positive_integer("num_classes", num_classes)
     seed = check_optional(check_seed, "seed", seed)
     check_optional(check_string, "name", name)
+    check_one_of("pooling", pooling, ("max", "average"))
     recording = Recording(check_feature_model("backbone", backbone))
     formats = DataFormats(recording)
     inputs = keras.Input(
@@ -110,28 +131,29 @@ def multi_label_classifier(
     features = Replay(recording, taken=(inputs.name, *_LAYERS)).outputs([x])
     (x,) = keras.tree.flatten(features)
     (output,) = keras.tree.flatten(recording.outputs)
-    outputs = _best_position(x, num_classes, formats.of(output))
+    pool = _POOLINGS[pooling]
+    outputs = _pooled(x, num_classes, formats.of(output), pool, seed)
     return keras.Model(inputs, outputs, name=name)
 
 
-def _best_position(features, num_classes, data_format):
-    """Returns for each class the probability at the position it fits best."""
+def _pooled(features, num_classes, data_format, pool, seed):
+    """Returns for each class the probability of its score, pooled."""
     # The last steps in full precision, under mixed precision too.
     dtype = keras.config.floatx()
     scores = keras.layers.Conv2D(
         num_classes,
         1,
+        kernel_initializer=keras.initializers.GlorotUniform(seed),
         data_format=data_format,
         dtype=dtype,
         name="class_scores",
     )
-    best = keras.layers.GlobalMaxPooling2D(
-        data_format=data_format, dtype=dtype, name="best_position"
-    )
+    kind, name = pool
+    pool = kind(data_format=data_format, dtype=dtype, name=name)
     probabilities = keras.layers.Activation(
         "sigmoid", dtype=dtype, name="probabilities"
     )
-    return probabilities(best(scores(features)))
+    return probabilities(pool(scores(features)))
 
 
 def _checked_range(scale_range):

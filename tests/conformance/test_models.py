@@ -101,6 +101,13 @@ CASES = {
         ),
         images,
     ),
+    "segmentation_network": Case(
+        lambda side: [trunk(side)],
+        lambda model: keras_xmap.models.segmentation_network(
+            model, 3, filters=4, classify=True
+        ),
+        images,
+    ),
     "pixel_attention": Case(
         lambda side: [backbone(side), attention(side)],
         lambda predictor, attention: keras_xmap.models.pixel_attention(

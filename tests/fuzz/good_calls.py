@@ -740,8 +740,21 @@ MODELS = {
             "scale_range": (0.5, 1.0),
             "seed": 0,
             "name": "classifier",
+            "pooling": "average",
         },
         then=lambda model: model(images(2, 8), training=True),
+    ),
+    "models.segmentation_network": Call(
+        lambda: {
+            "backbone": backbone(),
+            "num_classes": 2,
+            "filters": 2,
+            "dilation_rate": 1,
+            "classify": False,
+            "seed": 0,
+            "name": "network",
+        },
+        then=lambda model: model(images(2, 8)),
     ),
     "models.pixel_attention": Call(
         lambda: {

@@ -32,6 +32,22 @@ def test_the_probability_is_that_of_the_best_position():
     )
 
 
+def test_the_probability_may_be_that_of_the_mean_score():
+    x = images()
+    model = multi_label_classifier(trunk(), 3, pooling="average", seed=3)
+    scores = keras.Model(model.input, model.get_layer("class_scores").output)
+    mean = scores.predict(x, verbose=0).mean(axis=(1, 2))
+    assert mean.std() > 0.001
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0), 1 / (1 + np.exp(-mean)), atol=1e-6
+    )
+    again = multi_label_classifier(trunk(), 3, pooling="average", seed=3)
+    kernels = [m.get_layer("class_scores").kernel for m in (model, again)]
+    np.testing.assert_array_equal(*map(ops.convert_to_numpy, kernels))
+    with pytest.raises(ValueError, match="Received: pooling='mean'"):
+        multi_label_classifier(trunk(), 3, pooling="mean")
+
+
 @pytest.mark.parametrize("size", [None, 16])
 def test_the_score_of_each_position_is_the_fully_convolutional_model(size):
     model, x = multi_label_classifier(trunk(size), 3), images()

@@ -10,13 +10,13 @@ import pytest
 from callbacks import blobs
 
 from keras_xmap import explainers
+from keras_xmap._description import describe
+from keras_xmap._description import describe_callbacks
+from keras_xmap._description import describe_model
+from keras_xmap._description import describe_training
+from keras_xmap._description import differences
+from keras_xmap._description import layer_names
 from keras_xmap.callbacks import StopRule
-from keras_xmap.erasing._description import describe
-from keras_xmap.erasing._description import describe_callbacks
-from keras_xmap.erasing._description import describe_model
-from keras_xmap.erasing._description import describe_training
-from keras_xmap.erasing._description import differences
-from keras_xmap.erasing._description import layer_names
 
 pytestmark = pytest.mark.tensorflow
 
