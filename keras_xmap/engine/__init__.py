@@ -5,6 +5,7 @@ stands in `contract`; the answers of TensorFlow in `engine.tensorflow`, which
 is loaded when the first model is explained.
 """
 
+from keras_xmap.engine.backend import after
 from keras_xmap.engine.backend import backend
 from keras_xmap.engine.backend import evaluate
 from keras_xmap.engine.backend import mean_of_samples
@@ -36,6 +37,7 @@ __all__ = [
     "Runner",
     "Unit",
     "WaysPast",
+    "after",
     "backend",
     "evaluate",
     "given",

@@ -70,6 +70,11 @@ def require(condition, message, *values):
     return None
 
 
+def after(done, structure):
+    """Lets tensors wait for others; see `contract.Backend.after`."""
+    return backend().after(done, structure)
+
+
 def normal_noise(shape, seed, index):
     """Draws noise; see `contract.Backend.normal_noise`."""
     return backend().normal_noise(shape, seed, index)

@@ -414,6 +414,17 @@ class Backend(abc.ABC):
         """
 
     @abc.abstractmethod
+    def after(self, done, structure):
+        """Returns a structure of tensors that wait for others.
+
+        What is computed from them needs no memory beside what led to `done`.
+
+        Args:
+            done: List of tensors that are to be computed before.
+            structure: Structure of tensors, which may hold `None`.
+        """
+
+    @abc.abstractmethod
     def normal_noise(self, shape, seed, index):
         """Draws float32 standard normal noise number `index` of `seed`."""
 

@@ -35,10 +35,10 @@ class Runner:
 
     Args:
         model: The model that is explained.
-        compute: Takes `(inputs, target, parts)`, structures of tensors around
-            the `Target`; returns a structure of tensors whose first axis is
-            the batch, and notes: a dict of Python values that tell what was
-            computed. Called while tracing.
+        compute: Takes `(inputs, target, parts, *options)`, structures of
+            tensors around the `Target`; returns a structure of tensors whose
+            first axis is the batch, and notes: a dict of Python values that
+            tell what was computed. Called while tracing.
         note: Function of the notes of the step that runs. Defaults to one
             that forgets them.
 
@@ -56,15 +56,20 @@ class Runner:
         self._lock = threading.RLock()
         self._warned = False
 
-    def call(self, inputs, target):
+    def call(self, inputs, target, *options):
         """Computes one batch of tensors where the caller stands.
 
         Inside a function that the caller compiles, the computation becomes
         part of it.
-        """
-        return self._backend.plain(self._call)(inputs, target)
 
-    def batches(self, data, target, batch_size, verbose):
+        Args:
+            inputs: Structure of tensors.
+            target: `Target`.
+            *options: Hashable values for `compute`: others make another step.
+        """
+        return self._backend.plain(self._call)(inputs, target, options)
+
+    def batches(self, data, target, batch_size, verbose, *options):
         """Yields NumPy results, batch by batch, in the order of `data`.
 
         Args:
@@ -73,6 +78,7 @@ class Runner:
             batch_size: Integer: images per forward pass of arrays. A dataset
                 comes in batches of its own.
             verbose: `"auto"`, 0 or 1: whether a progress bar is shown.
+            *options: See `call`.
         """
         source = Source(data, batch_size)
         if source.size is not None:
@@ -93,7 +99,7 @@ class Runner:
             if not self.model.built:
                 with where.scope():
                     self._build_model(inputs)
-            result = self._run(where, inputs, of_batch, parts)
+            result = self._run(where, inputs, of_batch, parts, options)
             if waiting is not None:
                 # One batch behind: the device works while the host copies.
                 yield where.to_numpy(*waiting)
@@ -110,9 +116,11 @@ class Runner:
         yield where.to_numpy(*waiting)
         target.check_length(offset)
 
-    def collect(self, data, target, batch_size, verbose):
+    def collect(self, data, target, batch_size, verbose, *options):
         """Returns the results of `batches`, joined along the first axis."""
-        collected = list(self.batches(data, target, batch_size, verbose))
+        collected = list(
+            self.batches(data, target, batch_size, verbose, *options)
+        )
         if len(collected) == 1:
             return collected[0]
         return keras.tree.map_structure(
@@ -120,7 +128,7 @@ class Runner:
             *collected,
         )
 
-    def _call(self, inputs, target):
+    def _call(self, inputs, target, options):
         inputs = as_inputs(self.model, inputs)
         target = target.for_labels(None)
         parts = as_tensors(target.parts)
@@ -130,21 +138,22 @@ class Runner:
             inputs, parts = self._backend.behind(
                 conditions_of_batch(self.model, inputs, parts), (inputs, parts)
             )
-            result, notes = self._traced(target, inputs, parts)
+            result, notes = self._traced(target, inputs, parts, options)
             self._note(notes)
             return result
-        return self._run(self._backend.placement_here(), inputs, target, parts)
+        where = self._backend.placement_here()
+        return self._run(where, inputs, target, parts, options)
 
-    def _run(self, where, inputs, target, parts):
+    def _run(self, where, inputs, target, parts, options):
         args = (inputs, parts)
         flat = where.place(given(args))
-        key = (where.key(flat), _signature(args), target.key)
-        step = self._step(key, where, args, flat, target)
+        key = (where.key(flat), _signature(args), target.key, options)
+        step = self._step(key, where, args, flat, target, options)
         result = step(*flat)
         self._note(step.notes)
         return result
 
-    def _step(self, key, where, args, flat, target):
+    def _step(self, key, where, args, flat, target, options):
         with self._lock:
             step = self._steps.get(key)
             if step is None:
@@ -153,7 +162,7 @@ class Runner:
 
                 def flat_compute(*flat):
                     inputs, parts = pack_given(structure, flat)
-                    return self._traced(target, inputs, parts)
+                    return self._traced(target, inputs, parts, options)
 
                 step = where.compile(flat_compute, flat)
                 self._steps[key] = step
@@ -164,9 +173,10 @@ class Runner:
                 self._steps.move_to_end(key)
             return step
 
-    def _traced(self, target, inputs, parts):
+    def _traced(self, target, inputs, parts, options):
         self.num_traces += 1
-        return self._compute(self._backend.finite(inputs), target, parts)
+        inputs = self._backend.finite(inputs)
+        return self._compute(inputs, target, parts, *options)
 
     def _build_model(self, inputs):
         """Creates the variables of a model that was never called."""

@@ -158,6 +158,15 @@ class CAMExplainer(Explainer):
             f"alone.{whole}"
         )
 
+    def check_views(self) -> None:
+        if not self.resize:
+            raise ValueError(
+                "Maps of views are averaged on the pixels of the input, since "
+                "the positions of a layer lie elsewhere in each view. "
+                "Received: views with resize=False. Pass `resize=True`, and "
+                "bring the mean to another size by `keras_xmap.ops.resize`."
+            )
+
     def maps_of_layer(
         self,
         evaluation: engine.Evaluation,

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -55,6 +57,9 @@ class DistinctClassSaliency(Explainer):
     The maps hold pixels of one class against those of others; they do not
     tell classes from background, nor whether the class is there at all. A map
     is zero everywhere where another candidate is stronger in every pixel.
+
+    `scales` are sizes within the method, all of which see the same candidates;
+    `explain(views=...)` repeats all of it, and each view finds its own.
 
     Args:
         model: See `GradCAM`. To be explained at several scales it must take
@@ -197,6 +202,19 @@ class DistinctClassSaliency(Explainer):
             data, FoundCandidates(output=output), batch_size, verbose
         )
         return in_columns(found["member"] > 0, found["ranking"])
+
+    def resolved_parts(
+        self,
+        evaluation: engine.Evaluation,
+        target: targets.Target,
+        parts: Structure,
+    ) -> Structure:
+        if parts or not isinstance(target, CandidateClasses):
+            return super().resolved_parts(evaluation, target, parts)
+        told: Any = target.for_units(evaluation.units)
+        axis = _class_axis(evaluation)
+        ranking = told.table(evaluation.scores, axis, ops.max)
+        return {"index": told.indices(ops.stop_gradient(ranking), {})[:, 0]}
 
     def compute(
         self, inputs: Structure, target: targets.Target, parts: Structure

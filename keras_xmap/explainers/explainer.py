@@ -13,6 +13,8 @@ from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
 from keras_xmap._warnings import warn_user
 from keras_xmap.explainers._model_reader import ModelReader
+from keras_xmap.explainers._views import as_views
+from keras_xmap.explainers._views import mean_over_views
 
 
 class Explainer(ModelReader, abc.ABC):
@@ -52,7 +54,12 @@ class Explainer(ModelReader, abc.ABC):
     def __init__(self, model: keras.layers.Layer, score: str = "logits"):
         super().__init__(model, score)
 
-    def __call__(self, inputs: Structure, target: object = None) -> Structure:
+    def __call__(
+        self,
+        inputs: Structure,
+        target: object = None,
+        views: list | tuple | None = None,
+    ) -> Structure:
         """Explains one batch of tensors, wherever the caller stands.
 
         Inside a `tf.function` or `strategy.run` the explanation becomes part
@@ -64,15 +71,18 @@ class Explainer(ModelReader, abc.ABC):
                 model declares.
             target: What is explained, see `keras_xmap.targets`. Defaults to
                 `None`: the class with the highest score.
+            views: See `explain`.
 
         Returns:
             Float32 tensor, shaped as `explain` says.
 
         Raises:
-            ValueError: If inputs, target and model do not fit each other.
+            ValueError: If inputs, target, views and model do not fit each
+                other.
             TypeError: If inputs are text, pictures or functions.
         """
-        return self._runner.call(inputs, self.convert_target(target))
+        target = self.convert_target(target)
+        return self._runner.call(inputs, target, *self._options(views))
 
     def explain(
         self,
@@ -80,6 +90,7 @@ class Explainer(ModelReader, abc.ABC):
         target: object = None,
         batch_size: int = 32,
         verbose: str | int = "auto",
+        views: list | tuple | None = None,
     ) -> Structure:
         """Explains any amount of data, batch by batch.
 
@@ -98,6 +109,13 @@ class Explainer(ModelReader, abc.ABC):
                 are taken as they come. Defaults to `32`.
             verbose: `"auto"`, 0 or 1: whether to show a progress bar.
                 `"auto"` shows it from two batches on. Defaults to `"auto"`.
+            views: List of views of the images whose maps are averaged, as
+                the seeds of weakly supervised segmentation are made: a scale
+                such as `1.5`, `"mirror"`, left and right exchanged, or a pair
+                `(1.5, "mirror")`. The raw map of each view is brought back to
+                the pixels of the image, and the mean is taken of these; the
+                target is what the model answers to the image itself. One view
+                is in memory at a time. Defaults to `None`: the image as it is.
 
         Returns:
             Float32 array `(n, height, width)`, in the order of the data. The
@@ -109,7 +127,9 @@ class Explainer(ModelReader, abc.ABC):
                 be.
         """
         target = self.convert_target(target)
-        maps = self._runner.collect(data, target, batch_size, verbose)
+        maps = self._runner.collect(
+            data, target, batch_size, verbose, *self._options(views)
+        )
         self._warn_of_zeros(maps, target)
         return maps
 
@@ -119,13 +139,15 @@ class Explainer(ModelReader, abc.ABC):
         target: object = None,
         batch_size: int = 32,
         verbose: str | int = 0,
+        views: list | tuple | None = None,
     ) -> Iterator[Structure]:
         """Yields the results of `explain`, one batch at a time.
 
         For data whose maps do not fit in memory. Arguments as for `explain`.
         """
+        target = self.convert_target(target)
         return self._runner.batches(
-            data, self.convert_target(target), batch_size, verbose
+            data, target, batch_size, verbose, *self._options(views)
         )
 
     def convert_target(self, target: object) -> targets.Target:
@@ -152,12 +174,45 @@ class Explainer(ModelReader, abc.ABC):
         """Returns the `engine.Evaluation` of the model on a batch."""
         return engine.evaluate(self.model, inputs, self.score)
 
-    def _compute_float32(self, inputs, target, parts):
+    def check_views(self) -> None:
+        """Raises if the maps of several views cannot be averaged.
+
+        Maps that do not lie on the pixels of the input are told of here.
+        """
+
+    def resolved_parts(
+        self,
+        evaluation: engine.Evaluation,
+        target: targets.Target,
+        parts: Structure,
+    ) -> Structure:
+        """Returns `parts` completed by what the image itself answers.
+
+        Args:
+            evaluation: `engine.Evaluation` of the image as it is.
+            target: The `Target`.
+            parts: Its parts.
+        """
+        target = target.for_units(evaluation.units)
+        return target.resolve(evaluation.scores, parts)
+
+    def _options(self, views):
+        """Returns what `_compute_float32` takes besides, for `views`."""
+        views = as_views(views)
+        if views is None:
+            return ()
+        self.check_views()
+        return (views,)
+
+    def _compute_float32(self, inputs, target, parts, views=None):
         # Half precision would lose small gradients on their last step.
         inputs = engine.map_given(
             lambda x: ops.cast(x, "float32") if _is_half(x) else x, inputs
         )
-        maps, notes = self.compute(inputs, target, parts)
+        if views is None:
+            maps, notes = self.compute(inputs, target, parts)
+        else:
+            maps, notes = mean_over_views(self, inputs, target, parts, views)
         maps = keras.tree.map_structure(
             lambda x: None if x is None else ops.cast(x, "float32"), maps
         )

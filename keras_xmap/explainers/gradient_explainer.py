@@ -170,6 +170,16 @@ class GradientExplainer(Explainer):
         ]
         return self._arranged(maps, inputs), found.notes
 
+    def check_views(self) -> None:
+        if self._layers is not None:
+            raise ValueError(
+                "Maps of views are averaged on the pixels of the input, since "
+                "the positions of a layer lie elsewhere in each view. "
+                f"Received: views with target_layer={self.target_layer!r}. "
+                "Explain the input, or use LayerCAM or another class "
+                "activation map, which is laid on it."
+            )
+
     def gradients(
         self,
         evaluation: engine.Evaluation,

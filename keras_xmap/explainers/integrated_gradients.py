@@ -7,6 +7,7 @@ from keras_xmap._checks import check_positive_integer
 from keras_xmap._fillings import check_filling
 from keras_xmap._fillings import filling_of_input
 from keras_xmap._typing import Structure
+from keras_xmap.explainers._views import check_baseline
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
 from keras_xmap.explainers.gradient_explainer import GradientExplainer
@@ -95,6 +96,10 @@ class IntegratedGradients(GradientExplainer):
         self.baseline = keras.tree.map_structure(
             lambda part: check_filling("baseline", part), baseline
         )
+
+    def check_views(self) -> None:
+        super().check_views()
+        check_baseline(self.baseline)
 
     def completeness_gap(
         self,

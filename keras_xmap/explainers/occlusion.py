@@ -8,6 +8,7 @@ from keras_xmap._checks import check_positive_integer
 from keras_xmap._fillings import check_filling
 from keras_xmap._fillings import filling_of_input
 from keras_xmap._typing import Tensor
+from keras_xmap.explainers._views import check_baseline
 from keras_xmap.explainers.perturbation_explainer import InputLayout
 from keras_xmap.explainers.perturbation_explainer import PerturbationExplainer
 
@@ -82,6 +83,9 @@ class Occlusion(PerturbationExplainer):
             self.strides = _check_sizes("strides", strides)
             _check_no_gaps(self.patch_size, self.strides)
         self.baseline = check_filling("baseline", baseline)
+
+    def check_views(self) -> None:
+        check_baseline(self.baseline)
 
     def maps_of_input(
         self, x: Tensor, clean: Tensor, scores: Callable, layout: InputLayout

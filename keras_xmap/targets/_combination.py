@@ -49,6 +49,9 @@ class Combination(Target):
             ).items()
         }
 
+    def is_of_places(self, outputs):
+        return any(target.is_of_places(outputs) for _, target in self.terms)
+
     def scores(self, outputs, parts):
         scores = [
             factor * target.scores(outputs, _own(parts, number))

@@ -65,6 +65,9 @@ class Class(Target):
             return parts
         return {"index": top_class(self._class_scores(outputs))}
 
+    def is_of_places(self, outputs):
+        return False
+
     def scores(self, outputs, parts):
         output = self._class_scores(outputs)
         index = self.resolve(outputs, parts)["index"]

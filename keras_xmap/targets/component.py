@@ -30,6 +30,9 @@ class Component(Target):
     def key(self):
         return (*super().key, self.index, self.sign)
 
+    def is_of_places(self, outputs):
+        return False
+
     def scores(self, outputs, parts):
         output = self._select(outputs)
         if len(output.shape) == 1:

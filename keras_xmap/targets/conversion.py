@@ -227,6 +227,9 @@ class _MeanOfClass(Class):
 class _Nothing(Target):
     """tf-keras-vis' InactiveScore: an output that does not count."""
 
+    def is_of_places(self, outputs):
+        return False
+
     def scores(self, outputs, parts):
         output = self._select(outputs)
         return ops.zeros((ops.shape(output)[0],), output.dtype)

@@ -52,6 +52,9 @@ class MaskedMean(Target):
     def key(self):
         return (*super().key, self.index, self.axis, self.mask is None)
 
+    def is_of_places(self, outputs):
+        return self.mask is not None
+
     def scores(self, outputs, parts):
         output = self._select(outputs)
         if len(output.shape) < 3:

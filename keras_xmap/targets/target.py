@@ -87,6 +87,23 @@ class Target(abc.ABC):
         """
         return None
 
+    def is_of_places(self, outputs: Structure) -> bool:
+        """Returns whether the score is of certain places of an output.
+
+        A mirrored or resized image has them elsewhere. Where nothing else is
+        known, that is so for every output with positions.
+
+        Args:
+            outputs: The outputs of the model.
+        """
+        if self.output is not None:
+            outputs = self._select(outputs)
+        return any(
+            len(x.shape) > 2
+            for x in keras.tree.flatten(outputs)
+            if x is not None
+        )
+
     def slice(self, start: int, stop: int) -> dict[str, Tensor]:
         """Returns `parts` for the images from `start` to before `stop`."""
         return {

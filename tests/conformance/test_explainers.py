@@ -380,6 +380,14 @@ def test_several_classes_are_those_of_single_calls(name, shared):
         assert_close(together[:, k], alone)
 
 
+@every_mechanism
+def test_a_mirrored_view_is_the_map_of_the_mirrored_images(name, shared):
+    explainer, data = shared(name), images(SIZE, SIZE, 3)
+    mirrored = explainer.explain(data[:, :, ::-1], 2, verbose=0)[:, :, ::-1]
+    views = explainer.explain(data, 2, verbose=0, views=["mirror"])
+    assert_close(views, mirrored)
+
+
 @every_explainer
 def test_no_target_means_the_class_with_the_highest_score(name, shared):
     explainer, data = shared(name), images(SIZE, SIZE, 3)

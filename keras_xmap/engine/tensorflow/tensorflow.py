@@ -45,6 +45,10 @@ class TensorFlow(Backend):
     def behind(self, conditions, structure):
         return _checks.behind(conditions, structure)
 
+    def after(self, done, structure):
+        with tf.control_dependencies(done):
+            return map_given(tf.identity, structure)
+
     def normal_noise(self, shape, seed, index):
         return _sampling.normal_noise(shape, seed, index)
 
