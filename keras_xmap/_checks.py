@@ -47,6 +47,13 @@ def check_non_negative(name, value, remedy=""):
     return float(value)
 
 
+def check_real(name, value, remedy=""):
+    """Returns `value` as a float, which may also be NaN or infinite."""
+    if not is_number(value):
+        raise ValueError(message(name, "a number", value, remedy))
+    return float(value)
+
+
 def check_fraction(name, value, remedy=""):
     """Returns `value` as a float, which must be strictly between 0 and 1."""
     if not is_number(value) or not 0 < value < 1:

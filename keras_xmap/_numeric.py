@@ -4,6 +4,7 @@ Each library that makes them has errors of its own for text, ragged lists or
 objects. Here they become one that says which argument it was, and what to do.
 """
 
+import functools
 import reprlib
 
 import keras
@@ -30,12 +31,20 @@ def as_array(name, value):
     return array
 
 
-def as_tensor(name, value):
-    """Returns `value` as a tensor of booleans, integers or floats."""
-    if isinstance(value, keras.KerasTensor):
+def as_tensor(name, value, convert=None):
+    """Returns `value` as a tensor of booleans, integers or floats.
+
+    Args:
+        name: String, what the argument is called.
+        value: What was given.
+        convert: Function that makes the tensor, where it is not one of the
+            Keras backend. Defaults to `None`.
+    """
+    if isinstance(value, keras.KerasTensor) and convert is None:
         return ops.convert_to_tensor(value)  # Keras says what it is
+    convert = convert or functools.partial(ops.convert_to_tensor, sparse=False)
     try:
-        tensor = ops.convert_to_tensor(value, sparse=False)
+        tensor = convert(value)
     except Exception as error:
         raise _refusal(name, value) from error
     dtype = keras.backend.standardize_dtype(tensor.dtype)

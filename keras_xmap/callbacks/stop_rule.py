@@ -1,9 +1,11 @@
+import reprlib
 from typing import Any
 from typing import Literal
 
 from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_optional
+from keras_xmap._checks import check_real
 from keras_xmap._checks import check_share
 from keras_xmap._checks import check_string
 from keras_xmap._repr import call_repr
@@ -78,12 +80,18 @@ class StopRule:
 
         Returns:
             Text that says why to stop, or `None`.
+
+        Raises:
+            TypeError: If `records` is no list of such dictionaries.
+            ValueError: If a value is no number.
         """
+        _check_records(records)
         last = records[-1]
         if "new_share" in last:
-            if last["new_share"] < self.min_new_share:
+            share = check_share("new_share", last["new_share"])
+            if share < self.min_new_share:
                 return (
-                    f"new regions cover {last['new_share']:.2g} of the images, "
+                    f"new regions cover {share:.2g} of the images, "
                     f"less than {self.min_new_share:.2g}"
                 )
             return None
@@ -100,7 +108,10 @@ class StopRule:
                 "is held to have failed."
             )
             return None
-        best, value = first[monitor], last[monitor]
+        best, value = (
+            check_real(f"logs[{monitor!r}]", logs[monitor])
+            for logs in (first, last)
+        )
         if self._less_is_better(monitor):
             bound = best + self.tolerance * abs(best)
             failed = not value <= bound
@@ -115,3 +126,18 @@ class StopRule:
         if self.mode == "auto":
             return monitor.endswith(_LESS_IS_BETTER)
         return self.mode == "min"
+
+
+def _check_records(records):
+    """Raises unless the rounds that are looked at, first and last, are some."""
+    known = isinstance(records, (list, tuple)) and len(records) > 0
+    known = known and all(
+        isinstance(record, dict) and isinstance(record.get("logs"), dict)
+        for record in (records[0], records[-1])
+    )
+    if not known:
+        raise TypeError(
+            "`records` must be a list of dictionaries, one a round, each with "
+            "the `logs` of its last epoch, a dictionary. Received: "
+            f"records={reprlib.repr(records)}."
+        )

@@ -1,6 +1,8 @@
 """Data with known pixel masks: generated, or read from your own folders."""
 
+from keras_xmap.datasets._pairs import check_images as check_images
 from keras_xmap.datasets._pairs import check_pairs as check_pairs
+from keras_xmap.datasets._pairs import inputs_of as inputs_of
 from keras_xmap.datasets.channel_statistics import channel_statistics
 from keras_xmap.datasets.coco_instances import COCOInstances
 from keras_xmap.datasets.ellipses import Ellipses

@@ -4,7 +4,9 @@ import numpy as np
 
 from keras_xmap._axes import check_data_format
 from keras_xmap._typing import DataFormat
+from keras_xmap.datasets._pairs import check_images
 from keras_xmap.datasets._pairs import check_pairs
+from keras_xmap.datasets._pairs import inputs_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -31,14 +33,15 @@ def channel_statistics(
         Two lists of floats, one entry a channel.
 
     Raises:
-        ValueError: If the dataset does not end, is empty, or does not hold
-            such pairs.
+        ValueError: If the dataset does not end, is empty, does not hold such
+            pairs, or has no images under `input_name`.
     """
     check_pairs(dataset)
+    check_images(dataset, input_name)
     data_format = check_data_format(data_format)
     count, total, squares = 0, 0.0, 0.0
     for _, element in dataset:
-        inputs = element[0] if isinstance(element, tuple) else element
+        inputs = inputs_of(element)
         images = inputs if input_name is None else inputs[input_name]
         images = np.asarray(images, "float64")
         if data_format == "channels_first":

@@ -1,8 +1,10 @@
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from keras_xmap._numeric import as_tensor
 from keras_xmap._repr import as_call
 from keras_xmap._typing import Tensor
 from keras_xmap.datasets._loading import import_tensorflow
@@ -37,8 +39,10 @@ class PairedAugmentation:
     Raises:
         ImportError: If TensorFlow is not installed: batches are those of
             `tf.data`, whatever the Keras backend.
-        TypeError: If a layer does not know segmentation masks.
-        ValueError: If a layer changes the size of images.
+        TypeError: If a layer does not know segmentation masks, or if `inputs`
+            is no dictionary of two tensors.
+        ValueError: If a layer changes the size of images, or if image and
+            mask are not of the shapes above.
 
     Example:
 
@@ -73,7 +77,7 @@ class PairedAugmentation:
         return as_call(self, layers=self.layers)
 
     def __call__(self, inputs: dict[str, Tensor], *rest: Tensor) -> Any:
-        image, mask = inputs["image"], inputs["mask"]
+        image, mask = _image_and_mask(inputs)
         both = {"images": image, "segmentation_masks": mask[..., None]}
         for layer in self.layers:
             both = layer(both, training=True)
@@ -90,3 +94,31 @@ class PairedAugmentation:
         moved = where_any(moved["mask"] > 0, moved, still)
         augmented = {**inputs, **moved}
         return (augmented, *rest) if rest else augmented
+
+
+def _image_and_mask(inputs):
+    """Returns both as tensors of TensorFlow, whatever the Keras backend."""
+    tf = import_tensorflow("PairedAugmentation")
+    if not isinstance(inputs, dict) or not {"image", "mask"} <= inputs.keys():
+        received = list(inputs) if isinstance(inputs, dict) else inputs
+        raise TypeError(
+            '`inputs` must be a dictionary with "image" and "mask", as '
+            f"`region_batches` makes it. Received: {reprlib.repr(received)}."
+        )
+    image, mask = (
+        as_tensor(name, inputs[name], tf.convert_to_tensor)
+        for name in ("image", "mask")
+    )
+    # Layers that augment return floats, whatever they are given.
+    image, mask = (
+        x if x.dtype.is_floating else tf.cast(x, "float32")
+        for x in (image, mask)
+    )
+    alike = image.shape.rank == 4 and mask.shape.rank == 3
+    if not alike or not mask.shape.is_compatible_with(image.shape[:3]):
+        raise ValueError(
+            "`inputs` must hold images (batch, height, width, channels) and "
+            "masks (batch, height, width). Received: shapes "
+            f"{tuple(image.shape)} and {tuple(mask.shape)}."
+        )
+    return image, mask

@@ -1,5 +1,6 @@
 import tensorflow as tf
 
+from keras_xmap._numeric import as_tensor
 from keras_xmap._typing import Tensor
 
 
@@ -21,14 +22,14 @@ def global_mean(per_sample: Tensor) -> tf.Tensor:
         the mean, and 0 if there is no sample.
 
     Raises:
-        TypeError: If `per_sample` is not of a float dtype.
+        TypeError: If `per_sample` is no tensor, or not of a float dtype.
 
     Example:
 
     >>> float(keras_xmap.distribution.global_mean([1.0, 4.0]))
     2.5
     """
-    per_sample = tf.convert_to_tensor(per_sample)
+    per_sample = as_tensor("per_sample", per_sample, tf.convert_to_tensor)
     if not per_sample.dtype.is_floating:
         raise TypeError(
             "`per_sample` must be a float tensor. Received: per_sample of "

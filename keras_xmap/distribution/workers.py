@@ -3,6 +3,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from keras_xmap._checks import check_instance
+from keras_xmap._numeric import as_array
 from keras_xmap._typing import Number
 
 
@@ -70,9 +71,19 @@ class Workers:
 
         Returns:
             List of floats, the same on all workers.
+
+        Raises:
+            TypeError: If `values` does not hold numbers.
+            ValueError: If it is no list.
         """
+        values = as_array("values", values)
+        if values.ndim != 1:
+            raise ValueError(
+                "`values` must be a list of numbers. Received: values of shape "
+                f"{values.shape}. Flatten them, `np.ravel(values)`."
+            )
         if self.count == 1:
-            return [float(value) for value in values]
+            return values.astype("float64").tolist()
         strategy = self._strategy
         num_local = strategy.num_replicas_in_sync // self.count
 

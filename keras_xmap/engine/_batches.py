@@ -1,6 +1,7 @@
 """Batches of inputs: where they come from, and what is checked of them."""
 
 import os
+import reprlib
 
 import keras
 import numpy as np
@@ -124,7 +125,27 @@ def _as_array(x):
 
 def as_tensors(inputs):
     """Returns the structure `inputs` with tensors in it."""
-    return map_given(ops.convert_to_tensor, inputs)
+    return map_given(_as_tensor, inputs)
+
+
+def _as_tensor(x):
+    # Strings are tensors as well, which models that take texts are given.
+    try:
+        if not isinstance(x, keras.KerasTensor):
+            return ops.convert_to_tensor(x)
+    except Exception as error:
+        raise _no_tensor(x) from error
+    raise _no_tensor(x)
+
+
+def _no_tensor(x):
+    symbol = isinstance(x, keras.KerasTensor)
+    remedy = " It has no values yet: call the explainer on those of a batch."
+    return TypeError(
+        "`inputs` must be arrays or tensors, or a structure of them. Received: "
+        f"{reprlib.repr(x)} of type {type(x).__name__}."
+        f"{remedy if symbol else ''}"
+    )
 
 
 def as_inputs(model, inputs):

@@ -11,6 +11,7 @@ import threading
 import keras
 import numpy as np
 
+from keras_xmap._checks import check_one_of
 from keras_xmap._warnings import warn_user
 from keras_xmap.engine._batches import Source
 from keras_xmap.engine._batches import as_inputs
@@ -210,10 +211,7 @@ def _signature(args):
 
 
 def _progress_bar(num_batches, verbose):
-    if verbose not in ("auto", 0, 1, 2, False, True):
-        raise ValueError(
-            f"`verbose` must be 'auto', 0 or 1. Received: verbose={verbose!r}."
-        )
+    check_one_of("verbose", verbose, ("auto", 0, 1, 2, False, True))
     if not verbose or (verbose == "auto" and num_batches == 1):
         return None
     return keras.utils.Progbar(num_batches)

@@ -136,10 +136,14 @@ def _class_numbers(labels):
 
 
 def _wrong_labels(labels):
+    is_numeric = labels.dtype.kind in "biuf" and labels.size
+    values = (
+        f", values from {labels.min()} to {labels.max()}" if is_numeric else ""
+    )
     return ValueError(
         "Labels must be class numbers `(batch,)` or `(batch, 1)`, such as 0 "
         "and 1 of a single unit, or one value for each class `(batch, "
         "classes)`, above 0.5 for those in the image. Received: shape "
-        f"{labels.shape}, dtype {labels.dtype}. Give a function of the labels "
-        "as `targets`."
+        f"{labels.shape}, dtype {labels.dtype}{values}. Give a function of the "
+        "labels as `targets`, or leave images without one out of the dataset."
     )

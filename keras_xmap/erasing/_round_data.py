@@ -35,7 +35,8 @@ class RoundData:
     """
 
     def __init__(self, dataset, fill, seed, state, check_labels):
-        if not isinstance(fill, EraseRegions) and fill not in ("mean", "noise"):
+        of_dataset = isinstance(fill, str) and fill in ("mean", "noise")
+        if not isinstance(fill, EraseRegions) and not of_dataset:
             EraseRegions(fill)  # that it can be made
         self.trained = MinedImages(dataset, "regions", check_labels)
         self.held_out = None

@@ -8,9 +8,12 @@ from keras_xmap._axes import check_data_format
 from keras_xmap._axes import spatial_axes
 from keras_xmap._checks import check_callable
 from keras_xmap._checks import check_instance
+from keras_xmap._numeric import as_tensor
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Tensor
+from keras_xmap.datasets import check_images
 from keras_xmap.datasets import check_pairs
+from keras_xmap.datasets import inputs_of
 from keras_xmap.regions import RegionStore
 
 
@@ -62,8 +65,9 @@ def erased(
         or what dtype they had if that was a float.
 
     Raises:
-        ValueError: If the dataset does not end, does not hold pairs, or if
-            `erase` computes in lower precision than the images have.
+        ValueError: If the dataset does not end, does not hold pairs, has no
+            images under `input_name`, or if `erase` computes in lower
+            precision than the images have.
         TypeError: If an argument is of another type.
 
     Example:
@@ -86,16 +90,15 @@ def erased(
     )
     look_up = getattr(regions, "mask", regions)
     check_callable("regions", look_up, "Or give a RegionStore.")
-    check_callable("erase", erase)
-    if input_name is not None:
-        check_instance("input_name", input_name, (str, int), "a name or index")
+    _check_erase(erase)
+    check_images(dataset, input_name)
     if data_format is None:
         data_format = getattr(erase, "data_format", None)
     data_format = check_data_format(data_format)
 
     def without_regions(ids, element):
-        inputs = element[0] if isinstance(element, tuple) else element
-        images = inputs if input_name is None else _part(inputs, input_name)
+        inputs = inputs_of(element)
+        images = inputs if input_name is None else inputs[input_name]
         images = _erase(images, ids, look_up, erase, data_format)
         if input_name is not None:
             images = _replaced(inputs, input_name, images)
@@ -109,6 +112,15 @@ def erased(
         without_regions,
         num_parallel_calls=None if draws else tf.data.AUTOTUNE,
     )
+
+
+def _check_erase(erase):
+    check_callable("erase", erase)
+    if isinstance(erase, type):
+        raise TypeError(
+            f"`erase` must be a function or a layer. Received: erase={erase!r}"
+            ", a class. Call it with its arguments."
+        )
 
 
 def _erase(images, ids, look_up, erase, data_format):
@@ -132,7 +144,7 @@ def _erase(images, ids, look_up, erase, data_format):
     mask = tf.ensure_shape(
         mask, [batch.shape[0], *batch.shape[first : first + 2]]
     )
-    result = erase([batch, mask])
+    result = as_tensor("erase(...)", erase([batch, mask]), tf.convert_to_tensor)
     expected = images.dtype if images.dtype.is_floating else tf.float32
     if result.dtype.size < expected.size:
         raise ValueError(
@@ -142,16 +154,6 @@ def _erase(images, ids, look_up, erase, data_format):
         )
     result = tf.ensure_shape(tf.cast(result, expected), batch.shape)
     return result[0] if single else result
-
-
-def _part(inputs, name):
-    names = inputs if isinstance(inputs, dict) else range(len(inputs))
-    if name not in names:
-        raise ValueError(
-            f"`input_name` must be one of {list(names)}. Received: "
-            f"input_name={name!r}."
-        )
-    return inputs[name]
 
 
 def _replaced(inputs, name, images):

@@ -8,6 +8,7 @@ from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import check_non_negative_integer
 from keras_xmap._checks import check_positive
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import is_integer
 from keras_xmap._typing import Structure
 from keras_xmap.explainers._model_reader import ModelReader
 from keras_xmap.explainers.gradient_explainer import floating
@@ -251,7 +252,9 @@ class ClassModel(ModelReader):
                     f"Received: shape=None for inputs of shapes {known}. Pass "
                     "`shape`, or, for several inputs, `start`."
                 )
-        if not all(isinstance(size, int) and size > 0 for size in shape):
+        if not isinstance(shape, (list, tuple)) or not all(
+            is_integer(size) and size > 0 for size in shape
+        ):
             raise ValueError(
                 "`shape` must hold the sizes of one image, without batch. "
                 f"Received: shape={shape!r}."

@@ -114,7 +114,8 @@ def is_batch(images):
     return isinstance(images, (list, tuple)) or np.ndim(images) == 4
 
 
-def _entries(name, values):
+def entries(name, values):
+    """Returns several images or maps: a list, or an array of them."""
     if isinstance(values, (list, tuple)):
         return values
     values = as_array(name, values)
@@ -123,7 +124,7 @@ def _entries(name, values):
 
 def for_each(function, images, maps):
     """Returns the results of a batch: a list of a list, an array of arrays."""
-    images, maps = _entries("images", images), _entries("maps", maps)
+    images, maps = entries("images", images), entries("maps", maps)
     if len(images) != len(maps):
         raise ValueError(
             "There must be as many images as maps. Received: "

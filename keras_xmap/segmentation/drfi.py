@@ -22,6 +22,7 @@ from keras_xmap._typing import Number
 from keras_xmap._typing import Path
 from keras_xmap.segmentation._images_and_maps import check_image
 from keras_xmap.segmentation._images_and_maps import check_map
+from keras_xmap.segmentation._images_and_maps import entries
 from keras_xmap.segmentation._images_and_maps import is_batch
 from keras_xmap.segmentation._pixel_features import pixel_features
 from keras_xmap.segmentation._regression_forest import NAMES
@@ -152,10 +153,12 @@ class DRFI:
 
         Raises:
             ImportError: If scikit-learn is not installed.
+            TypeError: If `images` or `masks` do not hold numbers.
             ValueError: If a shape or a value is not as above, or if the masks
                 leave no region of the object, or none of the background.
         """
         _require_scikit_learn()
+        images, masks = entries("images", images), entries("masks", masks)
         if len(images) != len(masks):
             raise ValueError(
                 "There must be as many masks as images. Received: "
@@ -214,6 +217,7 @@ class DRFI:
             )
         if not is_batch(images):
             return self._saliency(images)
+        images = entries("images", images)
         bar = _progress_bar(len(images), verbose)
         maps = []
         for image in images:
@@ -288,7 +292,7 @@ class DRFI:
         return model
 
     def _saliency(self, image):
-        image = check_image(np.asarray(image))
+        image = check_image(image)
         total = np.zeros(image.shape[:2])
         for rows, segments in self._described(image):
             scores = _scaled(self._forest.predict(rows))
@@ -297,7 +301,7 @@ class DRFI:
 
     def _examples(self, image, mask):
         """Yields a level's rows, and how much of each region is object."""
-        image, mask = check_image(np.asarray(image)), check_map(mask)
+        image, mask = check_image(image), check_map(mask)
         if mask.shape != image.shape[:2]:
             raise ValueError(
                 "A mask must be of the size of its image. Received: "

@@ -3,6 +3,7 @@ from typing import Literal
 import numpy as np
 
 from keras_xmap._checks import check_one_of
+from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
 from keras_xmap.segmentation._images_and_maps import check_image
 from keras_xmap.segmentation._pixel_features import pixel_features
@@ -251,7 +252,7 @@ def _perimeters(regions):
 
 
 def _check_segments(segments, size):
-    segments = np.asarray(segments)
+    segments = as_array("segments", segments)
     if segments.dtype.kind not in "ui" or segments.shape != size:
         raise ValueError(
             "`segments` must be integers of the image's size. Received: "

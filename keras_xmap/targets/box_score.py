@@ -243,7 +243,7 @@ def _check_layout(name, layout):
     parts = tuple(layout) if isinstance(layout, (list, tuple)) else ()
     named = [part for part in parts if part != "ignored"]
     if not (
-        set(parts) <= set(_WIDTHS)
+        all(isinstance(part, str) and part in _WIDTHS for part in parts)
         and len(named) == len(set(named)) > 1
         and "boxes" in named
     ):

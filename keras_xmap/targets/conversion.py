@@ -66,6 +66,12 @@ def for_output(target, output):
         return Binary(_entries(target.target_values), output, threshold=0.0)
     if kind == "InactiveScore":
         return _Nothing(output)
+    if isinstance(target, type):
+        raise TypeError(
+            "`target` must be a class number, a function of the outputs or a "
+            f"target object. Received: target={target!r}, a class of Python. "
+            "Call it with its arguments."
+        )
     if not callable(target):
         return Class(target, output)
     return _Callable(target, output)
@@ -114,6 +120,11 @@ def _classes_of(labels):
     """Returns class numbers `(batch,)` of labels as `fit` takes them."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
+    if labels.ndim == 1 and (labels < 0).any():
+        raise ValueError(
+            "target='labels' needs class numbers >= 0. Received: a label of "
+            f"{labels.min()}. Leave images without a label out of the dataset."
+        )
     whole = labels.dtype.kind in "iub" or (labels == np.round(labels)).all()
     if labels.ndim == 1 and whole:
         return labels.astype("int64")

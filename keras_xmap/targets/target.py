@@ -7,6 +7,8 @@ import keras
 import numpy as np
 
 from keras_xmap import engine
+from keras_xmap._checks import is_integer
+from keras_xmap._checks import message
 from keras_xmap._repr import call_repr
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
@@ -24,6 +26,10 @@ class Target(abc.ABC):
     _units: Structure = None
 
     def __init__(self, output: str | int | None = None):
+        known = isinstance(output, str) or is_integer(output)
+        if output is not None and not known:
+            expected = "the name or the number of an output, or None"
+            raise ValueError(message("output", expected, output))
         self.output = output
 
     def __repr__(self):

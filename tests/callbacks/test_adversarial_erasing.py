@@ -327,6 +327,8 @@ def test_one_object_serves_two_fits():
         ({"max_rounds": 0}, "Received: max_rounds=0"),
         ({"reset": "old"}, "Received: reset='old'"),
         ({"fill": "black"}, "Received: fill='black'"),
+        ({"fill": np.array(["black", "noise"])}, r"Received: fill=array\("),
+        ({"fill": np.array([np.nan, 1.0])}, r"Received: fill=array\("),
         ({"seed": -1}, "Received: seed=-1"),
         ({"explainer": "cam"}, "Received: explainer='cam'"),
         ({"targets": [0, 1]}, r"Received: targets=\[0, 1\]"),

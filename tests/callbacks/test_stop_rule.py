@@ -84,6 +84,25 @@ def test_wrong_arguments_are_refused(arguments, message):
         StopRule(**arguments)
 
 
+@pytest.mark.parametrize(
+    "records, error, message",
+    [
+        ([], TypeError, r"Received: records=\[\]"),
+        ({"logs": {}}, TypeError, r"Received: records={'logs': {}}"),
+        ([{"loss": 0.5}], TypeError, r"Received: records=\[{'loss': 0.5}\]"),
+        ([{"logs": {"loss": "low"}}], ValueError, "logs.'loss'.='low'"),
+        (
+            [{"logs": {"loss": 0.5}, "new_share": 1.5}],
+            ValueError,
+            "Received: new_share=1.5",
+        ),
+    ],
+)
+def test_records_of_another_kind_are_named(records, error, message):
+    with pytest.raises(error, match=message):
+        StopRule("loss")(records)
+
+
 def test_a_rule_prints_as_the_call_that_makes_it():
     assert repr(StopRule()) == "StopRule()"
     rule = StopRule("val_auc", tolerance=0.3)

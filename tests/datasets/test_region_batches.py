@@ -191,6 +191,46 @@ def test_layers_that_do_not_fit_are_named(regions):
         region_batches(regions, 8).map(crop)
 
 
+def test_whole_numbers_and_booleans_are_augmented_as_floats():
+    flip = PairedAugmentation(keras.layers.RandomFlip("horizontal", seed=3))
+    image = np.zeros((20, 1, 2, 1), "uint8")
+    image[:, 0, 0] = 9
+    both = flip({"image": image, "mask": image[..., 0] > 0, "id": 4}, [5])
+    assert both[0]["id"] == 4 and both[1] == [5]
+    image, mask = (np.asarray(both[0][name]) for name in ("image", "mask"))
+    assert (image[..., 0] == 9 * mask).all() and mask.dtype == "float32"
+    assert 0 < mask[:, 0, 0].sum() < 20
+
+
+@pytest.mark.parametrize(
+    "inputs, error, message",
+    [
+        ({"image": np.ones((2, 4, 4, 3))}, TypeError, r"Received: \['image'\]"),
+        (np.ones((2, 4, 4, 3)), TypeError, r"Received: array"),
+        (
+            {"image": "cat.png", "mask": np.ones((2, 4, 4))},
+            TypeError,
+            "Received: image.dtype=string",
+        ),
+        (
+            {"image": np.ones((2, 4, 4, 3)), "mask": np.ones((2, 4, 5))},
+            ValueError,
+            r"Received: shapes \(2, 4, 4, 3\) and \(2, 4, 5\)",
+        ),
+        (
+            {"image": np.ones((4, 4, 3)), "mask": np.ones((4, 4))},
+            ValueError,
+            r"Received: shapes \(4, 4, 3\) and \(4, 4\)",
+        ),
+    ],
+    ids=["no mask", "no dictionary", "text", "another size", "no batch"],
+)
+def test_what_is_no_image_with_its_mask_is_named(inputs, error, message):
+    flip = PairedAugmentation(keras.layers.RandomFlip())
+    with pytest.raises(error, match=message):
+        flip(inputs)
+
+
 def test_a_model_trains_on_the_batches_under_a_strategy(regions, strategy):
     batches = region_batches(regions, 16, 4, training=True, seed=0)
     with strategy.scope():

@@ -148,6 +148,9 @@ def test_the_global_mean_of_nothing_is_zero():
 def test_the_global_mean_of_whole_numbers_is_refused():
     with pytest.raises(TypeError, match="Received: per_sample of dtype int32"):
         global_mean([1, 4])
+    for values in (None, [[1.0], [1.0, 2.0]], ["a"]):
+        with pytest.raises(TypeError, match="Received: per_sample"):
+            global_mean(values)
 
 
 def test_one_process_is_its_own_chief(strategy):
@@ -156,6 +159,18 @@ def test_one_process_is_its_own_chief(strategy):
         assert (workers.count, workers.index, workers.is_chief) == (1, 0, True)
         assert workers.sum([1.5, 2]) == [1.5, 2.0]
         assert repr(workers) == f"Workers(strategy={type(of).__name__}())"
+
+
+def test_what_is_no_list_of_numbers_has_no_sum():
+    workers = Workers(tf.distribute.get_strategy())
+    for values in (None, "ab", ["a"], {1: 2}, [None], [[1], [2, 3]]):
+        with pytest.raises(TypeError, match="Received: values"):
+            workers.sum(values)
+    for values in (3, np.float32(3), np.ones((2, 2))):
+        with pytest.raises(ValueError, match="Received: values of shape"):
+            workers.sum(values)
+    assert workers.sum(np.array([1, 2])) == [1.0, 2.0]
+    assert workers.sum([]) == []
 
 
 def test_workers_are_those_of_a_strategy():

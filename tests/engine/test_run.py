@@ -1,5 +1,6 @@
 import gc
 import pathlib
+import re
 import warnings
 import weakref
 
@@ -302,10 +303,12 @@ def test_the_progress_bar_counts_batches_of_unknown_number(capsys):
     assert printed.endswith("\n")
 
 
-@pytest.mark.parametrize("verbose", ["yes", 3, None, -1])
+@pytest.mark.parametrize("verbose", ["yes", 3, None, -1, np.ones(2)])
 def test_another_verbose_is_refused(verbose):
     runner, _ = echo()
-    with pytest.raises(ValueError, match=f"Received: verbose={verbose!r}"):
+    with pytest.raises(
+        ValueError, match=re.escape(f"Received: verbose={verbose!r}")
+    ):
         collected(runner, X, verbose=verbose)
 
 
@@ -465,6 +468,7 @@ def test_the_model_may_be_freed_while_others_are_explained():
         (len, TypeError, "Received: builtin_function"),
         ("cat.png", TypeError, r"path 'cat.png'. Read the image .*read_photo"),
         (pathlib.Path("cat.png"), TypeError, "Received: the text or path"),
+        (np.array([None, {}]), TypeError, "Received: array.* of type ndarray"),
         ([X, "cat.png"], TypeError, "Received: the text or path 'cat.png'"),
         (
             PIL.Image.new("RGB", (5, 4)),
@@ -477,6 +481,14 @@ def test_bad_data_is_refused(data, error, message):
     runner, _ = echo()
     with pytest.raises(error, match=message):
         collected(runner, data)
+
+
+@pytest.mark.parametrize(
+    "inputs", [object(), {1, 2}, 2**63, keras.KerasTensor((None, 4))]
+)
+def test_what_is_no_tensor_is_not_explained(inputs):
+    with pytest.raises(TypeError, match="`inputs` must be.* Received: "):
+        Saliency(linear())(inputs, 0)
 
 
 def test_a_bad_image_far_down_is_refused_too():

@@ -203,8 +203,10 @@ def test_wrong_types_are_named():
         erased(data, {}, eraser())
     with pytest.raises(TypeError, match="Received: erase='mean'"):
         erased(data, full_store(), "mean")
-    with pytest.raises(TypeError, match="Received: input_name=0.5"):
-        erased(data, full_store(), eraser(), input_name=0.5)
+    with pytest.raises(TypeError, match="Received: erase=<class"):
+        erased(data, full_store(), EraseRegions)
+    with pytest.raises(TypeError, match=r"Received: erase\(...\)=None"):
+        erased(data, full_store(), lambda images_and_mask: None)
     with pytest.raises(ValueError, match="Received: data_format='last'"):
         erased(data, full_store(), eraser(), data_format="last")
     inputs = tf.data.Dataset.from_tensor_slices(
@@ -213,3 +215,30 @@ def test_wrong_types_are_named():
     inputs = inputs.enumerate().batch(5)
     with pytest.raises(ValueError, match="Received: input_name='photo'"):
         erased(inputs, full_store(), eraser(), input_name="photo")
+
+
+def test_images_are_found_among_the_inputs_before_a_pass():
+    alone = numbered(IMAGES, LABELS).batch(5)
+    pair = {"image": IMAGES, "words": np.array(["a"] * len(IMAGES))}
+    several = tf.data.Dataset.from_tensor_slices(pair).enumerate().batch(5)
+    both = tf.data.Dataset.from_tensor_slices(((IMAGES, LABELS), LABELS))
+    both = both.enumerate().batch(5)
+    for data, name, message in (
+        (alone, 0, "None where the images are the only input. Received"),
+        (alone, 0.5, "Received: input_name=0.5"),
+        (several, None, "one of 'image', 'words'. Received: input_name=None"),
+        (several, 0, "one of 'image', 'words'. Received: input_name=0"),
+        (several, "words", "must be tensors of numbers.* Received: elements"),
+        (both, -1, "one of 0, 1. Received: input_name=-1"),
+        (both, True, "one of 0, 1. Received: input_name=True"),
+        (both, 2, "one of 0, 1. Received: input_name=2"),
+    ):
+        for use in (
+            lambda data, name: erased(data, full_store(), eraser(), name),
+            datasets.channel_statistics,
+        ):
+            with pytest.raises(ValueError, match=message):
+                use(data, name)
+    found = datasets.channel_statistics(several, "image")
+    assert found == datasets.channel_statistics(both, 0)
+    assert found == datasets.channel_statistics(alone)

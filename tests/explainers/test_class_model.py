@@ -409,6 +409,8 @@ CALLS = {
         "`shape` or `start`, not both",
     ),
     "a shape without numbers": ({"shape": (9, 7, None)}, "Received: shape="),
+    "no shape": ({"shape": 9}, "Received: shape=9"),
+    "a shape of booleans": ({"shape": (9, 7, True)}, "Received: shape="),
     "a shape of another rank": ({"shape": (9, 7)}, "takes inputs of other"),
     "a start of another length": (
         {"target": [0, 1], "start": images(9, 7, 3)},

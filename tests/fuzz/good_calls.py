@@ -402,6 +402,10 @@ EXPLAINERS = {
 SCORES = np.array([[0.1, 0.7, 0.2]], "float32")
 
 TARGETS = {
+    "targets.Binary": Call(
+        lambda: {"index": 1, "output": None, "threshold": 0.5},
+        then=lambda target: target.scores(SCORES[:, :1], target.parts),
+    ),
     "targets.BoxScore": Call(
         lambda: {
             "box": [0, 0, 2, 2],
@@ -968,6 +972,64 @@ SEGMENTATION = {
     ),
 }
 
+
+def drfi():
+    return kx.segmentation.DRFI([(0.8, 10, 4)], num_trees=2, seed=0)
+
+
+def object_and_ground():
+    mask = np.zeros((12, 12), bool)
+    mask[3:9, 4:10] = True
+    return mask
+
+
+def square():
+    return np.where(object_and_ground()[..., None], [250, 120, 0], photo() / 4)
+
+
+@functools.cache
+def fitted_drfi():
+    return drfi().fit([square()] * 2, [object_and_ground()] * 2, verbose=0)
+
+
+def saved_drfi():
+    fitted_drfi().save("drfi.npz")
+    return "drfi.npz"
+
+
+SEGMENTATION |= {
+    "segmentation.DRFI": Call(
+        lambda: {
+            "levels": [(0.8, 10, 4)],
+            "num_trees": 2,
+            "contrast": "global",
+            "seed": 0,
+        },
+    ),
+    "segmentation.DRFI.fit": Call(
+        lambda: {
+            "images": [square()] * 2,
+            "masks": [object_and_ground()] * 2,
+            "verbose": 0,
+        },
+        drfi,
+    ),
+    "segmentation.DRFI.load": Call(
+        lambda: {"path": saved_drfi()}, lambda: kx.segmentation.DRFI
+    ),
+    "segmentation.DRFI.predict": Call(
+        lambda: {"images": [photo()], "verbose": 0}, fitted_drfi
+    ),
+    "segmentation.DRFI.save": Call(lambda: {"path": "drfi.npz"}, fitted_drfi),
+    "segmentation.region_descriptors": Call(
+        lambda: {
+            "image": photo(),
+            "segments": object_and_ground().astype(int),
+            "contrast": "global",
+        }
+    ),
+}
+
 VISUALIZATION = {
     "visualization.grayscale_attention": Call(lambda: {"noise_mask": maps()}),
     "visualization.overlay": Call(
@@ -1274,18 +1336,6 @@ LEFT_OUT = {
             "datasets.Ellipses",
             "datasets.HandwrittenScenes",
             "metrics.Collusion",
-        )
-    },
-    **{
-        name: "its call is still to be written"
-        for name in (
-            "segmentation.DRFI",
-            "segmentation.DRFI.fit",
-            "segmentation.DRFI.load",
-            "segmentation.DRFI.predict",
-            "segmentation.DRFI.save",
-            "segmentation.region_descriptors",
-            "targets.Binary",
         )
     },
 }

@@ -269,6 +269,18 @@ def test_photos_and_masks_that_teach_nothing_are_named(images, masks, message):
         DRFI(LEVELS).fit(images, masks, verbose=0)
 
 
+def test_what_is_no_list_of_photos_is_named():
+    for images, masks in (
+        (None, MASKS[:1]),
+        (IMAGES[:1], None),
+        ([[[1.0], [1.0, 2.0]]], MASKS[:1]),
+    ):
+        with pytest.raises(TypeError, match="`(images|masks)` must be"):
+            DRFI(LEVELS).fit(images, masks, verbose=0)
+    with pytest.raises(TypeError, match="`images` must be an array"):
+        fitted().predict([[[1.0], [1.0, 2.0]]], verbose=0)
+
+
 def test_an_unknown_verbosity_is_named():
     with pytest.raises(ValueError, match="Received: verbose='loud'"):
         fitted().predict(IMAGES, verbose="loud")

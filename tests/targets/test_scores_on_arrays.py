@@ -87,8 +87,21 @@ def test_the_labels_of_a_batch_are_its_classes():
     assert scored(target) == [3.0, 7.0]
     one_hot = targets.get("labels").for_labels(np.eye(3)[[2, 0]])
     assert scored(one_hot) == [3.0, 7.0]
+    with pytest.raises(ValueError, match="Received: a label of -1. Leave"):
+        targets.get("labels").for_labels(np.array([[2], [-1]]))
     with pytest.raises(ValueError, match="Received: no labels"):
         targets.get("labels").for_labels(None)
+
+
+def test_a_class_of_python_is_no_target():
+    with pytest.raises(TypeError, match="Received: target=<class.*arguments"):
+        targets.get(targets.Component)
+
+
+@pytest.mark.parametrize("output", [True, 1.5, ["scores"], np.ones(2)])
+def test_an_output_has_a_name_or_a_number(output):
+    with pytest.raises(ValueError, match="Received: output="):
+        targets.Class(1, output=output)
 
 
 def test_a_target_of_ones_own_needs_its_scores_alone():
