@@ -10,6 +10,7 @@ from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_non_negative_integer
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_string
+from keras_xmap._checks import is_integer
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Number
 
@@ -64,7 +65,7 @@ def attention_network(
     filters = check_positive_integer("filters", filters)
     data_format = check_data_format(data_format)
     check_string("name", name)
-    height, width = _known_sizes(tuple(input_shape), data_format)
+    height, width = _known_sizes(input_shape, data_format)
     if depth is None:
         depth = max(0, int(math.log2(min(height, width) / 8)))
     else:
@@ -133,7 +134,8 @@ class _Blocks:
 
 
 def _known_sizes(shape, data_format):
-    if len(shape) != 3 or None in shape:
+    known = isinstance(shape, (list, tuple)) and len(shape) == 3
+    if not known or not all(is_integer(side) and side > 0 for side in shape):
         raise ValueError(
             "`input_shape` must be an image of known height, width and "
             f"channels. Received: input_shape={shape}. For images of any "

@@ -364,7 +364,8 @@ EXPLAINERS = {
         lambda: made("DistinctClassSaliency", candidates=2),
     ),
     "explainers.Explainer.__call__": Call(
-        lambda: {"inputs": images(), "target": None}, lambda: made("GradCAM")
+        lambda: {"inputs": images(), "target": None, "views": [1, "mirror"]},
+        lambda: made("GradCAM"),
     ),
     "explainers.Explainer.explain": Call(
         lambda: {
@@ -372,6 +373,7 @@ EXPLAINERS = {
             "target": [0, 1],
             "batch_size": 2,
             "verbose": 0,
+            "views": None,
         },
         lambda: made("GradCAM"),
     ),
@@ -381,6 +383,7 @@ EXPLAINERS = {
             "target": None,
             "batch_size": 2,
             "verbose": 0,
+            "views": None,
         },
         lambda: made("Saliency"),
         then=list,
@@ -1308,6 +1311,7 @@ LEFT_OUT = {
             "explainers.CAMExplainer.weights",
             "explainers.Explainer.compute",
             "explainers.Explainer.evaluate",
+            "explainers.Explainer.resolved_parts",
             "explainers.GradientExplainer.attributions",
             "explainers.GradientExplainer.evaluate_replaced",
             "explainers.GradientExplainer.gradients",
@@ -1324,6 +1328,7 @@ LEFT_OUT = {
             "targets.Target.check_length",
             "targets.Target.expects_maps",
             "targets.Target.for_units",
+            "targets.Target.is_of_places",
             "targets.Target.is_single",
             "targets.Target.resolve",
             "targets.Target.scores",

@@ -57,7 +57,14 @@ def test_wrong_arguments_are_named():
         attention_network((8, 8, 1), filters=0)
     with pytest.raises(ValueError, match="Received: depth=-1"):
         attention_network((8, 8, 1), depth=-1)
-    for shape in [(None, 8, 1), (8, 8), (8, 8, None)]:
+    for shape in [
+        (None, 8, 1),
+        (8, 8),
+        (8, 8, None),
+        8,
+        (8, 8.0, 1),
+        (0, 8, 1),
+    ]:
         with pytest.raises(ValueError, match="Received: input_shape="):
             attention_network(shape)
     with pytest.raises(ValueError, match="Received: data_format='last'"):
