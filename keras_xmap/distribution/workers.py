@@ -76,14 +76,14 @@ class Workers:
             TypeError: If `values` does not hold numbers.
             ValueError: If it is no list.
         """
-        values = as_array("values", values)
-        if values.ndim != 1:
+        numbers = as_array("values", values)
+        if numbers.ndim != 1:
             raise ValueError(
                 "`values` must be a list of numbers. Received: values of shape "
-                f"{values.shape}. Flatten them, `np.ravel(values)`."
+                f"{numbers.shape}. Flatten them, `np.ravel(values)`."
             )
         if self.count == 1:
-            return values.astype("float64").tolist()
+            return numbers.astype("float64").tolist()
         strategy = self._strategy
         num_local = strategy.num_replicas_in_sync // self.count
 
@@ -99,7 +99,7 @@ class Workers:
             voices = strategy.run(voice, args=(values,))
             return strategy.reduce("SUM", voices, axis=None)
 
-        return total(tf.constant(values, tf.float64)).numpy().tolist()
+        return total(tf.constant(numbers, tf.float64)).numpy().tolist()
 
     def wait(self) -> None:
         """Returns when all workers have come here."""
