@@ -72,6 +72,15 @@ def read_photo(file, stored_size=None):
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
+def as_png(pixels):
+    """Returns the bytes of a PNG file of uint8 pixels."""
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, format="PNG")
+    return content.getvalue()
+
+
 def orientation(image):
     """Returns EXIF's Orientation of a `PIL.Image`, 1 where it has none."""
     try:

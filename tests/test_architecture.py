@@ -54,28 +54,33 @@ erasing: datasets distribution layers ops regions targets
 metrics: layers ops segmentation
 models: layers
 __init__: layers losses metrics models ops
-callbacks: distribution erasing explainers layers regions
+callbacks: distribution erasing explainers layers regions visualization
 cli: datasets explainers layers metrics targets visualization
 __main__: cli
 """
 # Each library, and the parts that import it.
 LIBRARIES = """
-PIL: _image_files cli datasets regions visualization
+PIL: _image_files datasets regions visualization
 cv2: segmentation
 keras: _axes _checks _description _fillings _numeric _repr _saving callbacks
     cli datasets distribution engine erasing explainers layers losses
     metrics models ops segmentation targets visualization
-numpy: _description _image_files _numeric _repr cli datasets engine erasing
-    explainers metrics regions segmentation targets visualization
+numpy: _description _image_files _numeric _repr callbacks cli datasets
+    engine erasing explainers metrics regions segmentation targets
+    visualization
 scipy: segmentation
 skimage: cli datasets segmentation visualization
 sklearn: datasets segmentation
-tensorflow: _files datasets distribution engine erasing
+tensorflow: _files callbacks datasets distribution engine erasing
 """
 
 # Where TensorFlow is imported, and where only inside functions.
 ON_TENSORFLOW = ("engine/tensorflow/", "erasing/", "distribution/")
-TENSORFLOW_IN_FUNCTIONS = ("datasets/", "_files.py")
+TENSORFLOW_IN_FUNCTIONS = (
+    "callbacks/_tensorboard.py",
+    "datasets/",
+    "_files.py",
+)
 # A user may lack them, or waits seconds for them: a function imports them.
 INSIDE_FUNCTIONS = {"cv2", "matplotlib", "scipy", "skimage", "sklearn"}
 ONLY_IN = {"scipy": {"segmentation"}}

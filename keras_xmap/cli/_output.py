@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from keras_xmap import _files
+from keras_xmap._image_files import as_png
 
 # `_files.write_atomically` writes to a longer name first.
 _LONGER = 40
@@ -48,15 +49,11 @@ class OutputFolder:
         """Writes `array` as `.npy` and returns the path."""
         content = io.BytesIO()
         np.save(content, array)
-        return self._write(name, content)
+        return self._write(name, content.getvalue())
 
     def write_image(self, name, image):
         """Writes the RGB uint8 `image` as `.png` and returns the path."""
-        from PIL import Image
-
-        content = io.BytesIO()
-        Image.fromarray(image).save(content, format="PNG")
-        return self._write(name, content)
+        return self._write(name, as_png(image))
 
     def _check_local(self, names):
         """Checks what of a path shows without a file being written."""
@@ -102,7 +99,7 @@ class OutputFolder:
     def _write(self, name, content):
         _files.make_directory(self.path)
         path = f"{self.path}/{name}"
-        _files.write_atomically(path, content.getvalue())
+        _files.write_atomically(path, content)
         return path
 
 

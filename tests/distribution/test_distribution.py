@@ -16,6 +16,7 @@ from keras import layers
 from keras_xmap.distribution import Workers
 from keras_xmap.distribution import distribution_safe
 from keras_xmap.distribution import global_mean
+from keras_xmap.explainers import Saliency
 
 pytestmark = pytest.mark.tensorflow
 
@@ -32,6 +33,24 @@ def make_model(optimizer=None, **kwargs):
         **kwargs,
     )
     return model
+
+
+def make_image_model():
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 3)),
+            layers.Conv2D(2, 3, activation="tanh"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+def make_images():
+    return np.random.default_rng(1).uniform(size=(2, 4, 4, 3))
 
 
 def make_data(num_samples, batch_size, seed=0):
@@ -211,8 +230,8 @@ def start_workers(script, *arguments, count=2):
 
 
 @pytest.mark.slow
-def test_two_workers_learn_what_one_process_learns():
-    processes = start_workers(WORKER)
+def test_two_workers_learn_what_one_process_learns(tmp_path):
+    processes = start_workers(WORKER, tmp_path)
     outputs = [process.communicate(timeout=300) for process in processes]
     assert [p.returncode for p in processes] == [0, 0], outputs[0][1][-3000:]
     losses, weights = zip(
@@ -226,3 +245,13 @@ def test_two_workers_learn_what_one_process_learns():
     np.testing.assert_allclose(weights[0], total, rtol=1e-5)
     # Keras itself fails; if it does not any more, see what is still needed.
     assert all("stock fit failed" in out for out, _ in outputs)
+    # The first worker has logged what the network looks at, and no other.
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]
+    images, model = make_images(), make_image_model()
+    data = tf.data.Dataset.from_tensor_slices((images, [0, 1])).batch(2)
+    model.fit(data, epochs=2, verbose=0)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "0" / "maps.epoch-00002.npy")[:, 0],
+        Saliency(model).explain(images, 0),
+        rtol=1e-4,
+    )
