@@ -3,8 +3,9 @@
 `keras_xmap.layers`, `losses`, `metrics`, `models` and `ops` are there after
 `import keras_xmap`, so that `keras.models.load_model` knows every class that
 a file may hold. The other sub-packages load when they are first used. All
-but `keras_xmap.distribution` and `keras_xmap.erasing` import on every Keras
-backend; making an explainer needs TensorFlow.
+but `keras_xmap.distribution`, `keras_xmap.erasing` and
+`keras_xmap.weak_segmentation` import on every Keras backend; making an
+explainer needs TensorFlow.
 """
 
 import importlib
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from keras_xmap import segmentation
     from keras_xmap import targets
     from keras_xmap import visualization
+    from keras_xmap import weak_segmentation
 else:
 
     def __getattr__(name):
@@ -69,4 +71,5 @@ __all__ = [
     "segmentation",
     "targets",
     "visualization",
+    "weak_segmentation",
 ]

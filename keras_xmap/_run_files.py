@@ -3,6 +3,7 @@
 import json
 
 from keras_xmap import _files
+from keras_xmap._description import differences
 
 
 def what_is_wrong(expected, found):
@@ -24,6 +25,20 @@ def lost(files):
         f"written, and no others. Received: {'; '.join(files)}. Put back the "
         "folder as it was, or begin anew with an empty `directory`."
     )
+
+
+def check_same_run(directory, kept, received):
+    """Raises unless two descriptions of a run are alike, field by field."""
+    found = differences(kept, received)
+    if found:
+        more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+        raise ValueError(
+            "`directory` must be empty, or of a run of the same data, "
+            f"model and arguments. Received: directory={directory!r} with "
+            f"{'; '.join(found[:8])}{more}. Call `fit` with what the run has "
+            "to go on with it, or give an empty `directory` for a run of its "
+            "own."
+        )
 
 
 def encoded(state):

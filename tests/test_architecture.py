@@ -41,13 +41,13 @@ _axes: _checks
 _description: _files
 _image_files: _files
 _repr: _checks
-_run_files: _files
 datasets: regions
 losses: ops
 segmentation: ops
 targets: engine ops
 visualization: ops
 _fillings: _axes _checks ops
+_run_files: _description _files
 explainers: engine ops targets
 layers: losses ops
 erasing: datasets distribution layers ops regions targets
@@ -55,27 +55,36 @@ metrics: layers ops segmentation
 models: layers
 __init__: layers losses metrics models ops
 callbacks: distribution erasing explainers layers regions visualization
-cli: datasets explainers layers metrics targets visualization
+weak_segmentation: callbacks datasets distribution explainers losses models
+    ops segmentation targets
+cli: datasets explainers layers metrics segmentation targets visualization
+    weak_segmentation
 __main__: cli
 """
 # Each library, and the parts that import it.
 LIBRARIES = """
-PIL: _image_files datasets regions visualization
+PIL: _image_files datasets regions visualization weak_segmentation
 cv2: segmentation
 keras: _axes _checks _description _fillings _numeric _repr _saving callbacks
     cli datasets distribution engine erasing explainers layers losses
-    metrics models ops segmentation targets visualization
+    metrics models ops segmentation targets visualization weak_segmentation
 numpy: _description _image_files _numeric _repr callbacks cli datasets
     engine erasing explainers metrics regions segmentation targets
-    visualization
+    visualization weak_segmentation
 scipy: segmentation
 skimage: cli datasets segmentation visualization
 sklearn: datasets segmentation
 tensorflow: _files callbacks datasets distribution engine erasing
+    weak_segmentation
 """
 
 # Where TensorFlow is imported, and where only inside functions.
-ON_TENSORFLOW = ("engine/tensorflow/", "erasing/", "distribution/")
+ON_TENSORFLOW = (
+    "engine/tensorflow/",
+    "erasing/",
+    "distribution/",
+    "weak_segmentation/",
+)
 TENSORFLOW_IN_FUNCTIONS = (
     "callbacks/_tensorboard.py",
     "datasets/",

@@ -21,7 +21,12 @@ BACKEND = keras.backend.backend()
 ANOTHER = "jax" if BACKEND == "tensorflow" else BACKEND
 EAGER = {"layers", "losses", "metrics", "models", "ops"}
 # The rest of the public parts loads when it is first used.
-ON_TENSORFLOW_ALONE = {"callbacks", "distribution", "erasing"}
+ON_TENSORFLOW_ALONE = {
+    "callbacks",
+    "distribution",
+    "erasing",
+    "weak_segmentation",
+}
 EVERYWHERE = set(keras_xmap.__all__) - ON_TENSORFLOW_ALONE - {"__version__"}
 
 # What an explainer is made for.

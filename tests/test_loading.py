@@ -26,7 +26,12 @@ from keras_xmap import models
 
 ROOT = pathlib.Path(__file__).parents[1]
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
-NEEDS_TENSORFLOW = {"callbacks", "distribution", "erasing"}
+NEEDS_TENSORFLOW = {
+    "callbacks",
+    "distribution",
+    "erasing",
+    "weak_segmentation",
+}
 
 
 def compiled(**kwargs):

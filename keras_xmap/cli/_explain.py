@@ -36,7 +36,7 @@ def run(arguments):
 
     Returns the errors, by path, of those that could not be.
     """
-    kind = _method(arguments.method)
+    kind = method_named(arguments.method)
     stems = [os.path.splitext(os.path.basename(p))[0] for p in arguments.images]
     names = [f"{stem}.{kind.__name__.lower()}" for stem in stems]
     folder = OutputFolder(arguments.directory, arguments.force)
@@ -45,7 +45,7 @@ def run(arguments):
     )
     _check_there(arguments.images)
     masks = _masks(arguments.mask, len(arguments.images))
-    model = _load(arguments.model, safe=not arguments.unsafe)
+    model = load_model(arguments.model, safe=not arguments.unsafe)
     inputs = ModelInputs(model, arguments.range)
     output = ModelOutput(model, arguments.output, inputs.channels_first)
     _check_mask_taken(arguments.mask, inputs)
@@ -89,7 +89,8 @@ def _print_what_was_explained(explainer, output, inputs, masks):
         print("mask: the whole image; `--mask FILE` gives a region")
 
 
-def _method(name):
+def method_named(name):
+    """Returns the class of a method by its name on the command line."""
     known = methods()
     plain = name.lower().replace("-", "").replace("_", "")
     if plain not in known:
@@ -138,7 +139,8 @@ def _check_mask_taken(paths, inputs):
         )
 
 
-def _load(path, safe):
+def load_model(path, safe):
+    """Returns the model in a file; `safe` refuses one that holds code."""
     if not os.path.exists(path):
         raise FileNotFoundError(_not_there("A model", path))
     try:

@@ -37,6 +37,7 @@ def make_parser():
         title="commands", metavar="COMMAND", required=True
     )
     _add_explain(commands)
+    _add_masks(commands)
     methods = commands.add_parser(
         "methods", help="list the methods of explanation"
     )
@@ -54,6 +55,144 @@ def make_parser():
     )
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _add_range(command):
+    command.add_argument(
+        "--range",
+        type=float,
+        nargs=2,
+        metavar=("BLACK", "WHITE"),
+        default=(0.0, 255.0),
+        help="values that the model was trained to see for black and white; "
+        "default: 0 255, as Keras loads images",
+    )
+
+
+def _add_unsafe(command):
+    command.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="load models that hold Python code (Lambda layers), which can "
+        "do anything on this machine; only for files you trust",
+    )
+
+
+def _add_masks(commands):
+    masks = commands.add_parser(
+        "masks",
+        help="make masks of photos of which only the classes are known",
+        description="Trains a classifier on the classes, a segmentation "
+        "network on what it looks at, and writes DIR/masks, one PNG a photo "
+        "in the colours of PASCAL VOC, and DIR/network.keras. A run that is "
+        "killed goes on when it is called again. Photos that cannot be read "
+        "are named at the end, with exit status 1.",
+    )
+    masks.add_argument(
+        "folder",
+        metavar="FOLDER",
+        help="laid out as PASCAL VOC's, or with a folder of photos a class, "
+        "or of photos whose classes `--labels` tells",
+    )
+    _add_which_photos(masks)
+    _add_backbone(masks)
+    _add_how_to_segment(masks)
+    masks.set_defaults(run=_masks)
+
+
+def _add_which_photos(masks):
+    masks.add_argument(
+        "--labels",
+        metavar="FILE.csv",
+        help="columns `image` and `labels`, the classes separated by `;`; or "
+        "`image` and one column a class of 0 and 1",
+    )
+    masks.add_argument(
+        "--classes",
+        metavar="NAME",
+        nargs="+",
+        help="names of the classes in their order; default: all there are, of "
+        "VOC its 20",
+    )
+    masks.add_argument(
+        "--split",
+        default="train",
+        help="of VOC, the list in ImageSets/Segmentation; default: train",
+    )
+    masks.add_argument(
+        "--labels-of-masks",
+        action="store_true",
+        help="of VOC, take the classes from SegmentationClass, not from "
+        "ImageSets/Main",
+    )
+    masks.add_argument(
+        "--directory",
+        metavar="DIR",
+        required=True,
+        help="folder of the run, empty or to be gone on with",
+    )
+
+
+def _add_backbone(masks):
+    masks.add_argument(
+        "--backbone",
+        metavar="MODEL.keras",
+        required=True,
+        help="model of photos whose output is a map of features",
+    )
+    masks.add_argument(
+        "--layer",
+        metavar="NAME",
+        help="layer of the model whose output is that map",
+    )
+    masks.add_argument(
+        "--image-size",
+        type=int,
+        metavar="N",
+        help="side that photos are brought to; default: that of the model",
+    )
+    _add_range(masks)
+    _add_unsafe(masks)
+
+
+def _add_how_to_segment(masks):
+    masks.add_argument(
+        "--method",
+        default="gradcam",
+        help="one of `keras-xmap methods`; default: gradcam, here CAM",
+    )
+    masks.add_argument(
+        "--rounds",
+        type=int,
+        default=1,
+        help="rounds of adversarial erasing; default: 1, none",
+    )
+    masks.add_argument("--erasing-threshold", type=float, default=0.2)
+    masks.add_argument(
+        "--threshold",
+        type=float,
+        default=0.2,
+        help="share of a map's maximum above which it is the class",
+    )
+    masks.add_argument(
+        "--background",
+        default="unclaimed",
+        help="unclaimed, gradient, or the file of a saved DRFI; default: "
+        "unclaimed, all that no class claims",
+    )
+    masks.add_argument(
+        "--loss", choices=("plain", "sec", "psl"), default="plain"
+    )
+    masks.add_argument("--classifier-epochs", type=int, default=10)
+    masks.add_argument("--epochs", type=int, default=10)
+    masks.add_argument("--batch-size", type=int, default=16)
+    masks.add_argument("--learning-rate", type=float, default=1e-3)
+    masks.add_argument(
+        "--crf",
+        default="paper",
+        help="paper, deeplab, sec, irn or none; default: paper",
+    )
+    masks.add_argument("--seed", type=int, default=0)
 
 
 def _add_explain(commands):
@@ -120,24 +259,11 @@ def _add_how_to_read_and_write(explain):
         required=True,
         help="folder that the results are written to",
     )
-    explain.add_argument(
-        "--range",
-        type=float,
-        nargs=2,
-        metavar=("BLACK", "WHITE"),
-        default=(0.0, 255.0),
-        help="values that the model was trained to see for black and white; "
-        "default: 0 255, as Keras loads images",
-    )
+    _add_range(explain)
     explain.add_argument(
         "--force", action="store_true", help="overwrite files in DIR"
     )
-    explain.add_argument(
-        "--unsafe",
-        action="store_true",
-        help="load models that hold Python code (Lambda layers), which can "
-        "do anything on this machine; only for files you trust",
-    )
+    _add_unsafe(explain)
 
 
 def _explain(arguments):
@@ -161,6 +287,20 @@ def _explain(arguments):
         file=sys.stderr,
     )
     return 2 if len(errors) == number else 1
+
+
+def _masks(arguments):
+    from keras_xmap.cli import _masks as masks
+
+    number, problems = masks.run(arguments)
+    for file, error in problems.items():
+        _tell(f"{file}: {error}")
+    if problems:
+        print(
+            f"keras-xmap: {number} masks, {len(problems)} files left out.",
+            file=sys.stderr,
+        )
+    return 1 if problems else 0
 
 
 def _methods(arguments):

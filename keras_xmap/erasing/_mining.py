@@ -6,7 +6,8 @@ from keras import ops
 
 from keras_xmap.erasing._together import raise_together
 from keras_xmap.ops import above_threshold
-from keras_xmap.targets import Binary
+from keras_xmap.targets import of_classes
+from keras_xmap.targets import present_classes
 
 
 class Mining:
@@ -60,7 +61,7 @@ class Mining:
 
     def _mine(self, images, round_id, explainer, inputs, labels, ids):
         classes, is_class = self._classes(labels.numpy())
-        target = _target_of(explainer, classes)
+        target = of_classes(explainer, classes)
         maps = next(
             explainer.explain_batches(inputs, target, batch_size=len(ids))
         )
@@ -101,28 +102,9 @@ class Mining:
             return numbers[:, None], np.ones((len(numbers), 1), "bool")
         if labels.ndim != 2 or labels.shape[1] == 0:
             raise _wrong_labels(labels)
-        present = labels > 0.5
-        counts = present.sum(axis=1)
-        self._num_columns = max(self._num_columns, int(counts.max(initial=1)))
-        order = np.argsort(~present, axis=1, kind="stable")
-        classes = order[:, : self._num_columns]
-        is_class = np.arange(self._num_columns) < counts[:, None]
-        # What does not count repeats a class that does: no map of an absent.
-        return np.where(is_class, classes, classes[:, :1]), is_class
-
-
-def _target_of(explainer, classes):
-    """Returns what an explainer is asked for: labels tell of classes.
-
-    So a single unit is two of them, whatever loss it was trained with.
-    """
-    if not hasattr(explainer, "convert_target"):  # one of the user's own
-        return classes
-    outputs = getattr(explainer.model, "outputs", None) or ()
-    shapes = [tuple(output.shape) for output in outputs]
-    if len(shapes) == 1 and (len(shapes[0]) == 1 or shapes[0][1:] == (1,)):
-        return Binary(classes)
-    return classes
+        most = int((labels > 0.5).sum(axis=1).max(initial=1))
+        self._num_columns = max(self._num_columns, most)
+        return present_classes(labels, self._num_columns)
 
 
 def _class_numbers(labels):

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from keras_xmap import _files
-from keras_xmap._description import differences
+from keras_xmap._run_files import check_same_run
 from keras_xmap._run_files import decoded
 from keras_xmap._run_files import encoded
 from keras_xmap._run_files import lost
@@ -255,16 +255,7 @@ class RunState:
     def _check_run(self):
         """Returns the state in the folder, which must be of the same run."""
         state = self._decoded()
-        found = differences(state["run"], self._run)
-        if found:
-            more = f" and {len(found) - 8} more" if len(found) > 8 else ""
-            raise ValueError(
-                "`directory` must be empty, or of a run of the same data, "
-                "model and arguments. Received: directory="
-                f"{self.directory!r} with {'; '.join(found[:8])}{more}. "
-                "Call `fit` with what the run has to go on with it, or give "
-                "an empty `directory` for a run of its own."
-            )
+        check_same_run(self.directory, state["run"], self._run)
         return state
 
     def _decoded(self):

@@ -1198,6 +1198,57 @@ def _ellipses():
     return kx.datasets.ellipses(2, size=16, seed=0)
 
 
+def weak_run():
+    return kx.weak_segmentation.WeakSegmentation(
+        backbone(), "run", 8, classifier_epochs=1, epochs=1, crf=None
+    )
+
+
+def masked_run():
+    made = weak_run()
+    made.fit(voc_folder(), verbose=0)
+    return made
+
+
+WEAK_SEGMENTATION = {
+    "weak_segmentation.WeakSegmentation": Call(
+        lambda: {
+            "backbone": backbone(),
+            "directory": "run",
+            "image_size": (8, 8),
+            "explainer": kx.explainers.GradCAM,
+            "max_rounds": 1,
+            "erasing_threshold": 0.2,
+            "threshold": 0.2,
+            "background": "unclaimed",
+            "saliency_threshold": 0.06,
+            "loss": "plain",
+            "classifier_epochs": 1,
+            "epochs": 1,
+            "batch_size": 2,
+            "optimizer": keras.optimizers.Adam,
+            "crf": "paper",
+            "value_range": (0, 255),
+            "seed": 0,
+        },
+    ),
+    "weak_segmentation.WeakSegmentation.fit": Call(
+        lambda: {"images": voc_folder(), "verbose": 0}, weak_run
+    ),
+    "weak_segmentation.WeakSegmentation.predict": Call(
+        lambda: {
+            "images": voc_folder(),
+            "directory": "predicted",
+            "verbose": 0,
+        },
+        masked_run,
+    ),
+    "weak_segmentation.mean_iou": Call(
+        lambda: {"images": voc_folder(), "masks": "VOC/SegmentationClass"}
+    ),
+}
+
+
 TRAINING = {
     "callbacks.AdversarialErasing": Call(
         lambda: {
@@ -1279,6 +1330,7 @@ CALLS = {
     **SEGMENTATION,
     **TARGETS,
     **TRAINING,
+    **WEAK_SEGMENTATION,
     **VISUALIZATION,
 }
 

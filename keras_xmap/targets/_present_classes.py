@@ -1,0 +1,35 @@
+"""The classes of labelled images, as an explainer is asked for them."""
+
+import numpy as np
+
+from keras_xmap.targets.binary import Binary
+
+
+def present_classes(labels, num_columns):
+    """Returns the classes of images `(batch, columns)`, and which count.
+
+    Args:
+        labels: Array `(batch, classes)`, above 0.5 for classes in the image.
+        num_columns: Integer >= 1, the most classes that an image has.
+    """
+    present = labels > 0.5
+    counts = present.sum(axis=1)
+    order = np.argsort(~present, axis=1, kind="stable")
+    classes = order[:, :num_columns]
+    is_class = np.arange(classes.shape[1]) < counts[:, None]
+    # What does not count repeats a class that does: no map of an absent.
+    return np.where(is_class, classes, classes[:, :1]), is_class
+
+
+def of_classes(explainer, classes):
+    """Returns what an explainer is asked for: labels tell of classes.
+
+    So a single unit is two of them, whatever loss it was trained with.
+    """
+    if not hasattr(explainer, "convert_target"):  # one of the user's own
+        return classes
+    outputs = getattr(explainer.model, "outputs", None) or ()
+    shapes = [tuple(output.shape) for output in outputs]
+    if len(shapes) == 1 and (len(shapes[0]) == 1 or shapes[0][1:] == (1,)):
+        return Binary(classes)
+    return classes
