@@ -44,12 +44,12 @@ SPREAD := -n 2 --dist worksteal
 # The tests of what runs on every Keras backend: on its tensors, and on arrays
 # and files, where one backend other than TensorFlow stands for all.
 ON_TENSORS := tests/layers tests/losses tests/metrics tests/models tests/ops \
-	tests/segmentation tests/visualization \
 	tests/targets/test_scores_on_arrays.py tests/conformance/test_layers.py \
 	tests/conformance/test_models.py tests/engine/test_contract.py \
 	tests/test_fillings.py tests/test_import.py tests/test_import_cost.py \
 	tests/test_loading.py
-ON_ARRAYS := tests/datasets tests/regions tests/test_files.py
+ON_ARRAYS := tests/datasets tests/regions tests/segmentation \
+	tests/visualization tests/test_files.py
 
 # What differs by the version of Keras and TensorFlow: how they keep models,
 # run steps and write files. Formulas are left out but for vectors from
