@@ -82,8 +82,9 @@ class Workers:
                 "`values` must be a list of numbers. Received: values of shape "
                 f"{numbers.shape}. Flatten them, `np.ravel(values)`."
             )
+        numbers = numbers.astype("float64")
         if self.count == 1:
-            return numbers.astype("float64").tolist()
+            return numbers.tolist()
         strategy = self._strategy
         num_local = strategy.num_replicas_in_sync // self.count
 
@@ -99,7 +100,7 @@ class Workers:
             voices = strategy.run(voice, args=(values,))
             return strategy.reduce("SUM", voices, axis=None)
 
-        return total(tf.constant(numbers, tf.float64)).numpy().tolist()
+        return total(tf.constant(numbers)).numpy().tolist()
 
     def wait(self) -> None:
         """Returns when all workers have come here."""

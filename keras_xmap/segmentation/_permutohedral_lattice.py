@@ -18,6 +18,10 @@ import itertools
 
 import numpy as np
 
+# So many points are worked on at a time: what is computed on the way to the
+# matrices is several times as large as they are.
+_BLOCK = 2**17
+
 
 class PermutohedralLattice:
     """The kernel of a set of points, of standard deviation 1, as matrices.
@@ -26,51 +30,91 @@ class PermutohedralLattice:
     over its rows and its columns, and multiplied by `weight`.
 
     Args:
-        features: Array `(points, d)`, in standard deviations, finite.
+        features: Array `(points, d)`, in standard deviations, finite; or what
+            has its shape and gives such arrays for slices of points.
         weight: Float. Defaults to `1.0`.
     """
 
     def __init__(self, features, weight=1.0):
         from scipy import sparse
 
-        corners, shares, blurs = _build(np.asarray(features, "float64"))
-        num_points, num_corners = corners.shape
-        starts = np.arange(0, corners.size + 1, num_corners)
-        shape = (num_points, blurs[0].shape[0])
-
-        def matrix(shares):
-            return sparse.csr_matrix(
-                (shares.ravel(), corners.ravel(), starts), shape
-            )
-
-        self._blurs = blurs
-        self._spread, self._read = matrix(shares).T, matrix(shares)
-        total = self(np.ones((num_points, 1), "float32"))
-        shares = shares / np.sqrt(total)
-        self._spread = matrix(shares).T.tocsr()
-        self._read = matrix(np.float32(weight) * shares)
+        corners, shares, self._steps = _build(features)
+        starts = np.arange(0, corners.size + 1, corners.shape[1])
+        # The matrix holds `shares` itself, which are scaled in place.
+        self._read = sparse.csr_matrix(
+            (shares.ravel(), corners.ravel(), starts),
+            (len(corners), self._steps[0].shape[0]),
+        )
+        # The same numbers, read by columns.
+        self._spread = self._read.T
+        self._weight = np.float32(1)
+        total = self(np.ones((len(corners), 1), "float32"))
+        shares = self._read.data.reshape(corners.shape)
+        shares /= np.sqrt(total, out=total)
+        self._weight = np.float32(weight)
 
     def __call__(self, values):
         """Returns the kernel applied to float32 values `(points, n)`."""
         values = self._spread @ values
-        for blur in self._blurs:
-            values = blur @ values
+        for step in self._steps:
+            values = _blurred(values, step)
+        values *= self._weight
         return self._read @ values
 
     @property
     def num_corners(self):
-        return self._spread.shape[0]
+        return self._read.shape[1]
+
+
+def _blurred(values, step):
+    """Returns half a neighbour, the corner, half a neighbour."""
+    beside = step @ values
+    beside += step.T @ values
+    beside *= np.float32(0.5)
+    beside += values
+    return beside
 
 
 def _build(features):
-    """Returns corners and shares `(points, d + 1)`, and the blurs."""
-    quotients, left = _nearest_of_remainder_zero(_on_hyperplane(features))
-    ranks, quotients, left = _ranks(quotients, left)
-    d = len(quotients) - 1
-    shares = _shares(ranks, left)
-    # Room for one step to each side.
-    low = quotients[:d].min(axis=1) - 2
-    spans = quotients[:d].max(axis=1) + 2 - low
+    """Returns corners and shares `(points, d + 1)`, and the steps.
+
+    A step is a matrix of ones, from each corner to the one ahead.
+    """
+    num_points, d = features.shape
+    blocks = [
+        slice(start, min(start + _BLOCK, num_points))
+        for start in range(0, num_points, _BLOCK)
+    ]
+    low, radix = _range_of_keys(features, blocks)
+    corners = np.empty((num_points, d + 1), "int32")
+    shares = np.empty((num_points, d + 1), "float32")
+    known = _Numbers()
+    for block in blocks:
+        quotients, left = _nearest_of_remainder_zero(
+            _on_hyperplane(features[block])
+        )
+        ranks, quotients, left = _ranks(quotients, left)
+        shares[block] = _shares(ranks, left)
+        base = radix[:d] @ (quotients[:d] - low[:, None])
+        keys, places = _corners(base, ranks, radix)
+        corners[block] = known.of(keys)[places]
+    order = known.in_order()
+    for block in blocks:
+        corners[block] = order[corners[block]]
+    return corners, shares, [_step(known.keys, radix, j) for j in range(d + 1)]
+
+
+def _range_of_keys(features, blocks):
+    """Returns the lowest quotients, and the radix of the keys of corners."""
+    d = features.shape[1]
+    ends = []
+    for block in blocks:
+        points = _on_hyperplane(features[block])[:d] / (d + 1)
+        ends.append((points.min(axis=1), points.max(axis=1)))
+    lows, highs = zip(*ends, strict=True)
+    # Room for rounding, its correction, and one step to each side.
+    low = np.floor(np.min(lows, axis=0)).astype("int64") - 3
+    spans = np.ceil(np.max(highs, axis=0)).astype("int64") + 3 - low
     if np.prod(spans.astype("float64")) * (d + 1) >= 2.0**62:
         raise ValueError(
             "The features must not spread over more than some thousand "
@@ -80,9 +124,40 @@ def _build(features):
     radix = np.ones(d + 1, "int64") * (d + 1)
     radix[1:d] *= np.cumprod(spans[:-1])
     radix[d] = 0  # the last coordinate follows from the others
-    base = radix[:d] @ (quotients[:d] - low[:, None])
-    corners, keys = _number_corners(base, ranks, radix)
-    return corners, shares, [_blur(keys, radix, j) for j in range(d + 1)]
+    return low, radix
+
+
+class _Numbers:
+    """Numbers of keys, in the order in which they come up.
+
+    Attributes:
+        keys: Int64 array, all keys so far, sorted.
+    """
+
+    def __init__(self):
+        self.keys = np.empty(0, "int64")
+        self._numbers = np.empty(0, "int32")
+
+    def of(self, keys):
+        """Returns the numbers of sorted and different keys, int32."""
+        place = np.searchsorted(self.keys, keys)
+        inside = place < len(self.keys)
+        known = inside.copy()
+        known[inside] = self.keys[place[inside]] == keys[inside]
+        numbers = np.empty(len(keys), "int32")
+        numbers[known] = self._numbers[place[known]]
+        first = len(self.keys)
+        new = np.arange(first, first + len(keys) - known.sum(), dtype="int32")
+        numbers[~known] = new
+        self.keys = np.insert(self.keys, place[~known], keys[~known])
+        self._numbers = np.insert(self._numbers, place[~known], new)
+        return numbers
+
+    def in_order(self):
+        """Returns the place in `keys` of each number."""
+        order = np.empty_like(self._numbers)
+        order[self._numbers] = np.arange(len(order), dtype="int32")
+        return order
 
 
 def _on_hyperplane(features):
@@ -131,8 +206,8 @@ def _shares(ranks, left):
     return shares
 
 
-def _number_corners(base, ranks, radix):
-    """Returns the number of each point's corners, and the sorted keys."""
+def _corners(base, ranks, radix):
+    """Returns sorted keys of corners, and their places `(points, d + 1)`."""
     d = len(radix) - 1
     # Many points share a simplex: corners are looked for once in each.
     _, cell = np.unique(base, return_inverse=True)
@@ -147,24 +222,21 @@ def _number_corners(base, ranks, radix):
     np.put_along_axis(by_rank, ranks[:, first].astype("int64"), column, axis=0)
     corner = base[first] + np.arange(d + 1)[:, None]
     corner[1:] -= np.cumsum(by_rank[:0:-1], axis=0)
-    keys, number = np.unique(corner, return_inverse=True)
-    number = number.reshape(corner.shape).T.astype("int32")
-    return number[simplex.reshape(-1)], keys
+    keys, place = np.unique(corner, return_inverse=True)
+    return keys, place.reshape(corner.shape).T[simplex.reshape(-1)]
 
 
-def _blur(keys, radix, j):
-    """Returns the matrix of half a neighbour, the corner, half a neighbour."""
+def _step(keys, radix, j):
+    """Returns the matrix of ones from each corner to that ahead of it."""
     from scipy import sparse
 
     d = len(radix) - 1
-    step = np.where(keys % (d + 1), radix[j] - 1, radix[j] - radix.sum() + d)
-    ahead = np.searchsorted(keys, keys + step)
+    goal = np.where(keys % (d + 1), radix[j] - 1, radix[j] - radix.sum() + d)
+    goal += keys
+    ahead = np.searchsorted(keys, goal)
     ahead[ahead == len(keys)] = 0
-    behind = np.flatnonzero(keys[ahead] == keys + step)
-    ahead = ahead[behind]
-    itself = np.arange(len(keys))
-    rows = np.concatenate([itself, ahead, behind])
-    columns = np.concatenate([itself, behind, ahead])
-    shares = np.full(len(rows), 0.5, "float32")
-    shares[: len(keys)] = 1
-    return sparse.csr_matrix((shares, (rows, columns)), (len(keys),) * 2)
+    is_there = keys[ahead] == goal
+    starts = np.concatenate([[0], np.cumsum(is_there)]).astype("int32")
+    ahead = ahead[is_there].astype("int32")
+    ones = np.ones(len(ahead), "float32")
+    return sparse.csr_matrix((ones, ahead, starts), (len(keys),) * 2)

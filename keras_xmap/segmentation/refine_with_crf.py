@@ -15,6 +15,9 @@ from keras_xmap.segmentation._permutohedral_lattice import PermutohedralLattice
 
 # Keeps the logarithm of a probability finite, as the usual CRF codes do.
 _SMALLEST_PROBABILITY = 1e-5
+# The kernel of the positions is kept for the next image up to so many pixels.
+_KEPT = 2**20
+_PIXELS_AT_A_TIME = 2**17
 
 
 def refine_with_crf(
@@ -31,6 +34,9 @@ def refine_with_crf(
     time linear in the pixels. By the lattice's approximation about one pixel
     in a hundred has another likeliest class than by the exact sums. Not
     differentiable: for training see `layers.DenseCRF`.
+
+    Memory grows with the pixels alone, about 130 bytes each and 16 more for
+    each class that takes part, however far apart the pixels are that meet.
 
     The maps are probabilities of classes that exclude each other, one of
     which, as a rule, is the background: the softmax of a segmentation network,
@@ -86,8 +92,7 @@ def refine_with_crf(
 
     def refine(image, maps):
         image = check_image(image)
-        maps = [fit_map(x, image.shape[:2]) for x in check_class_maps(maps)]
-        maps = np.stack(maps)
+        maps = _fitted(check_class_maps(maps), image.shape[:2])
         return _refine(image, maps, parameters, num_iterations, min_ratio)
 
     if is_batch(images):
@@ -97,21 +102,55 @@ def refine_with_crf(
 
 def _refine(image, maps, parameters, num_iterations, min_ratio):
     """Returns q `(classes, height, width)` of one image."""
-    total = maps.sum(axis=0)
-    maps = np.where(total > 0, maps, 1) / np.where(total > 0, total, len(maps))
-    share = (maps / maps.max(axis=0)).max(axis=(1, 2))
-    present = (share > 0) & (share >= min_ratio)
-    maps = np.maximum(maps[present], _SMALLEST_PROBABILITY)
-    scores = np.log(maps).reshape(len(maps), -1).T
-    scores = np.ascontiguousarray(scores, "float32")
+    size = image.shape[:2]
+    scores, present = _scores(maps, min_ratio)
     kernels = _kernels(image, parameters)
     q = _softmax(scores.copy())
     for _ in range(num_iterations):
-        q = sum((kernel(q) for kernel in kernels), scores.copy())
-        q = _softmax(q)
-    refined = np.zeros((len(present), *image.shape[:2]), "float32")
-    refined[present] = q.T.reshape(-1, *image.shape[:2])
+        # Each is added as it comes, so that no two are there at a time.
+        total = scores.copy()
+        for kernel in kernels:
+            total += kernel(q)
+        q = _softmax(total)
+    refined = np.zeros((len(present), *size), "float32")
+    refined[present] = q.T.reshape(-1, *size)
     return refined
+
+
+def _fitted(maps, size):
+    """Returns maps `(classes, *size)`, those of another size as float32."""
+    if maps.shape[1:] == size:
+        return maps
+    fitted = np.empty((len(maps), *size), "float32")
+    for number, heatmap in enumerate(maps):
+        fitted[number] = fit_map(heatmap, size)
+    return fitted
+
+
+def _scores(maps, min_ratio):
+    """Returns float32 logarithms `(pixels, classes)`, and which take part."""
+    height, width = maps.shape[1:]
+    at_a_time = max(1, _PIXELS_AT_A_TIME // width)
+    starts = range(0, height, at_a_time)
+    shares = []
+    for start in starts:
+        p = _probabilities(maps[:, start : start + at_a_time])
+        shares.append((p / p.max(axis=0)).max(axis=(1, 2)))
+    share = np.max(shares, axis=0)
+    present = (share > 0) & (share >= min_ratio)
+    scores = np.empty((height, width, present.sum()), "float32")
+    for start in starts:
+        p = _probabilities(maps[:, start : start + at_a_time])[present]
+        p = np.log(np.maximum(p, _SMALLEST_PROBABILITY))
+        scores[start : start + at_a_time] = np.moveaxis(p, 0, -1)
+    return scores.reshape(height * width, -1), present
+
+
+def _probabilities(maps):
+    """Returns maps that sum to 1, all alike where they are 0."""
+    total = maps.sum(axis=0)
+    maps = np.where(total > 0, maps, 1)
+    return maps / np.where(total > 0, total, len(maps))
 
 
 def _kernels(image, parameters):
@@ -119,17 +158,22 @@ def _kernels(image, parameters):
     height, width = image.shape[:2]
     kernels = []
     if parameters["appearance_weight"]:
-        position = _positions(height, width, parameters["position_stddev"])
-        color = image.reshape(height * width, -1) / parameters["color_stddev"]
         kernels.append(
             PermutohedralLattice(
-                np.concatenate([position, color], axis=1),
+                _Features(
+                    (height, width),
+                    parameters["position_stddev"],
+                    image,
+                    parameters["color_stddev"],
+                ),
                 parameters["appearance_weight"],
             )
         )
     if parameters["smoothness_weight"]:
+        small = height * width <= _KEPT
+        make = _smoothness if small else _smoothness.__wrapped__
         kernels.append(
-            _smoothness(
+            make(
                 height,
                 width,
                 parameters["smoothness_stddev"],
@@ -142,12 +186,36 @@ def _kernels(image, parameters):
 # The same for all images of one size, as those of a folder often are.
 @functools.lru_cache(maxsize=4)
 def _smoothness(height, width, stddev, weight):
-    return PermutohedralLattice(_positions(height, width, stddev), weight)
+    return PermutohedralLattice(_Features((height, width), stddev), weight)
 
 
-def _positions(height, width, stddev):
-    position = np.stack(np.mgrid[:height, :width], axis=-1).reshape(-1, 2)
-    return position / stddev
+class _Features:
+    """Positions of pixels, and colours, in standard deviations.
+
+    Those of a slice of pixels are made when they are asked for: all together
+    they are several times as large as the image.
+    """
+
+    def __init__(self, size, position_stddev, image=None, color_stddev=None):
+        self._size = size
+        self._position_stddev = position_stddev
+        num_pixels = size[0] * size[1]
+        self._colors = np.empty((num_pixels, 0))
+        if image is not None:
+            self._colors = image.reshape(num_pixels, -1)
+        self._color_stddev = color_stddev or 1.0
+        self.shape = (num_pixels, 2 + self._colors.shape[1])
+
+    def __getitem__(self, pixels):
+        numbers = np.arange(pixels.start, pixels.stop)
+        position = np.stack(np.divmod(numbers, self._size[1]), axis=1)
+        return np.concatenate(
+            [
+                position / self._position_stddev,
+                self._colors[pixels] / self._color_stddev,
+            ],
+            axis=1,
+        )
 
 
 def _softmax(scores):

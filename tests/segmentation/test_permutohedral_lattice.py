@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from reference.dense_crf import gaussian
 
+from keras_xmap.segmentation import _permutohedral_lattice
 from keras_xmap.segmentation._permutohedral_lattice import PermutohedralLattice
 from keras_xmap.segmentation._permutohedral_lattice import _build
 
@@ -16,33 +17,43 @@ def on_a_grid(height, width, stddev):
 def test_every_point_lies_in_the_simplex_of_its_corners(d):
     """Shares are those of the point as the weighted mean of its corners."""
     features = RNG.normal(size=(200, d)) * 3
-    corners, shares, blurs = _build(features)
+    corners, shares, steps = _build(features)
     assert corners.shape == shares.shape == (200, d + 1)
     np.testing.assert_allclose(shares.sum(1), 1, atol=1e-6)
     assert shares.min() > -1e-6
-    assert len(blurs) == d + 1
+    assert len(steps) == d + 1
     # A corner is a place: one position fits all the points around it.
-    matrix = np.zeros((200, blurs[0].shape[0]))
+    matrix = np.zeros((200, steps[0].shape[0]))
     np.put_along_axis(matrix, corners, shares, axis=1)
     places, *_ = np.linalg.lstsq(matrix, features, rcond=None)
     np.testing.assert_allclose(matrix @ places, features, atol=1e-5)
 
 
 @pytest.mark.parametrize("d", [2, 3, 5])
-def test_neighbours_are_one_step_away_and_mutual(d):
-    """Points at corners find the corners beside them, on both sides."""
+def test_neighbours_are_one_step_away(d):
+    """A corner has at most one neighbour ahead, and is ahead of one."""
     features = RNG.normal(size=(300, d))
-    _, _, blurs = _build(features)
-    for blur in blurs:
-        dense = blur.toarray()
-        np.testing.assert_array_equal(dense, dense.T)
-        np.testing.assert_array_equal(np.diag(dense), 1)
-        beside = (dense == 0.5).sum(1)
-        assert beside.max() == 2
-        assert set(np.unique(dense)) <= {0.0, 0.5, 1.0}
+    _, _, steps = _build(features)
+    for step in steps:
+        dense = step.toarray()
+        assert set(np.unique(dense)) == {0.0, 1.0}
+        assert dense.sum(0).max() == dense.sum(1).max() == 1
+        # Two steps do not lead back.
+        assert (dense * dense.T).sum() == 0
     # No corner is the neighbour of another one in two directions.
-    total = sum((blur.toarray() == 0.5).astype(int) for blur in blurs)
+    total = sum(step.toarray() + step.toarray().T for step in steps)
     assert total.max() == 1
+
+
+@pytest.mark.parametrize("block", [1, 7, 64])
+def test_it_is_the_same_in_however_many_parts_it_is_made(block, monkeypatch):
+    features = RNG.normal(size=(100, 3)) * 2
+    values = RNG.random((100, 2)).astype("float32")
+    whole = PermutohedralLattice(features)
+    monkeypatch.setattr(_permutohedral_lattice, "_BLOCK", block)
+    parts = PermutohedralLattice(features)
+    assert parts.num_corners == whole.num_corners
+    np.testing.assert_allclose(parts(values), whole(values), rtol=1e-5)
 
 
 def test_it_is_the_gaussian_of_a_grid():

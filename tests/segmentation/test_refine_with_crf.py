@@ -1,4 +1,6 @@
 import functools
+import importlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,10 +10,13 @@ from skimage import data
 from skimage.filters import gaussian
 from skimage.transform import resize
 
+from keras_xmap.segmentation import _permutohedral_lattice
 from keras_xmap.segmentation import refine_with_crf
 from keras_xmap.segmentation import refine_with_crf as refine
 from keras_xmap.segmentation import to_probabilities
 
+# The function has the name of its module.
+MODULE = importlib.import_module("keras_xmap.segmentation.refine_with_crf")
 PARAMETERS = (10, 80, 13, 3, 3)
 NO_WEIGHTS = {
     "appearance_weight": 0,
@@ -230,3 +235,31 @@ def test_from_explanation_maps_to_labels():
     before = (p.argmax(0) == truth).mean()
     assert before < 0.95
     assert (q.argmax(0) == truth).mean() > 0.999
+
+
+def test_it_takes_the_same_in_however_many_parts(monkeypatch):
+    p = soft()
+    whole = refine(photo(), p)
+    monkeypatch.setattr(MODULE, "_PIXELS_AT_A_TIME", 100)
+    monkeypatch.setattr(MODULE, "_KEPT", 0)
+    monkeypatch.setattr(_permutohedral_lattice, "_BLOCK", 100)
+    np.testing.assert_allclose(refine(photo(), p), whole, atol=1e-5)
+
+
+def test_memory_is_bounded_by_the_pixels(monkeypatch):
+    """The figure of docs/photos.md, at a size that takes a second."""
+    for module, name in (
+        (MODULE, "_PIXELS_AT_A_TIME"),
+        (_permutohedral_lattice, "_BLOCK"),
+    ):
+        monkeypatch.setattr(module, name, 2**11)
+    monkeypatch.setattr(MODULE, "_KEPT", 0)
+    rows, columns = np.mgrid[:200, :300]
+    image = np.stack([rows, columns, rows + columns], -1) // 2
+    maps = np.stack([rows, columns]).astype("float32")
+    refine_with_crf(image[:9, :9], maps[:, :9, :9])  # imports
+    tracemalloc.start()
+    refine_with_crf(image, maps, num_iterations=1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak / rows.size < 150
