@@ -5,7 +5,7 @@ names the file and the row. Numbers may be written `3.0` for 3, as programs
 without integers do.
 """
 
-import json
+import contextlib
 import math
 import pathlib
 import reprlib
@@ -15,6 +15,7 @@ import numpy as np
 from keras_xmap._checks import is_integer
 from keras_xmap._checks import is_number
 from keras_xmap._files import read_file
+from keras_xmap.datasets._json_lists import JSONLists
 from keras_xmap.regions import check_run_lengths
 
 _KEYS = ("images", "annotations", "categories")
@@ -37,10 +38,9 @@ class COCOFile:
 
     def __init__(self, path):
         self._path = path
-        content = self._content()
-        self._annotations = content["annotations"]
-        self._images = self._by_id("images", content["images"], _image)
-        names = self._by_id("categories", content["categories"], _name)
+        self._lists = self._read()
+        self._images = self._by_id("images", _image)
+        names = self._by_id("categories", _name)
         kinds = {type(key) for key in names}
         if len(kinds) > 1:
             raise ValueError(
@@ -57,7 +57,7 @@ class COCOFile:
         `image` is `(file_name, size)`; a segmentation is run lengths, or a
         list of arrays `x, y, x, y, ...`; `area` is `None` where not given.
         """
-        for number, row in enumerate(self._annotations):
+        for number, row in enumerate(self._rows("annotations")):
             try:
                 yield self._annotation(row)
             except (RowError, ValueError, TypeError) as error:
@@ -91,31 +91,43 @@ class COCOFile:
         segmentation = _segmentation(_value(row, "segmentation"), image[1])
         return image, label, segmentation, area, bool(crowd)
 
-    def _content(self):
-        try:
+    def _read(self):
+        with self._named():
             text = read_file(self._path).decode("utf-8-sig")
-            content = json.loads(text, object_pairs_hook=_packed)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"`annotations` must be JSON. Received: {self._path!r}: "
-                f"{error}."
-            ) from error
-        if not isinstance(content, dict):
-            content = {}
-        missing = [
-            key for key in _KEYS if not isinstance(content.get(key), list)
-        ]
+            lists = JSONLists(text, _KEYS, _packed)
+        missing = [key for key in _KEYS if key not in lists.keys]
         if missing:
             raise ValueError(
                 f"`annotations` must hold lists of {', '.join(_KEYS)}. "
                 f"Received: {self._path!r} without {', '.join(missing)}."
             )
-        return content
+        return lists
 
-    def _by_id(self, kind, rows, read):
+    def _rows(self, kind):
+        """Yields the rows of a list, which must be JSON."""
+        with self._named():
+            rows = self._lists.rows(kind)
+        while True:
+            with self._named():
+                row = next(rows, self)
+            if row is self:
+                return
+            yield row
+
+    @contextlib.contextmanager
+    def _named(self):
+        try:
+            yield
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"`annotations` must be JSON. Received: {self._path!r}: "
+                f"{error}."
+            ) from error
+
+    def _by_id(self, kind, read):
         """Returns what `read` makes of rows, by their ids."""
         found = {}
-        for number, row in enumerate(rows):
+        for number, row in enumerate(self._rows(kind)):
             try:
                 row = _object(row)
                 key = _identity(row, "id")
@@ -163,7 +175,7 @@ def _packed(pairs):
 def _pack(polygon):
     if not isinstance(polygon, list):
         return polygon
-    if not all(type(x) is float or type(x) is int for x in polygon):
+    if not set(map(type, polygon)) <= {float, int}:
         return polygon
     try:
         return np.array(polygon, "float64")
@@ -298,16 +310,18 @@ def _check_polygon(polygon, size):
             "A polygon must be a list of x and y in turn, of three corners "
             f"at least. Received: a polygon of shape {polygon.shape}."
         )
-    # NaN is not below anything.
-    if not (np.abs(polygon) < _LARGEST_COORDINATE).all():
+    corners = polygon.reshape(-1, 2)
+    low, high = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    # NaN is not below anything, nor is what is found among it.
+    largest = _LARGEST_COORDINATE
+    if not all(-largest < x < largest for x in (*low, *high)):
         raise RowError(
             "A polygon must have finite corners. Received: "
             f"{polygon.tolist()[:8]}."
         )
-    low = polygon.reshape(-1, 2).min(axis=0)
-    high = polygon.reshape(-1, 2).max(axis=0)
-    if (high < 0).any() or (low > size[::-1]).any():
+    height, width = size
+    if min(high) < 0 or low[0] > width or low[1] > height:
         raise RowError(
             "A polygon must lie in its image. Received: corners from "
-            f"{low.tolist()} to {high.tolist()} for height and width {size}."
+            f"{low} to {high} for height and width {size}."
         )

@@ -33,17 +33,18 @@ class Regions(abc.ABC):
         self.class_names = tuple(class_names)
         self.labels = np.array(labels, "int32")
         self.areas = np.array(areas, "float64")
-        self._entries = list(entries)
-        self._count = len(self._entries)
+        self._entries = entries
+        # Which of them these regions are.
+        self._rows = np.arange(len(entries))
 
     def __repr__(self):
         call = as_call(self, **self._arguments())
-        if len(self) == self._count:
+        if len(self) == len(self._entries):
             return call
-        return f"{call}.subset(<{len(self)} of {self._count}>)"
+        return f"{call}.subset(<{len(self)} of {len(self._entries)}>)"
 
     def __len__(self):
-        return len(self._entries)
+        return len(self._rows)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         file, entry = self.file(index), self._entry(index)
@@ -64,7 +65,7 @@ class Regions(abc.ABC):
         """
         rows = checked_rows(rows, len(self), "regions")
         chosen = copy.copy(self)
-        chosen._entries = [self._entries[row] for row in rows]
+        chosen._rows = self._rows[rows]
         chosen.labels, chosen.areas = self.labels[rows], self.areas[rows]
         return chosen
 
@@ -88,7 +89,8 @@ class Regions(abc.ABC):
         return None
 
     def _entry(self, index):
-        return self._entries[check_index(index, len(self), "regions")]
+        index = check_index(index, len(self), "regions")
+        return self._entries[int(self._rows[index])]
 
     @abc.abstractmethod
     def _arguments(self):

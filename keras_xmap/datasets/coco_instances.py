@@ -8,6 +8,7 @@ from keras_xmap._files import check_path
 from keras_xmap._typing import Path
 from keras_xmap.datasets._coco_file import COCOFile
 from keras_xmap.datasets._regions import Regions
+from keras_xmap.datasets._segmentations import Segmentations
 from keras_xmap.regions import check_run_lengths
 from keras_xmap.regions import decode_run_lengths
 
@@ -96,16 +97,16 @@ class COCOInstances(Regions):
         self._crowd = check_boolean("crowd", crowd)
         self._min_area = check_non_negative("min_area", min_area)
         content = COCOFile(self._source)
-        entries, labels, areas = [], [], []
+        entries, labels, areas = _Entries(), [], []
         for row in content.annotations():
-            (file_name, size), label, segmentation, area, is_crowd = row
+            image, label, segmentation, area, is_crowd = row
             if is_crowd and not crowd:
                 continue
             if area is None:
-                area = _area(segmentation, size)
+                area = _area(segmentation, image[1])
             if area < self._min_area:
                 continue
-            entries.append((file_name, size, segmentation))
+            entries.append(image, segmentation)
             labels.append(label)
             areas.append(area)
         super().__init__(content.class_names, entries, labels, areas)
@@ -129,6 +130,24 @@ class COCOInstances(Regions):
         if isinstance(segmentation, dict):
             return decode_run_lengths(segmentation)
         return _inside(segmentation, size)
+
+
+class _Entries:
+    """The image of each object, name and size, and its segmentation."""
+
+    def __init__(self):
+        self._images = []
+        self._segmentations = Segmentations()
+
+    def __len__(self):
+        return len(self._images)
+
+    def append(self, image, segmentation):
+        self._images.append(image)
+        self._segmentations.append(segmentation)
+
+    def __getitem__(self, number):
+        return (*self._images[number], self._segmentations[number])
 
 
 def _area(segmentation, size):
