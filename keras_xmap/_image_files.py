@@ -63,13 +63,20 @@ def read_photo(file, stored_size=None):
         OSError: If there is no file that can be read.
         ValueError: If it holds no photo; the message names it.
     """
+    pixels, turn = read_stored(file)
+    return pixels if stored_size == pixels.shape[:2] else turn(pixels)
+
+
+def read_stored(file):
+    """Returns a photo as its pixels are stored, and what turns it upright.
+
+    The latter is a function of arrays whose first axes are height and width.
+    """
     image = open_image(file)
     with _named(file):
         pixels = _rgb(image)
-    if stored_size == pixels.shape[:2]:
-        return pixels
-    turn = _TURNS.get(orientation(image))
-    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+    turn = _TURNS.get(orientation(image), lambda x: x)
+    return pixels, lambda x: np.ascontiguousarray(turn(x))
 
 
 def as_png(pixels):

@@ -12,7 +12,7 @@ from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_one_of
 from keras_xmap._files import checksum
 from keras_xmap._files import read_file
-from keras_xmap._image_files import read_photo
+from keras_xmap._image_files import read_stored
 from keras_xmap._repr import as_call
 from keras_xmap._typing import ArrayLike
 from keras_xmap._warnings import warn_user
@@ -68,7 +68,8 @@ class LabelledImages(abc.ABC):
         return len(self._entries)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return _photo(self.file(index))
+        pixels, turn = _photo(self.file(index))
+        return turn(pixels)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,11 +82,14 @@ class LabelledImages(abc.ABC):
     def mask(self, index: int) -> np.ndarray:
         """Returns the label map of an image, uint8 `(height, width)`.
 
+        It is turned with its image, as EXIF says, where it has the size of the
+        pixels as they are stored.
+
         Raises:
             ValueError: If there is none, or if it cannot be read, is of
                 another size than the image, or holds a class out of range.
         """
-        return self._checked_mask(index, self[index].shape[:2])
+        return self._checked_mask(index, *_photo(self.file(index)))
 
     def subset(self, rows: ArrayLike) -> "LabelledImages":
         """Returns the same kind of object with some of the images.
@@ -139,14 +143,14 @@ class LabelledImages(abc.ABC):
         """Returns the checksum of a file, and what is wrong with it."""
         file = self.file(index)
         try:
-            size = _photo(file).shape[:2]
+            photo = _photo(file)
             if masks:
-                self._checked_mask(index, size)
+                self._checked_mask(index, *photo)
             return checksum(read_file(file)), None
         except (ValueError, OSError) as error:
             return 0, str(error)
 
-    def _checked_mask(self, index, size):
+    def _checked_mask(self, index, pixels, turn):
         entry = self._entry(index)
         file = self._mask_file(entry)
         if file is None:
@@ -155,6 +159,9 @@ class LabelledImages(abc.ABC):
                 f"none for {self._file(entry)!r}."
             )
         labels = read_label_map(file, len(self.class_names))
+        if labels.shape == pixels.shape[:2]:
+            return turn(labels)
+        size = turn(pixels).shape[:2]
         if labels.shape != size:
             raise ValueError(
                 f"A label map must be of the size of its image, {size}. "
@@ -179,8 +186,9 @@ class LabelledImages(abc.ABC):
 
 
 def _photo(file):
+    """Returns the pixels of a photo as stored, and what turns them upright."""
     with left_out_if_asked(file):
-        return read_photo(file)
+        return read_stored(file)
 
 
 def check_class_names(names):

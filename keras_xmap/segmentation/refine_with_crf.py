@@ -35,8 +35,8 @@ def refine_with_crf(
     in a hundred has another likeliest class than by the exact sums. Not
     differentiable: for training see `layers.DenseCRF`.
 
-    Memory grows with the pixels alone, about 130 bytes each and 16 more for
-    each class that takes part, however far apart the pixels are that meet.
+    Memory grows with the pixels alone, some 100 bytes each and 16 more for
+    each class that takes part.
 
     The maps are probabilities of classes that exclude each other, one of
     which, as a rule, is the background: the softmax of a segmentation network,

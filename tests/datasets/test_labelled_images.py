@@ -63,6 +63,28 @@ def test_labels_of_voc_come_from_lists_or_masks(labels, tmp_path):
     assert images.problems == {}
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_label_map_is_turned_with_its_photo(orientation, tmp_path):
+    """It is of the pixels as they are stored, or of the upright photo."""
+    images = VOCFolder(voc(tmp_path), "train", "main", ["cat", "dog"])
+    labels = np.zeros((4, 6), "uint8")
+    labels[0, :2] = 1, 2
+    photo = Image.fromarray(np.stack([120 * labels] * 3, axis=-1))
+    exif = photo.getexif()
+    exif[0x0112] = orientation
+    file = tmp_path / "JPEGImages" / "a.jpg"
+    photo.save(file, "PNG", exif=exif)  # nothing is read from a name's end
+    write_label_map(tmp_path / "SegmentationClass" / "a.png", labels)
+    found = images.mask(0)
+    np.testing.assert_array_equal(images[0][..., 0], 120 * found)
+    assert found.shape == ((4, 6) if orientation < 5 else (6, 4))
+    # What was annotated upright fits, too, where the size tells.
+    if orientation > 4:
+        write_label_map(tmp_path / "SegmentationClass" / "a.png", found)
+        np.testing.assert_array_equal(images.mask(0), found)
+    assert len(images.without_corrupt(masks=True)) == 4
+
+
 def test_the_list_of_10582_images_holds_paths(tmp_path):
     line = "/JPEGImages/b.jpg /SegmentationClassAug/b.png\n"
     root = voc(tmp_path)
