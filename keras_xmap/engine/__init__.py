@@ -14,6 +14,7 @@ from keras_xmap.engine.backend import require
 from keras_xmap.engine.backend import stack_of_samples
 from keras_xmap.engine.backend import uniform_noise
 from keras_xmap.engine.contract import RELU_RULES
+from keras_xmap.engine.contract import STAGES
 from keras_xmap.engine.contract import Backend
 from keras_xmap.engine.contract import Evaluation
 from keras_xmap.engine.contract import Placement
@@ -28,6 +29,7 @@ from keras_xmap.engine.ways_past import WaysPast
 
 __all__ = [
     "RELU_RULES",
+    "STAGES",
     "Backend",
     "Evaluation",
     "Geometry",

@@ -7,9 +7,11 @@ they are one call; on those with branches several, which together hold all
 that the score sees of the image.
 """
 
+import itertools
 import logging
 
 import keras
+from keras import ops
 
 from keras_xmap.engine._layer_by_name import name_of
 from keras_xmap.engine._nearest_maps import ATTENTION_LAYERS
@@ -70,25 +72,84 @@ def last_calls_of_sizes(evaluation, score, num_sizes, inputs=None):
     Raises:
         ValueError: If there are fewer sizes, or if they are not known.
     """
-    inputs = evaluation.given_inputs if inputs is None else inputs
-    found = [last_spatial_calls(evaluation, score, inputs)]
-    while len(found) < num_sizes:
-        finer = {}
-        for call in found[-1]:
-            calls = _finer_calls(evaluation, call, images_of(inputs), num_sizes)
-            if not calls:
-                sizes = [
-                    [name_of(evaluation.calls, x) for x in size]
-                    for size in found
-                ]
-                raise ValueError(
-                    "`target_layer` asks for more sizes than there are. "
-                    f"Received: target_layer={num_sizes} for a model with "
-                    f"the sizes of {', '.join(map(listed, sizes))}."
-                )
-            finer.update((id(x), x) for x in calls)
-        found.append(list(finer.values()))
+    sizes = _sizes(evaluation, score, num_sizes, inputs)
+    found = list(itertools.islice(sizes, num_sizes))
+    if len(found) < num_sizes:
+        names = [[name_of(evaluation.calls, x) for x in size] for size in found]
+        raise ValueError(
+            "`target_layer` asks for more sizes than there are. Received: "
+            f"target_layer={num_sizes} for a model with the sizes of "
+            f"{', '.join(map(listed, names))}."
+        )
     return found
+
+
+def last_calls_of_stages(evaluation, word, score, inputs=None):
+    """Returns such a list for each stage: every size at which a model learns.
+
+    What comes before all kernels, such as a layer that scales pixels, is no
+    stage.
+
+    Args:
+        evaluation: `Evaluation`.
+        word: String: the `target_layer` that means stages.
+        score: Tensor.
+        inputs: See `last_spatial_calls`.
+
+    Returns:
+        List of lists of `LayerCall`, the coarsest first.
+
+    Raises:
+        ValueError: If the sizes are not known, or if a layer has this name.
+    """
+    for call in evaluation.calls:
+        if call.path.rpartition("/")[2] == word:
+            raise ValueError(
+                f"`target_layer` is {word!r} for the last layer of each size, "
+                "and the name of a layer here, too. Received: target_layer="
+                f"{word!r} for a model with a layer {call.path!r}. Pass the "
+                "layer itself, or how many of the coarsest sizes are meant."
+            )
+    first, *finer = _sizes(evaluation, score, word, inputs)
+    return [
+        first,
+        *itertools.takewhile(
+            lambda size: all(_has_kernel(evaluation, x) for x in size), finer
+        ),
+    ]
+
+
+def _has_kernel(evaluation, call):
+    """Whether a layer with a matrix or kernel has a part in what it puts out.
+
+    Scales and offsets, such as those of a normalisation, are vectors.
+    """
+    above = evaluation.ancestors(call.outputs)
+    return any(
+        other.is_leaf
+        and any(len(weight.shape) > 1 for weight in other.layer.weights)
+        and any(
+            x in above
+            for x in keras.tree.flatten(other.outputs)
+            if ops.is_tensor(x)
+        )
+        for other in evaluation.calls
+    )
+
+
+def _sizes(evaluation, score, asked, inputs):
+    """Yields lists of calls, one a size, from the coarsest on."""
+    inputs = evaluation.given_inputs if inputs is None else inputs
+    size = last_spatial_calls(evaluation, score, inputs)
+    while True:
+        yield size
+        finer = {}
+        for call in size:
+            calls = _finer_calls(evaluation, call, images_of(inputs), asked)
+            if not calls:
+                return
+            finer.update((id(x), x) for x in calls)
+        size = list(finer.values())
 
 
 def _nearest_calls(evaluation, score, image):
@@ -187,14 +248,14 @@ def _without_gates(evaluation, score, calls):
     return found
 
 
-def _finer_calls(evaluation, call, images, num_sizes):
+def _finer_calls(evaluation, call, images, asked):
     """Returns the last calls before `call` of at least twice its positions."""
     maps = [
         other
         for other in reversed(
             maps_before(evaluation, call.outputs, len(images[0].shape))
         )
-        if _is_twice(other, call, num_sizes)
+        if _is_twice(other, call, asked)
     ]
     nearest, reached = nearest_maps(evaluation, call.outputs, images, maps)
     if reached:
@@ -204,13 +265,13 @@ def _finer_calls(evaluation, call, images, num_sizes):
     return _joined(evaluation, call.outputs, images, nearest, maps[::-1])
 
 
-def _is_twice(call, other, num_sizes):
+def _is_twice(call, other, asked):
     """Whether a call puts out at least twice the positions of another."""
     sizes = num_positions(call), num_positions(other)
     if None in sizes:
         raise ValueError(
             "The sizes of the layers are not known before the model runs. "
-            f"Received: target_layer={num_sizes} for a model whose layer "
+            f"Received: target_layer={asked!r} for a model whose layer "
             f"{call.path!r} has shape {tuple(call.outputs.shape)}. Pass "
             "a list of layers."
         )

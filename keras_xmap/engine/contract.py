@@ -17,12 +17,14 @@ from keras_xmap._typing import Structure
 from keras_xmap.engine._layer_by_name import name_of
 from keras_xmap.engine._layer_by_name import named_call
 from keras_xmap.engine._layer_by_order import last_calls_of_sizes
+from keras_xmap.engine._layer_by_order import last_calls_of_stages
 from keras_xmap.engine._layer_by_order import last_spatial_calls
 from keras_xmap.engine.geometry import GeometryError
 from keras_xmap.engine.given import given
 from keras_xmap.engine.ways_past import ways_past
 
 RELU_RULES = ("standard", "guided", "deconvnet")
+STAGES = "stages"  # the `target_layer` of the last layers of all sizes
 
 
 class RuleError(ValueError):
@@ -274,6 +276,15 @@ class Evaluation(abc.ABC):
             inputs: See `branches`.
         """
         return last_calls_of_sizes(self, score, num_sizes, inputs)
+
+    def branches_of_stages(self, score, inputs=None):
+        """Returns such a list for each size at which the model learns.
+
+        Args:
+            score: See `branches`.
+            inputs: See `branches`.
+        """
+        return last_calls_of_stages(self, STAGES, score, inputs)
 
     def ways_past(self, calls, score, inputs=None):
         """Names what leads from the image to `score` past all of `calls`."""

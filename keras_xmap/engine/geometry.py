@@ -249,8 +249,7 @@ class Geometry:
             constant outside the outermost, 0 where no position sees.
         """
         taps = self.taps(self.size if size is None else tuple(size))
-        own = [axis for axis in self.axes if axis is not None]
-        idle = [n for n in range(len(maps.shape) - 1) if n not in own]
+        own, idle = self._order(len(maps.shape) - 1)
         maps = ops.transpose(maps, (0, *[n + 1 for n in (*own, *idle)]))
         for _ in idle:  # of size 1
             maps = maps[..., 0]
@@ -292,6 +291,36 @@ class Geometry:
         # A position that is laid nowhere, in padding alone, is lost.
         shares = ops.where(pixels > 0, 1 / ops.maximum(pixels, 1e-6), 0)
         return self.lay(maps * shares, size)
+
+    def gather(self, maps):
+        """Reads maps of the input at the layer's positions.
+
+        Args:
+            maps: Float tensor `(batch, *size)`.
+
+        Returns:
+            Tensor `(batch, *positions)`: at each the mean of the pixels that
+            it is laid on, weighed as they are in `lay`; 0 where it is laid on
+            none.
+        """
+        own, idle = self._order(len(self.positions))
+        for number, (index, weight) in enumerate(self.taps(self.size), start=1):
+            axis = self.axes[number - 1]
+            count = 1 if axis is None else self.positions[axis]
+            maps = _mean_along(maps, number, index, weight, count)
+        for number, axis in reversed(list(enumerate(self.axes, start=1))):
+            if axis is None:
+                maps = ops.squeeze(maps, number)
+        for _ in idle:
+            maps = maps[..., None]
+        order = [*own, *idle]
+        back = [order.index(n) + 1 for n in range(len(order))]
+        return ops.transpose(maps, (0, *back))
+
+    def _order(self, count):
+        """Returns which of so many axes run over the input, and which not."""
+        own = [axis for axis in self.axes if axis is not None]
+        return own, [n for n in range(count) if n not in own]
 
     def is_same(self, other):
         """Returns whether positions lie in the same places of an input.
@@ -369,6 +398,20 @@ def _taps(centre, bounds, length, size):
     index = np.argsort(weights == 0, axis=1, kind="stable")[:, :count]
     weights = np.take_along_axis(weights, index, axis=1)
     return index.astype("int32"), weights.astype("float32")
+
+
+def _mean_along(maps, axis, index, weight, count):
+    """Returns for each position the mean of its pixels along one axis."""
+    weight = ops.cast(weight, maps.dtype)
+    flat = ops.reshape(index, (-1,))
+    maps = ops.moveaxis(maps, axis, 0)
+    shape = ops.shape(maps)
+    rest = ops.reshape(maps, (shape[0], 1, -1))
+    shares = ops.reshape(rest * weight[..., None], (-1, ops.shape(rest)[-1]))
+    sums = ops.segment_sum(shares, flat, count)
+    total = ops.segment_sum(ops.reshape(weight, (-1, 1)), flat, count)
+    means = ops.divide_no_nan(sums, total)
+    return ops.moveaxis(ops.reshape(means, (count, *shape[1:])), 0, axis)
 
 
 def _is_seen(pixel, centre, bounds):

@@ -26,6 +26,7 @@ from keras_xmap.explainers.layer_cam import LayerCAM
 from keras_xmap.explainers.occlusion import Occlusion
 from keras_xmap.explainers.perturbation_explainer import InputLayout
 from keras_xmap.explainers.perturbation_explainer import PerturbationExplainer
+from keras_xmap.explainers.region_cam import RegionCAM
 from keras_xmap.explainers.rise import RISE
 from keras_xmap.explainers.saliency import Saliency
 from keras_xmap.explainers.score_cam import ScoreCAM
@@ -54,6 +55,7 @@ __all__ = [
     "LayerCAM",
     "Occlusion",
     "PerturbationExplainer",
+    "RegionCAM",
     "Saliency",
     "ScoreCAM",
     "SmoothGrad",

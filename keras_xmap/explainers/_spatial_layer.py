@@ -154,6 +154,13 @@ class SpatialLayer:
         count = ops.cast(math.prod(ops.shape(maps)[1:]), maps.dtype)
         return laid * count / pixels
 
+    def gather(self, maps):
+        """Reads maps of the input's size at the layer's positions."""
+        self.check_placed()
+        if self._tokens is None:
+            return self._geometries[0].gather(maps)
+        return resize(maps[..., None], self._grid[1:])[..., 0]
+
     def _laid(self, how, maps, size):
         own = self.size
         size = own if size is None else size

@@ -247,17 +247,26 @@ class CAMExplainer(Explainer):
 
     @property
     def _is_fused(self):
-        return isinstance(self.target_layer, (list, tuple, int))
+        layer = self.target_layer
+        return self._is_of_stages or isinstance(layer, (list, tuple, int))
+
+    @property
+    def _is_of_stages(self):
+        layer = self.target_layer
+        return isinstance(layer, str) and layer == engine.STAGES
 
     @property
     def _is_named(self):
-        return not isinstance(self.target_layer, (int, type(None)))
+        found = isinstance(self.target_layer, (int, type(None)))
+        return not found and not self._is_of_stages
 
     def _groups(self, evaluation, score):
         """Returns lists of `SpatialLayer`s: of each, one map is made."""
         inputs = chosen_inputs(evaluation.inputs, self.input_name)
         if self.target_layer is None:
             groups = [evaluation.branches(score, inputs)]
+        elif self._is_of_stages:
+            groups = evaluation.branches_of_stages(score, inputs)
         elif isinstance(self.target_layer, int):
             groups = evaluation.branches_of_sizes(
                 self.target_layer, score, inputs

@@ -25,7 +25,8 @@ class GradCAM(ChannelSumExplainer):
             sees the image, too, is explained alone, with a warning. A list of
             them fuses their maps; an integer `n` fuses those of the last
             layers of the `n` coarsest sizes, each with at least twice the
-            positions of the one before. Defaults to `None`: the layer nearest
+            positions of the one before, and `"stages"` those of all sizes from
+            the first convolution on. Defaults to `None`: the layer nearest
             to the score whose output has the positions of the input, more
             than one of them, and is not itself the model's output, neither
             moved, resized nor squashed; in a transformer the one whose tokens

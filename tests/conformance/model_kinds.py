@@ -430,7 +430,7 @@ def siamese():
     # With a ReLU behind it, as the guided rule of that method wants.
     of_calls = "show different inputs", {"target_layer": "encoder/first:1"}
     names = ("CAM", "EigenCAM", "GradCAM", "GradCAMPlusPlus", "GuidedGradCAM")
-    names += ("HiResCAM", "LayerCAM", "ScoreCAM")
+    names += ("HiResCAM", "LayerCAM", "RegionCAM", "ScoreCAM")
     return Kind(
         _seeded(model),
         [images(SIZE, SIZE, 3), images(SIZE, SIZE, 3, seed=3)],

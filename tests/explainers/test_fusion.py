@@ -17,6 +17,7 @@ LAYERS = ["first", "second"]
 
 @pytest.fixture(scope="module")
 def model():
+    keras.utils.set_random_seed(0)
     inputs = keras.Input((12, 12, 3))
     x = layers.Conv2D(6, 3, activation="relu", name="first")(inputs)
     x = layers.MaxPooling2D()(x)
@@ -170,3 +171,68 @@ def test_sizes_that_are_unknown_while_tracing_are_refused():
 def test_a_number_of_sizes_below_one_is_refused(model, number):
     with pytest.raises(ValueError, match=f"Received: target_layer={number}"):
         GradCAM(model, number)
+
+
+def test_stages_are_all_sizes_from_the_first_kernel_on():
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Rescaling(2.0, name="pixels")(inputs)
+    x = layers.BatchNormalization(name="scaled")(x)
+    x = layers.Conv2D(4, 3, strides=2, name="fine")(x)
+    x = layers.Conv2D(4, 3, activation="relu", name="fine_1")(x)
+    x = layers.MaxPooling2D(name="pool")(x)
+    x = layers.Conv2D(4, 1, activation="relu", name="middle")(x)
+    x = layers.Conv2D(4, 3, strides=2, name="coarse")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    network = keras.Model(inputs, layers.Dense(3)(x))
+    images = np.random.default_rng(1).normal(size=(2, 32, 32, 3))
+    explainer = LayerCAM(network, "stages")
+    maps = explainer.explain(images, 1)
+    assert explainer.layers_used == ["coarse", "middle", "fine_1"]
+    by_name = LayerCAM(network, explainer.layers_used).explain(images, 1)
+    assert np.abs(by_name).max() > 0
+    np.testing.assert_array_equal(maps, by_name)
+    # A number counts on, up to the pixels.
+    explainer = LayerCAM(network, 4)
+    explainer.explain(images, 1)
+    assert explainer.layers_used[-1] == "scaled"
+
+
+def test_stages_of_a_nested_model_and_of_one_size(model):
+    network = pyramid()
+    inputs = keras.Input((12, 12, 3))
+    explainer = GradCAM(keras.Model(inputs, network(inputs)), "stages")
+    explainer.explain(IMAGES, 1)
+    names = [path.rpartition("/")[2] for path in explainer.layers_used]
+    assert names == ["coarse", "middle", "fine"]
+    alone = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            layers.Conv2D(3, 3, padding="same", name="only"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2),
+        ]
+    )
+    explainer = LayerCAM(alone, "stages")
+    explainer.explain(IMAGES, 1)
+    assert explainer.layers_used == ["only"]
+
+
+def test_a_layer_that_is_called_stages_is_given_itself():
+    network = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            layers.Conv2D(3, 3, name="stages"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2),
+        ]
+    )
+    with pytest.raises(ValueError, match="with a layer 'stages'. Pass the lay"):
+        GradCAM(network, "stages").explain(IMAGES, 1)
+    explainer = GradCAM(network, network.get_layer("stages"))
+    explainer.explain(IMAGES, 1)
+    assert explainer.layers_used == ["stages"]
+
+
+def test_stages_are_not_kept_at_sizes_of_their_own(model):
+    with pytest.raises(ValueError, match="resize=False with target_layer='sta"):
+        GradCAM(model, "stages", resize=False)

@@ -303,6 +303,7 @@ GRADIENTS = {
     ),
     "Occlusion": _gradient(patch_size=2, strides=2, baseline=0),
     "RISE": _gradient(num_masks=2, grid_size=2, keep_probability=0.5, seed=0),
+    "RegionCAM": _gradient(target_layer="stages", tokens="auto"),
     "Saliency": _of_layer(channel_reduction="max"),
     "SmoothGrad": _of_layer(
         num_samples=2,
