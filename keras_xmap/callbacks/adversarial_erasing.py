@@ -10,6 +10,7 @@ from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
+from keras_xmap._checks import check_threshold
 from keras_xmap._files import check_path
 from keras_xmap._repr import call_repr
 from keras_xmap._typing import Number
@@ -91,12 +92,15 @@ class AdversarialErasing(RoundsInFit):
         callbacks: List of callbacks that live for a round. Defaults to `()`.
         seed: Integer, for the order of images, new weights and, as every
             epoch begins, the random states of layers. Defaults to `0`.
+        mask_threshold: Float from 0 to below 1, another share: regions above it
+            go to `mask_store`, and are not erased. What erases well is not
+            what masks well. Defaults to `None`: there are no others.
 
     Attributes:
         store: `regions.RegionStore`, the regions by image, class and
             round, from 1.
-        held_out_store: The same for the images of `validation_data`, or
-            `None`.
+        mask_store: The same of `mask_threshold`; without one, `store`.
+        held_out_store: `store` of the images of `validation_data`, or `None`.
         rounds: List of dictionaries, one for each round that ended: `"round"`;
             `"num_epochs"`; `"logs"` of the last of them; and for rounds that
             mined `"num_regions"`, the shares of all pixels `"new_share"` and
@@ -145,6 +149,7 @@ class AdversarialErasing(RoundsInFit):
         directory: Path | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         seed: int = 0,
+        mask_threshold: float | None = None,
     ) -> None:
         self.dataset = dataset
         self.max_rounds = check_positive_integer("max_rounds", max_rounds)
@@ -156,6 +161,9 @@ class AdversarialErasing(RoundsInFit):
         self.stop = check_function("stop", stop, 1)
         self.directory = check_optional(check_path, "directory", directory)
         self.seed = check_seed("seed", seed)
+        self.mask_threshold = check_optional(
+            check_threshold, "mask_threshold", mask_threshold
+        )
         rounds = ErasingRounds(
             dataset,
             self.threshold,
@@ -164,6 +172,7 @@ class AdversarialErasing(RoundsInFit):
             reset,
             self.directory,
             self.seed,
+            self.mask_threshold,
         )
         super().__init__(rounds, epochs_per_round, callbacks)
 
@@ -173,6 +182,10 @@ class AdversarialErasing(RoundsInFit):
     @property
     def store(self) -> RegionStore | None:
         return self._rounds.data.trained.store
+
+    @property
+    def mask_store(self) -> RegionStore | None:
+        return self._rounds.data.trained.mask_store
 
     @property
     def held_out_store(self) -> RegionStore | None:

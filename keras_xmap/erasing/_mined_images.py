@@ -20,20 +20,26 @@ class MinedImages:
         name: Text, the folder of its regions in that of the run.
         check_labels: Function of the labels of a batch, that raises if they
             cannot be mined by.
+        has_masks: Boolean, whether there are regions of a second threshold.
+            Defaults to `False`.
 
     Attributes:
         dataset: The same.
         input_name: Which of the inputs the images are, `None` for the only
             one.
         store: `RegionStore`, once it is opened.
+        mask_store: The same of a second threshold; without one, `store`.
         seen: `SeenImages`, what the images look like.
     """
 
-    def __init__(self, dataset, name, check_labels):
+    def __init__(self, dataset, name, check_labels, has_masks=False):
         self.dataset = dataset
         self.input_name = image_input(dataset)
-        self.store = self.seen = None
+        self.store = self.mask_store = self.seen = None
         self._name = name
+        self._stores = dict.fromkeys(
+            [name, f"{name}-masks"] if has_masks else [name]
+        )
         self._check_labels = check_labels
         self._are_labels_checked = False
         self._error = None
@@ -57,11 +63,20 @@ class MinedImages:
             self._open(state, workers)
 
     def files(self):
-        """Returns the checksums of the files of the store, by their path."""
+        """Returns the checksums of the files of the stores, by their path."""
         return {
-            f"{self._name}/{shard['name']}": shard["checksum"]
-            for shard in self.store.shards()
+            f"{folder}/{shard['name']}": shard["checksum"]
+            for folder, store in self._stores.items()
+            for shard in store.shards()
         }
+
+    def flush(self):
+        for store in self._stores.values():
+            store.flush()
+
+    def refresh(self):
+        for store in self._stores.values():
+            store.refresh()
 
     def show(self, places, ids, inputs, others):
         """Looks at a batch, in a thread that makes them."""
@@ -109,24 +124,34 @@ class MinedImages:
         return {**parts, "number": int(self.dataset.cardinality())}
 
     def _open(self, state, workers):
-        directory = state.directory
-        if directory is not None:
-            directory = os.path.join(directory, self._name)
-        try:
-            self.store = RegionStore(directory, worker=workers.index)
-        except ValueError as error:
-            damaged = getattr(error, "damaged", None)
-            raise (ValueError(lost(damaged)) if damaged else error) from error
-        if not workers.is_chief:
-            return
-        rest = {
-            f"{self._name}/{shard['name']}"
-            for shard in self.store.shards()
-            # A round that was broken off has begun.
-            if shard["round"] == state.round_id and state.began is not None
-        }
-        found = self.files()
-        state.check_files(
-            self._name, {k: v for k, v in found.items() if k not in rest}
-        )
-        self.store.discard(state.round_id)
+        for folder in self._stores:
+            self._stores[folder] = _opened(folder, state, workers)
+        self.store, *others = self._stores.values()
+        self.mask_store = others[0] if others else self.store
+        if workers.is_chief:
+            for folder, store in self._stores.items():
+                _discard_rest(folder, store, state)
+
+
+def _opened(folder, state, workers):
+    """Returns the store in a folder of that of the run."""
+    directory = state.directory
+    if directory is not None:
+        directory = os.path.join(directory, folder)
+    try:
+        return RegionStore(directory, worker=workers.index)
+    except ValueError as error:
+        damaged = getattr(error, "damaged", None)
+        raise (ValueError(lost(damaged)) if damaged else error) from error
+
+
+def _discard_rest(folder, store, state):
+    """Takes the regions of a round that was broken off out of a store."""
+    found = {
+        f"{folder}/{shard['name']}": shard["checksum"]
+        for shard in store.shards()
+        # A round that was broken off has begun.
+        if shard["round"] != state.round_id or state.began is None
+    }
+    state.check_files(folder, found)
+    store.discard(state.round_id)

@@ -18,10 +18,13 @@ class Mining:
             region.
         targets: Function from labels to classes, or `None`, see
             `callbacks.AdversarialErasing`.
+        mask_threshold: Float, the same of regions that are not erased, or
+            `None` for none. Defaults to `None`.
     """
 
-    def __init__(self, threshold, targets):
+    def __init__(self, threshold, targets, mask_threshold=None):
         self._threshold = threshold
+        self._mask_threshold = mask_threshold
         self._targets = targets
         self._num_columns = 1
 
@@ -44,13 +47,13 @@ class Mining:
             for batch in data.mining_data(images, workers):
                 images.check()
                 totals += self._mine(images, round_id, explainer, *batch)
-            images.store.flush()
+            images.flush()
             *sums, num_images = workers.sum(totals.tolist())
             raise_together(
                 workers, lambda s=images.seen, n=num_images: s.check_count(n)
             )
             data.keep(images)
-            images.store.refresh()
+            images.refresh()
             if images is data.trained:
                 pixels, before, new, count = sums
         return {
@@ -69,6 +72,14 @@ class Mining:
         masks = ops.convert_to_numpy(above_threshold(maps, self._threshold))
         rows, columns = np.nonzero(is_class)
         chosen = masks[rows, columns]
+        if self._mask_threshold is not None:
+            others = above_threshold(maps, self._mask_threshold)
+            images.mask_store.add(
+                ids[rows],
+                classes[rows, columns],
+                round_id,
+                ops.convert_to_numpy(others)[rows, columns],
+            )
         before = images.before(ids, masks.shape[-2:], round_id)
         images.store.add(ids[rows], classes[rows, columns], round_id, chosen)
         new = (masks & is_class[:, :, None, None]).any(axis=1) & ~before

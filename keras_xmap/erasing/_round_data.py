@@ -27,6 +27,7 @@ class RoundData:
         seed: Integer, of the order of images and of a random filling.
         state: `RunState`, that knows the round.
         check_labels: As of `MinedImages`.
+        has_masks: As of `MinedImages`. Defaults to `False`.
 
     Attributes:
         trained: `MinedImages`, those that are trained on.
@@ -34,17 +35,20 @@ class RoundData:
         passes: `Passes` over those that are trained on.
     """
 
-    def __init__(self, dataset, fill, seed, state, check_labels):
+    def __init__(
+        self, dataset, fill, seed, state, check_labels, has_masks=False
+    ):
         of_dataset = isinstance(fill, str) and fill in ("mean", "noise")
         if not isinstance(fill, EraseRegions) and not of_dataset:
             EraseRegions(fill)  # that it can be made
-        self.trained = MinedImages(dataset, "regions", check_labels)
+        self.trained = MinedImages(dataset, "regions", check_labels, has_masks)
         self.held_out = None
         self.passes = Passes(seed)
         self._fill = fill
         self._seed = seed
         self._state = state
         self._check_labels = check_labels
+        self._has_masks = has_masks
         self._erase = None
         # What `fit` was given, and what the pass that it is in is of.
         self._arguments = self._arguments_in_use = {"batch_size": 32}
@@ -144,7 +148,9 @@ class RoundData:
                 "second one. Join them with `Dataset.concatenate`, each image "
                 "with an id of its own."
             )
-        self.held_out = MinedImages(dataset, "held_out", self._check_labels)
+        self.held_out = MinedImages(
+            dataset, "held_out", self._check_labels, self._has_masks
+        )
         batches = whole_batches(numbered(dataset), batch_size)
         return self._erased(self.held_out, batches)
 

@@ -40,16 +40,32 @@ class ErasingRounds:
     """
 
     def __init__(
-        self, dataset, threshold, targets, fill, reset, directory, seed
+        self,
+        dataset,
+        threshold,
+        targets,
+        fill,
+        reset,
+        directory,
+        seed,
+        mask_threshold=None,
     ):
         self.state = RunState(directory)
-        self._mining = Mining(threshold, targets)
+        self._mining = Mining(threshold, targets, mask_threshold)
         check_labels = self._mining.check_labels
-        self.data = RoundData(dataset, fill, seed, self.state, check_labels)
+        self.data = RoundData(
+            dataset,
+            fill,
+            seed,
+            self.state,
+            check_labels,
+            has_masks=mask_threshold is not None,
+        )
         self._how = check_reset(reset)
         self._seed = seed
         self._arguments = {
             "threshold": threshold,
+            "mask_threshold": mask_threshold,
             "targets": targets,
             "reset": reset,
             "seed": seed,

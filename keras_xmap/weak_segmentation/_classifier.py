@@ -59,6 +59,7 @@ def erased_regions(run):
         reset="start",
         directory=run.folder.path(ERASING),
         seed=settings.seed,
+        mask_threshold=settings.threshold,
     )
     classifier = distribution_safe(make(run))
     classifier.fit(
@@ -71,7 +72,7 @@ def erased_regions(run):
             ChiefBackup(run.folder.path(f"backup-{ERASING}")),
         ],
     )
-    return erasing.store
+    return erasing.mask_store
 
 
 def class_in_store(run, number):

@@ -63,6 +63,36 @@ def test_each_round_finds_the_next_piece_until_nothing_is_left():
         assert erasing.store.region(i, class_id=label).sum() == 32
 
 
+def test_masks_have_a_threshold_of_their_own(tmp_path):
+    images, labels, masks = blobs.make_images()
+    # The weak square is a third as bright: it is a mask, and not erased.
+    options = {"max_rounds": 1, "mask_threshold": 0.2, "directory": tmp_path}
+    erasing = erasing_of(images, labels, **options)
+    fit(blobs.brightest(), erasing)
+    regions = blobs.regions_of(erasing.store, 16, rounds=1)
+    assert (regions == masks[:, 0]).all()
+    found = blobs.regions_of(erasing.mask_store, 16, rounds=1)
+    assert (found == masks.any(axis=1)).all()
+    # A run that goes on knows both, and has both.
+    again = erasing_of(images, labels, **{**options, "max_rounds": 2})
+    fit(blobs.brightest(), again)
+    found = blobs.regions_of(again.mask_store, 16, rounds=2)
+    assert (found == masks[:, 1]).all()
+    assert again.mask_store.rounds == again.store.rounds == [1, 2]
+    other = erasing_of(images, labels, **{**options, "mask_threshold": 0.3})
+    with pytest.raises(ValueError, match="mask_threshold=0.3, where the run"):
+        fit(blobs.brightest(), other)
+    (shard, *_) = (tmp_path / "regions-masks").glob("*.npz")
+    shard.unlink()
+    with pytest.raises(ValueError, match="regions-masks/.* .missing"):
+        fit(blobs.brightest(), erasing_of(images, labels, **options))
+    alone = erasing_of(images, labels, max_rounds=1)
+    fit(blobs.brightest(), alone)
+    assert alone.mask_store is alone.store
+    with pytest.raises(ValueError, match="Received: mask_threshold=1"):
+        erasing_of(images, labels, mask_threshold=1)
+
+
 @pytest.mark.parametrize(
     "loss",
     ["binary_crossentropy", pytest.param("mse", marks=pytest.mark.slow)],

@@ -1212,6 +1212,14 @@ def masked_run():
 
 
 WEAK_SEGMENTATION = {
+    "weak_segmentation.Report": Call(
+        lambda: {
+            "masks": "run/masks",
+            "num_images": 1,
+            "problems": {},
+            "logs": {},
+        }
+    ),
     "weak_segmentation.WeakSegmentation": Call(
         lambda: {
             "backbone": backbone(),
@@ -1265,6 +1273,7 @@ TRAINING = {
             "directory": None,
             "callbacks": (),
             "seed": 0,
+            "mask_threshold": None,
         }
     ),
     "callbacks.AdversarialErasing.training_data": Call(
