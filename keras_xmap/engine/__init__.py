@@ -23,6 +23,7 @@ from keras_xmap.engine.geometry import Geometry
 from keras_xmap.engine.geometry import GeometryError
 from keras_xmap.engine.given import given
 from keras_xmap.engine.given import map_given
+from keras_xmap.engine.named_inputs import chosen_inputs
 from keras_xmap.engine.run import Runner
 from keras_xmap.engine.units import Unit
 from keras_xmap.engine.ways_past import WaysPast
@@ -41,6 +42,7 @@ __all__ = [
     "WaysPast",
     "after",
     "backend",
+    "chosen_inputs",
     "evaluate",
     "given",
     "map_given",

@@ -105,6 +105,31 @@ def _check_kind(data):
                 f"{_KINDS} Received: {type(part).__name__}. Call it, and pass "
                 "what it returns."
             )
+        _check_is_array(part)
+    _check_no_numbers(data)
+
+
+def _check_no_numbers(data):
+    """Refuses images as lists of lists of numbers."""
+    is_list = isinstance(data, (list, tuple))
+    if is_list and any(
+        isinstance(part, (int, float)) for part in keras.tree.flatten(data)
+    ):
+        raise TypeError(
+            f"{_KINDS} Received: numbers in lists. Pass `np.array(images)`."
+        )
+
+
+def _check_is_array(x):
+    """Refuses sparse and ragged tensors."""
+    # Told by what only these kinds of tensors can.
+    for way, kind in (("to_tensor", "ragged"), ("dense_shape", "sparse")):
+        if hasattr(x, way):
+            how = "x.to_tensor()" if kind == "ragged" else "tf.sparse.to_dense"
+            raise TypeError(
+                f"{_KINDS} Received: a {kind} tensor. Make it dense, by "
+                f"`{how}`."
+            )
 
 
 def _is_dataset(data):
@@ -148,6 +173,24 @@ def _no_tensor(x):
     )
 
 
+def _as_input(x):
+    _check_is_array(x)
+    try:
+        tensor = ops.convert_to_tensor(x)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{_KINDS} Received: {type(x).__name__} of dtype "
+            f"{getattr(x, 'dtype', 'unknown')}, of which no tensor can be "
+            f"made: {error}"
+        ) from error
+    if "complex" in str(tensor.dtype):
+        raise TypeError(
+            f"{_KINDS} Received: complex numbers. Pass their magnitude, or "
+            "their real and imaginary parts as channels."
+        )
+    return tensor
+
+
 def as_inputs(model, inputs):
     """Returns the structure `inputs` as tensors of the dtypes a model takes.
 
@@ -155,7 +198,8 @@ def as_inputs(model, inputs):
     floats that the model declares. One that declares nothing gets images of
     integers, which have four axes or more, as floats.
     """
-    tensors = as_tensors(inputs)
+    _check_no_numbers(inputs)
+    tensors = map_given(_as_input, inputs)
     flat = keras.tree.flatten(tensors)
     declared = getattr(model, "inputs", None) or ()
     if len(declared) == len(flat):

@@ -31,6 +31,22 @@ class RuleError(ValueError):
     """A backward rule of ReLUs finds none that it could be applied to."""
 
 
+class StepError(Exception):
+    """A compiled step stopped while it ran, by the values it ran on.
+
+    Attributes:
+        said: String: what the framework said of it.
+        node: String: the operation, `""` where it is not known.
+        in_target: Boolean: whether it belongs to the target.
+    """
+
+    def __init__(self, said, node, in_target):
+        super().__init__(said)
+        self.said = said
+        self.node = node
+        self.in_target = in_target
+
+
 class Evaluation(abc.ABC):
     """One call of a model, with what its layers put out.
 
@@ -355,7 +371,7 @@ class Placement(abc.ABC):
         Returns:
             Callable of such tensors that returns the structure; its attribute
             `notes` is the dict. What `Backend.require` stops is a
-            `ValueError`.
+            `ValueError`, what else stops a `StepError`.
         """
 
     @abc.abstractmethod

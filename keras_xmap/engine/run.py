@@ -6,6 +6,7 @@ replicas, shows progress and copies results to the host.
 """
 
 import collections
+import re
 import threading
 
 import keras
@@ -20,6 +21,7 @@ from keras_xmap.engine._batches import check_batch
 from keras_xmap.engine._batches import conditions_of_batch
 from keras_xmap.engine._batches import num_images
 from keras_xmap.engine.backend import backend
+from keras_xmap.engine.contract import StepError
 from keras_xmap.engine.given import given
 from keras_xmap.engine.given import map_given
 from keras_xmap.engine.given import pack_given
@@ -150,7 +152,10 @@ class Runner:
         flat = where.place(given(args))
         key = (where.key(flat), _signature(args), target.key, options)
         step = self._step(key, where, args, flat, target, options)
-        result = step(*flat)
+        try:
+            result = step(*flat)
+        except StepError as error:
+            raise self._stopped(error, inputs, target) from error.__cause__
         self._note(step.notes)
         return result
 
@@ -191,6 +196,23 @@ class Runner:
                 "the model once on a batch before explaining it."
             )
         self._backend.build(self.model, inputs)
+
+    def _stopped(self, error, inputs, target):
+        """Returns the error for a step that stopped while it ran."""
+        name = re.escape(self.model.name)
+        if re.search(rf"(^|/){name}(_\d+)?/", error.node):
+            whose = f"The model {self.model.name!r}"
+        elif error.in_target:
+            whose = "The target"
+        else:
+            whose = f"The explanation of the model {self.model.name!r}"
+        shapes = map_given(lambda x: tuple(x.shape), inputs)
+        place = f" at {error.node!r}" if error.node else ""
+        return ValueError(
+            f"{whose} cannot be computed for these inputs. Received: "
+            f"target={target!r} and inputs of shapes {shapes}. The framework "
+            f"stopped{place}: {error.said}"
+        )
 
     def _warn_of_retracing(self):
         if not self._warned:

@@ -2,7 +2,6 @@
 
 import math
 
-import keras
 from keras import ops
 
 from keras_xmap import engine
@@ -18,7 +17,7 @@ class SpatialLayer:
         evaluation: `engine.Evaluation` of the batch.
         call: `LayerCall` of the layer.
         tokens: See `GradCAM`.
-        input_name: See `GradCAM`.
+        shown: List of the inputs that may be shown. Defaults to `None`: all.
 
     Attributes:
         call: See above.
@@ -28,7 +27,7 @@ class SpatialLayer:
             calls it is where there are several.
     """
 
-    def __init__(self, evaluation, call, tokens="auto", input_name=None):
+    def __init__(self, evaluation, call, tokens="auto", shown=None):
         self.call = call
         self.outputs = call.outputs
         self.path = evaluation.name_of(call)
@@ -44,7 +43,7 @@ class SpatialLayer:
             )
         made_from = [
             x
-            for x in chosen_inputs(evaluation.inputs, input_name)
+            for x in (evaluation.given_inputs if shown is None else shown)
             if evaluation.is_made_from(call.outputs, x)
         ]
         images = [x for x in made_from if len(x.shape) == 4]
@@ -244,30 +243,6 @@ def _differ(one, other):
         isinstance(a, int) and isinstance(b, int) and a != b
         for a, b in zip(one, other, strict=True)
     )
-
-
-def chosen_inputs(inputs, input_name):
-    """Returns the inputs that `input_name` means: a list, all for `None`."""
-    if input_name is None:
-        return engine.given(inputs)
-    try:
-        if ops.is_tensor(inputs):
-            # Indexed, the only input would be cut along its batch.
-            inputs = [inputs]
-        chosen = inputs[input_name]
-    except (KeyError, IndexError, TypeError):
-        names = list(inputs) if isinstance(inputs, dict) else None
-        known = names or f"0 to {len(keras.tree.flatten(inputs)) - 1}"
-        raise ValueError(
-            "`input_name` must be the name or the number of an input of the "
-            f"model. Received: input_name={input_name!r}. Inputs: {known}."
-        ) from None
-    if chosen is None:
-        raise ValueError(
-            "`input_name` must be an input that is given. Received: "
-            f"input_name={input_name!r}, which is None in the data."
-        )
-    return [chosen]
 
 
 def check_tokens(tokens):

@@ -15,7 +15,6 @@ from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
 from keras_xmap.explainers._spatial_layer import SpatialLayer
 from keras_xmap.explainers._spatial_layer import check_tokens
-from keras_xmap.explainers._spatial_layer import chosen_inputs
 from keras_xmap.explainers.explainer import Explainer
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
@@ -262,7 +261,7 @@ class CAMExplainer(Explainer):
 
     def _groups(self, evaluation, score):
         """Returns lists of `SpatialLayer`s: of each, one map is made."""
-        inputs = chosen_inputs(evaluation.inputs, self.input_name)
+        inputs = self._shown_inputs(evaluation)
         if self.target_layer is None:
             groups = [evaluation.branches(score, inputs)]
         elif self._is_of_stages:
@@ -278,11 +277,16 @@ class CAMExplainer(Explainer):
             ]
         return [
             [
-                SpatialLayer(evaluation, call, self.tokens, self.input_name)
+                SpatialLayer(evaluation, call, self.tokens, inputs)
                 for call in group
             ]
             for group in groups
         ]
+
+    def _shown_inputs(self, evaluation):
+        return engine.chosen_inputs(
+            self.model, evaluation.inputs, self.input_name
+        )
 
     def _maps_of_group(self, evaluation, layers, scores, target, parts):
         if len(layers) == 1:
@@ -302,7 +306,7 @@ class CAMExplainer(Explainer):
         return self.maps_of_branches(evaluation, layers, scores)
 
     def _check_whole(self, evaluation, layers, score):
-        inputs = chosen_inputs(evaluation.inputs, self.input_name)
+        inputs = self._shown_inputs(evaluation)
         calls = [layer.call for layer in layers]
         past = evaluation.ways_past(calls, score, inputs)
         if past:

@@ -47,7 +47,8 @@ class GradCAM(ChannelSumExplainer):
             tells it where that cannot be followed: the last tokens, row by
             row, tile the whole image. Defaults to `"auto"`.
         input_name: Name or number of the input the map is for, in a model
-            with several; of a layer that is called on each of them, the call
+            with several: the key of a dict, the number in a list, or the
+            name of the `keras.Input`; of a layer that is called on each of them, the call
             made from it is meant. Defaults to `None`: the one that the layer
             is made from.
         score: `"logits"` explains the score before the softmax or sigmoid

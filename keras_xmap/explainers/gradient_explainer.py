@@ -15,7 +15,6 @@ from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
 from keras_xmap.explainers._layers_and_scales import check_layers
 from keras_xmap.explainers._layers_and_scales import check_part
-from keras_xmap.explainers._spatial_layer import chosen_inputs
 from keras_xmap.explainers.explainer import Explainer
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
@@ -86,7 +85,8 @@ class GradientExplainer(Explainer):
             all from one forward and one backward pass a class. Defaults to
             `None`: by the inputs.
         input_name: Name or number of the input that is explained, in a model
-            with several. Defaults to `None`: all of them, each with a map of
+            with several: the key of a dict, the number in a list, or the
+            name of the `keras.Input`. Defaults to `None`: all of them, each with a map of
             its own.
         score: See `Explainer`.
 
@@ -306,7 +306,7 @@ class GradientExplainer(Explainer):
         maps = with_floating(inputs, maps, otherwise=lambda x: None)
         if self.input_name is None:
             return maps
-        chosen = chosen_inputs(inputs, self.input_name)[0]
+        (chosen,) = engine.chosen_inputs(self.model, inputs, self.input_name)
         for x, of_input in zip(
             keras.tree.flatten(inputs), keras.tree.flatten(maps), strict=True
         ):

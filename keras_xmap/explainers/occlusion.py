@@ -43,7 +43,8 @@ class Occlusion(PerturbationExplainer):
             number for each channel or one image. Defaults to `0`, the grey of
             images with zero mean.
         input_name: Name or number of the input that is occluded, in a model
-            with several. Defaults to `None`: each in turn.
+            with several: the key of a dict, the number in a list, or the
+            name of the `keras.Input`. Defaults to `None`: each in turn.
         score: `"logits"` explains the score before the softmax or sigmoid
             that ends the model; `"output"` the output as it is, as in the
             paper's pictures. Defaults to `"logits"`.

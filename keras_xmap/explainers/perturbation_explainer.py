@@ -7,10 +7,10 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
+from keras_xmap import engine
 from keras_xmap import targets
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
-from keras_xmap.explainers._spatial_layer import chosen_inputs
 from keras_xmap.explainers.explainer import Explainer
 from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
@@ -34,7 +34,8 @@ class PerturbationExplainer(Explainer):
     Args:
         model: See `Explainer`.
         input_name: Name or number of the input that is changed, in a model
-            with several. Defaults to `None`: each in turn.
+            with several: the key of a dict, the number in a list, or the
+            name of the `keras.Input`. Defaults to `None`: each in turn.
         score: See `Explainer`.
 
     Example:
@@ -94,7 +95,7 @@ class PerturbationExplainer(Explainer):
             return _stacked_scores(evaluation, target, parts)
 
         maps: list = []
-        chosen = chosen_inputs(inputs, self.input_name)
+        chosen = engine.chosen_inputs(self.model, inputs, self.input_name)
         for number, x in enumerate(flat):
             if not _is_float(x) or not any(x is one for one in chosen):
                 maps.append(None)

@@ -39,7 +39,8 @@ class RISE(PerturbationExplainer):
         seed: Integer from 0 to 2**31 - 1: the masks; the same seed gives the
             same maps. Defaults to `0`.
         input_name: Name or number of the input that is masked, in a model
-            with several. Defaults to `None`: each in turn.
+            with several: the key of a dict, the number in a list, or the
+            name of the `keras.Input`. Defaults to `None`: each in turn.
         score: `"output"` explains the output as it is, a probability as in
             the paper; `"logits"` the score before the softmax or sigmoid
             that ends the model. Defaults to `"output"`.

@@ -148,6 +148,9 @@ class _Callable(Target):
         super().__init__(output)
         self.function = function
 
+    def __repr__(self):
+        return repr(self.function)
+
     @property
     def key(self):
         # The function itself, so that it lives as long as steps made for it.
@@ -196,12 +199,15 @@ class _Callable(Target):
     def _called(self, outputs):
         try:
             return self.function(outputs)
-        except (IndexError, KeyError, ValueError) as error:
+        except Exception as error:
             raise ValueError(
                 "The target cannot be computed from what the model puts out: "
                 f"{describe_outputs(outputs)}. Received: target="
                 f"{self.function!r}, which stopped with "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {error}\nA callable is called while "
+                "the step is compiled, when outputs have no values yet: "
+                "compute by `keras.ops`, as in `lambda outputs: outputs[:, 0]`,"
+                " without `if` on values, `float` or `.numpy()`."
             ) from error
 
 

@@ -1,11 +1,25 @@
 """Conditions on values that are only known while a compiled step runs."""
 
+import re
+
 import tensorflow as tf
 
+from keras_xmap.engine.contract import StepError
 from keras_xmap.engine.given import given
 from keras_xmap.engine.given import map_given
 
 MARK = "keras_xmap: "
+# What belongs to a target is computed in this scope of names.
+TARGET_SCOPE = "target"
+# What a model or a target may cause by the values that it computes with.
+STOPS = (
+    tf.errors.FailedPreconditionError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.OutOfRangeError,
+    tf.errors.UnimplementedError,
+    tf.errors.UnknownError,
+)
 
 
 def require(condition, message, *values):
@@ -24,11 +38,23 @@ def require(condition, message, *values):
     return tf.no_op()
 
 
-def as_value_error(error):
-    """Returns the `ValueError` for a failed `require`, or `None`."""
-    text = getattr(error, "message", "")
-    if MARK not in text:
-        return None
+def raised_by_step(error):
+    """Returns what to raise for one of `STOPS`.
+
+    The `ValueError` of a failed `require`, else a `StepError`.
+    """
+    text = getattr(error, "message", "") or str(error)
+    if MARK in text:
+        return _of_requirement(text)
+    # Many lines of Python may come before, which stand in the cause.
+    found = re.search(r"([^\n]*)\n\s*\[\[\{\{node ([^}]+)\}\}", text)
+    said, node = found.groups() if found else (text, "")
+    said = re.sub(r"^\{\{function_node [^}]*\}\}\s*", "", said).strip()
+    in_target = re.search(rf"(^|/){TARGET_SCOPE}(_\d+)?/", node)
+    return StepError(said, node, in_target is not None)
+
+
+def _of_requirement(text):
     # TensorFlow prints "assertion failed: [message] [value] [value]".
     text = text[text.index(MARK) + len(MARK) :].split("\n")[0]
     message, _, values = text.partition("]")

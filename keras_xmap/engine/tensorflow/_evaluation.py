@@ -13,12 +13,14 @@ from keras_xmap.engine._frames import with_frames
 from keras_xmap.engine._tap import record_calls
 from keras_xmap.engine.contract import Evaluation
 from keras_xmap.engine.geometry import GeometryError
+from keras_xmap.engine.given import given
 from keras_xmap.engine.given import map_given
 from keras_xmap.engine.tensorflow import _graph as graph
 from keras_xmap.engine.tensorflow import _ways as ways
 from keras_xmap.engine.tensorflow._channels import Unclear
 from keras_xmap.engine.tensorflow._channels import channel_axis
 from keras_xmap.engine.tensorflow._channels import flat_tensors
+from keras_xmap.engine.tensorflow._checks import TARGET_SCOPE
 from keras_xmap.engine.tensorflow._geometry import Tracer
 from keras_xmap.engine.tensorflow._linearity import Owners
 from keras_xmap.engine.tensorflow._linearity import Way
@@ -126,7 +128,9 @@ class GraphEvaluation(Evaluation):
         return self._channel_axes[x.ref()]
 
     def derive(self, function, *tensors):
-        return function(*tensors)
+        # What fails while the step runs is then known to be the target's.
+        with tf.name_scope(TARGET_SCOPE):
+            return function(*tensors)
 
     def ancestors(self, tensor):
         operations = set(graph.operations_above([tensor]))
@@ -282,15 +286,26 @@ def evaluate(model, inputs, score="logits", replacement=None):
     ):
         try:
             outputs = model(inputs, training=False)
-        except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-            shapes = map_given(lambda x: tuple(x.shape), inputs)
-            raise ValueError(
-                f"The model {model.name!r} cannot be called on these inputs. "
-                f"Expected: a batch as for `model.predict`. Received: shapes "
-                f"{shapes}. A single image needs a batch axis: "
-                f"`images[np.newaxis]`. Keras said: {error}"
-            ) from error
+        except Exception as error:
+            raise not_called(model, inputs, error) from error
     return GraphEvaluation(model, inputs, outputs, recording, score)
+
+
+def not_called(model, inputs, error):
+    """Returns the error for a model that stops where it is called."""
+    shapes = map_given(lambda x: tuple(x.shape), inputs)
+    declared = getattr(model, "inputs", None)
+    expected = "a batch as for `model.predict`, in a step that is compiled"
+    remedy = ""
+    if declared:
+        expected += f": of shapes {[tuple(x.shape) for x in declared]}"
+    elif any(len(x.shape) == 3 for x in given(inputs)):
+        remedy = "A single image needs a batch axis: `images[np.newaxis]`. "
+    return ValueError(
+        f"The model {model.name!r} cannot be called on these inputs. "
+        f"Expected: {expected}. Received: shapes {shapes}. {remedy}"
+        f"It stopped with {type(error).__name__}: {error}"
+    )
 
 
 def _uncompiled(function):

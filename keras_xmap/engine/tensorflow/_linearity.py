@@ -5,10 +5,10 @@ counts as non-linear, so that none passes for linear because nobody thought
 of it.
 """
 
-import numpy as np
 import tensorflow as tf
 
 from keras_xmap.engine.tensorflow import _graph as graph
+from keras_xmap.engine.tensorflow._joins import picks_among_joined
 
 # Affine in all inputs together.
 _AFFINE = (
@@ -88,7 +88,6 @@ _SELECTIONS = (
     "Min",
     "TopKV2",
 )
-_JOINS = ("ConcatV2", "Pack")
 _STOPS = ("StopGradient",)
 # What these put out does not depend on the values of what they take.
 _OF_SHAPES = ("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike")
@@ -255,19 +254,7 @@ def _is_selection(op):
     Of branches that were joined along the axis of a maximum, it is an
     activation: maxout.
     """
-    if op.type in ("Max", "Min") and op.inputs[0].op.type in _JOINS:
-        axes = tf.get_static_value(op.inputs[1])
-        rank = op.inputs[0].shape.rank
-        if axes is None or rank is None:
-            return False
-        return _joined_axis(op.inputs[0].op) % rank not in np.ravel(axes % rank)
-    return op.type in _SELECTIONS
-
-
-def _joined_axis(op):
-    if op.type == "Pack":
-        return op.get_attr("axis")
-    return int(tf.get_static_value(op.inputs[-1]))
+    return op.type in _SELECTIONS and not picks_among_joined(op)
 
 
 class Owners:

@@ -5,7 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_xmap.engine.contract import Placement
-from keras_xmap.engine.tensorflow._checks import as_value_error
+from keras_xmap.engine.tensorflow._checks import STOPS
+from keras_xmap.engine.tensorflow._checks import raised_by_step
 
 
 def placement(model):
@@ -45,8 +46,8 @@ class Step:
     def __call__(self, *flat):
         try:
             return self._compiled(*flat)
-        except tf.errors.InvalidArgumentError as error:
-            raise as_value_error(error) or error from None
+        except STOPS as error:
+            raise raised_by_step(error) from error
 
 
 class OnHost(Placement):

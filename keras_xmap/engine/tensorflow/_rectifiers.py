@@ -13,12 +13,15 @@ import inspect
 import numpy as np
 import tensorflow as tf
 
+from keras_xmap.engine.tensorflow._joins import joined_parts
+
 # Operations whose every value is computed from those at its own place.
 _NAMES = """
-    Abs Add AddN AddV2 Cast ClipByValue Div DivNoNan Elu Equal Erf Erfc Exp
-    Expm1 FloorDiv Greater GreaterEqual Identity IdentityN Inv LeakyRelu Less
+    Abs Add AddN AddV2 Cast Ceil ClipByValue Div DivNoNan Elu Equal Erf Erfc Exp
+    Expm1 Floor FloorDiv Greater GreaterEqual Identity IdentityN Inv LeakyRelu Less
     LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr Maximum Minimum Mul
-    MulNoNan Neg NotEqual Pow RealDiv Reciprocal Relu Relu6 Rsqrt Select
+    MulNoNan Neg NotEqual Pow RealDiv Reciprocal Relu Relu6 Rint Round Rsqrt
+    Select
     SelectV2 Selu Sigmoid Sign Softplus Softsign Sqrt Square
     SquaredDifference StopGradient Sub Tanh
 """
@@ -148,9 +151,12 @@ def _regions(output, way):
         # of several of which one is computed from another.
         if latest is not output and way.place(latest) < 0:
             return
-        if latest.op.type not in _ELEMENTWISE:
+        is_joined = joined_parts(latest.op) is not None
+        if latest.op.type not in _ELEMENTWISE and not is_joined:
             return
         region[latest.ref()] = frontier.pop(latest.ref())
+        if is_joined:
+            region[latest.op.inputs[0].ref()] = latest.op.inputs[0]
         for x in _made_from(latest):
             if way.depends(x):
                 frontier[x.ref()] = x
@@ -159,32 +165,46 @@ def _regions(output, way):
 
 
 def _made_from(tensor):
-    if tensor.op.type == "IdentityN":
-        return [tensor.op.inputs[tensor.value_index]]
-    return list(tensor.op.inputs)
+    return [x for _, x in _steps_up(tensor)]
+
+
+def _steps_up(tensor):
+    """Returns what a tensor is computed from, and the way to it.
+
+    A list of pairs: a part of a `Rectifier.path`, and the tensor it leads to.
+    """
+    op = tensor.op
+    if op.type == "IdentityN":
+        number = tensor.value_index
+        return [([(op, number)], op.inputs[number])]
+    parts = joined_parts(op)
+    if parts is not None:
+        join = op.inputs[0].op
+        return [([(op, 0), (join, n)], x) for n, x in enumerate(parts)]
+    return [([(op, n)], x) for n, x in enumerate(op.inputs)]
 
 
 def _path(output, source, region, way):
     """Returns a way by which a gradient passes, see `Rectifier.path`."""
-    op = output.op
-    for number, x in enumerate(op.inputs):
-        if not any(x is made_from for made_from in _made_from(output)):
-            continue
+    for steps, x in _steps_up(output):
         if x is source:
-            return [(op, number)]
+            return steps
         if x.ref() in region and x.ref() in way.carrying:
             rest = _path(x, source, region, way)
             if rest is not None:
-                return [(op, number), *rest]
+                return [*steps, *rest]
     return None
 
 
 def _are_of_one_shape(output, source):
     """Whether nothing was repeated on the way, as far as is known."""
-    if output.shape.rank is None or output.shape.rank != source.shape.rank:
+    if output.shape.rank is None or source.shape.rank is None:
         return False
-    pairs = zip(output.shape, source.shape, strict=True)
-    return all(a == b or a is None for a, b in pairs)
+    # Axes of size 1 come and go where tensors are stacked.
+    sizes = [[n for n in x.shape if n != 1] for x in (output, source)]
+    return len(sizes[0]) == len(sizes[1]) and all(
+        a == b or a is None for a, b in zip(*sizes, strict=True)
+    )
 
 
 def _is_gate(source, ceiling):
@@ -245,7 +265,7 @@ def _as_relu(x, y, slopes, tolerance):
         return None
     first = rises[0]
     slope = y[first] / x[first]
-    ceiling = y[-1] if y[-1] == y[-2] else np.inf
+    ceiling = y[-1] if y[-1] < slope * x[-1] * (1 - tolerance) else np.inf
     expected = np.minimum(slope * x, ceiling) * (np.arange(len(x)) >= first)
     on_slope = (np.arange(len(x)) > first) & (expected < ceiling)
     is_relu = (
@@ -273,6 +293,8 @@ def _evaluated(tensor, source, x):
             elif tensor.op.type == "IdentityN":
                 # Without the gradient of its own that it may have.
                 known = value(_made_from(tensor)[0])
+            elif joined_parts(tensor.op) is not None:
+                known = _reduced(tensor.op, list(map(value, _made_from(tensor))))
             elif tensor.op.type in _ELEMENTWISE:
                 known = _run(tensor.op, [value(x) for x in tensor.op.inputs])
             else:
@@ -281,6 +303,13 @@ def _evaluated(tensor, source, x):
         return known
 
     return value(tensor)
+
+
+def _reduced(op, values):
+    """Returns the reduction of values that are stacked, at each place."""
+    shape = max((x.shape for x in values), key=len)
+    stack = tf.stack([tf.broadcast_to(x, shape) for x in values])
+    return getattr(tf.raw_ops, op.type)(input=stack, axis=0)
 
 
 def _number(tensor):

@@ -16,6 +16,9 @@ import tensorflow as tf
 from keras_xmap._warnings import warn_user
 from keras_xmap.engine.contract import RuleError
 from keras_xmap.engine.tensorflow import _graph as graph
+from keras_xmap.engine.tensorflow._joins import joined_parts
+from keras_xmap.engine.tensorflow._joins import of_part
+from keras_xmap.engine.tensorflow._joins import spread_over_join
 from keras_xmap.engine.tensorflow._linearity import Owners
 from keras_xmap.engine.tensorflow._linearity import Way
 from keras_xmap.engine.tensorflow._rectifiers import find_rectifiers
@@ -74,10 +77,15 @@ def _gradient_functions(rectifier, rule, reached):
         (gradient,) = (x for x in above if x is not None)
         inputs = [None] * len(op.inputs)
         number = numbers[op]
+        if joined_parts(op) is not None:
+            gradient = spread_over_join(op, gradient)
+        elif op in joins:
+            gradient = of_part(op, number, gradient)
         inputs[number] = tf.cast(gradient, op.inputs[number].dtype)
         return inputs
 
     numbers = dict(rectifier.path)
+    joins = {op.inputs[0].op for op in numbers if joined_parts(op) is not None}
     (first, _), *rest = rectifier.path
     yield first, into_relu
     for op, _ in rest:

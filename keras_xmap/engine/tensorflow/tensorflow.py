@@ -5,6 +5,7 @@ from keras_xmap.engine.given import map_given
 from keras_xmap.engine.tensorflow import _checks
 from keras_xmap.engine.tensorflow import _sampling
 from keras_xmap.engine.tensorflow._evaluation import evaluate
+from keras_xmap.engine.tensorflow._evaluation import not_called
 from keras_xmap.engine.tensorflow._placement import OnHost
 from keras_xmap.engine.tensorflow._placement import placement
 
@@ -29,12 +30,13 @@ class TensorFlow(Backend):
 
     def build(self, model, inputs):
         with tf.init_scope():
-            model(
-                map_given(
-                    lambda x: tf.zeros((1, *x.shape[1:]), x.dtype), inputs
-                ),
-                training=False,
+            zeros = map_given(
+                lambda x: tf.zeros((1, *x.shape[1:]), x.dtype), inputs
             )
+            try:
+                model(zeros, training=False)
+            except Exception as error:
+                raise not_called(model, zeros, error) from error
 
     def finite(self, inputs):
         return _checks.finite(inputs)
