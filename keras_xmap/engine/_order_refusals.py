@@ -7,6 +7,7 @@ from keras_xmap.engine._inputs import made_from
 from keras_xmap.engine._layer_by_name import name_of
 from keras_xmap.engine._nearest_maps import num_positions
 from keras_xmap.engine._nearest_maps import outputs_in_use
+from keras_xmap.engine.geometry import GeometryError
 
 _MOST_LAYERS = 12  # layers that a message lists
 
@@ -31,11 +32,7 @@ def no_spatial_layer(evaluation, score, inputs):
         and call.outputs not in ends
     ]
     remedy = "Explain the input by Saliency or SmoothGrad"
-    if others:
-        remedy += (
-            ", or name the `target_layer` that holds positions of it in "
-            f"another order, such as {others[-1].path!r}"
-        )
+    remedy += _layer_to_name(evaluation, others, inputs)
     return ValueError(
         "The model has no spatial layer: behind the input, none has an output "
         "with the axes and the positions of the input, more than one, that is "
@@ -43,6 +40,36 @@ def no_spatial_layer(evaluation, score, inputs):
         f"{input_names(evaluation, inputs)} of shapes {shapes}, and layers "
         f"{_shown(calls)}. {remedy}."
     )
+
+
+def _layer_to_name(evaluation, calls, inputs):
+    """Returns the remedy of naming the last call that can be, a string."""
+    alone = None
+    for call in reversed(calls):
+        errors = [_geometry_error(evaluation, call, x) for x in inputs]
+        name = name_of(evaluation.calls, call)
+        if None in errors:
+            return (
+                ", or name the `target_layer` that holds positions of it in "
+                f"another order, such as {name!r}"
+            )
+        if alone is None and not any(error.is_mixed for error in errors):
+            alone = name
+    if alone is None:
+        return ""
+    return (
+        ", or a layer for a map of its own positions, as in GradCAM(model, "
+        f"{alone!r}, resize=False)"
+    )
+
+
+def _geometry_error(evaluation, call, x):
+    """Returns why positions of a call are not laid on `x`, or `None`."""
+    try:
+        evaluation.geometry(call.outputs, x, call.data_format)
+    except GeometryError as error:
+        return error
+    return None
 
 
 def way_without_layer(evaluation, calls, image):

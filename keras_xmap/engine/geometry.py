@@ -29,11 +29,13 @@ class GeometryError(ValueError):
     Attributes:
         is_unknown: Boolean: whether they could not be followed; else they
             were, and are no map of the input.
+        is_mixed: Boolean: whether they are not those of one image each.
     """
 
-    def __init__(self, message, is_unknown):
+    def __init__(self, message, is_unknown, is_mixed=False):
         super().__init__(message)
         self.is_unknown = is_unknown
+        self.is_mixed = is_mixed
 
 
 class Geometry:
@@ -96,7 +98,7 @@ class Geometry:
         rows = places.shape[0] // batch_size
         self._rows = rows
         if rows * batch_size != places.shape[0] or rows < 1:
-            _refuse("its first axis is not that of images", False)
+            _refuse_mixed("its first axis is not that of images")
 
         def of_coordinates(coordinates):
             values = coordinates.values
@@ -109,7 +111,7 @@ class Geometry:
             (batch_size, rows, *places.shape[1:]), of_coordinates
         )
         if any(0 in coordinates.varies for coordinates in places.readings[0]):
-            _refuse("it mixes the images of a batch", False)
+            _refuse_mixed("it mixes the images of a batch")
         return places
 
     def _channel_axis(self, runs, data_format):
@@ -357,6 +359,10 @@ class Geometry:
 
 def _refuse(reason, is_unknown):
     raise GeometryError(reason, is_unknown)
+
+
+def _refuse_mixed(reason):
+    raise GeometryError(reason, is_unknown=False, is_mixed=True)
 
 
 def _one_reading(places):

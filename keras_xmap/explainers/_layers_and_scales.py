@@ -66,6 +66,39 @@ def check_part(evaluation, call, score):
         )
 
 
+def check_entries(evaluation, call):
+    """Raises if a layer does not put out one entry per image.
+
+    Frames may have been folded into the batch.
+    """
+    name = evaluation.name_of(call)
+    remedy = "Explain the input, as in Saliency(model)"
+    if _is_laid(evaluation, call):
+        remedy += f", or the layer by GradCAM(model, {name!r})"
+    engine.require(
+        ops.equal(
+            ops.shape(call.outputs)[0], ops.shape(evaluation.given_inputs[0])[0]
+        ),
+        "`target_layer` must put out one entry per image. Received: "
+        f"target_layer={name!r}, whose first axis is not that of the images, "
+        "as where frames are folded into the batch. "
+        f"{remedy}. (entries, images):",
+        ops.shape(call.outputs)[0],
+        ops.shape(evaluation.given_inputs[0])[0],
+    )
+
+
+def _is_laid(evaluation, call):
+    """Whether it is known where the positions of a layer lie in an input."""
+    for x in evaluation.given_inputs:
+        try:
+            evaluation.geometry(call.outputs, x, call.data_format)
+        except engine.GeometryError:
+            continue
+        return True
+    return False
+
+
 def check_scales(scales):
     """Returns `scales` as a tuple of positive numbers, or `None`."""
     if scales is None:

@@ -7,6 +7,7 @@ from keras import ops
 from keras_xmap import engine
 from keras_xmap._axes import channel_axis
 from keras_xmap._axes import spatial_shape
+from keras_xmap.explainers._layers_and_scales import check_entries
 from keras_xmap.ops import resize
 
 
@@ -52,6 +53,8 @@ class SpatialLayer:
         self._tokens = tokens if tokens != "auto" and is_of_tokens else None
         if self._tokens is None:
             self._place(evaluation, made_from)
+            if not self._geometries:
+                check_entries(evaluation, call)
         else:
             self.inputs = images
             self._is_placed = False
@@ -104,7 +107,9 @@ class SpatialLayer:
             "Explain the layer with `resize=False`, as in GradCAM(model, "
             f"{self.path!r}, resize=False), for a map of its own positions"
         )
-        if len(self.outputs.shape) == 3 and len(self.inputs) == 0:
+        if error is not None and error.is_mixed:
+            remedy = "Explain the input, as in Saliency(model)"
+        elif len(self.outputs.shape) == 3 and len(self.inputs) == 0:
             remedy += "; where its rows are tokens of an image in order, tell "
             remedy += "their grid by `tokens=(rows, columns)`"
         raise ValueError(

@@ -13,6 +13,7 @@ from keras_xmap._axes import channel_axis
 from keras_xmap._checks import check_one_of
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
+from keras_xmap.explainers._layers_and_scales import check_entries
 from keras_xmap.explainers._layers_and_scales import check_layers
 from keras_xmap.explainers._layers_and_scales import check_part
 from keras_xmap.explainers.explainer import Explainer
@@ -359,6 +360,7 @@ class GradientExplainer(Explainer):
         calls = [evaluation.layer_call(layer, score) for layer in self._layers]
         for call in calls:
             check_part(evaluation, call, score)
+            check_entries(evaluation, call)
         return calls
 
 

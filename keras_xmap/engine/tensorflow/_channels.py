@@ -39,12 +39,14 @@ class Unclear(Exception):
     """The model treats as channels what is several axes of the input."""
 
 
-def channel_axis(x, targets):
+def channel_axis(x, targets, known_axes):
     """Returns the axis of the channels of `x`, or `None` if it has none.
 
     Args:
         x: Tensor: an input.
         targets: List of tensors that a model computes from it.
+        known_axes: Dict of the axis of channels by references of tensors,
+            where a layer tells and its operations do not.
 
     Raises:
         LookupError: If nothing treats an axis as channels.
@@ -57,7 +59,9 @@ def channel_axis(x, targets):
             known = axes.get(source.ref())
             if known is None:
                 continue
-            axis = _channels_of(op, number, axes)
+            axis = known_axes.get(source.ref())
+            if axis is None:
+                axis = _channels_of(op, number, axes)
             if axis is not None and axis < len(known):
                 return _single(known[axis])
             for output in op.outputs:
@@ -245,6 +249,24 @@ def _multiplied(sizes, table):
             return None
         held.append(set().union(*(axes[axis] for axis in chosen)))
     return held
+
+
+def axes_of_recurrent_layers(calls):
+    """Returns the axes of channels that recurrent layers tell: a dict.
+
+    By references of what they are called on; their loops run over lists,
+    which do not tell the axis.
+    """
+    found = {}
+    for call in calls:
+        if isinstance(call.layer, keras.layers.RNN) and call.inputs:
+            x = call.inputs[0]
+            is_first = (
+                getattr(call.layer.cell, "data_format", None)
+                == "channels_first"
+            )
+            found[x.ref()] = 2 if is_first else len(x.shape) - 1
+    return found
 
 
 def flat_tensors(structure):

@@ -57,6 +57,7 @@ def raised_by_step(error):
 def _of_requirement(text):
     # TensorFlow prints "assertion failed: [message] [value] [value]".
     text = text[text.index(MARK) + len(MARK) :].split("\n")[0]
+    text = text.replace("\\'", "'")
     message, _, values = text.partition("]")
     return ValueError(message + values)
 

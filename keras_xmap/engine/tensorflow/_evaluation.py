@@ -18,6 +18,7 @@ from keras_xmap.engine.given import map_given
 from keras_xmap.engine.tensorflow import _graph as graph
 from keras_xmap.engine.tensorflow import _ways as ways
 from keras_xmap.engine.tensorflow._channels import Unclear
+from keras_xmap.engine.tensorflow._channels import axes_of_recurrent_layers
 from keras_xmap.engine.tensorflow._channels import channel_axis
 from keras_xmap.engine.tensorflow._channels import flat_tensors
 from keras_xmap.engine.tensorflow._checks import TARGET_SCOPE
@@ -118,7 +119,11 @@ class GraphEvaluation(Evaluation):
             is_first = self.input_data_format == "channels_first"
             by_format = 1 if is_first else rank - 1
             try:
-                axis = channel_axis(x, flat_tensors(self.outputs))
+                axis = channel_axis(
+                    x,
+                    flat_tensors(self.outputs),
+                    axes_of_recurrent_layers(self.calls),
+                )
             except LookupError:
                 axis = by_format
             except Unclear:
