@@ -232,10 +232,13 @@ class Explainer(ModelReader, abc.ABC):
                 ", or the softmax or sigmoid that ends the model is "
                 'saturated: explain score="logits"'
             )
+            of_target = (
+                f"; or {target.cause_of_zeros}" if target.cause_of_zeros else ""
+            )
             warn_user(
                 f"{num_zero} of {num_maps} maps of {type(self).__name__} are "
                 f"zero everywhere: {self.cause_of_zeros}"
-                f"{saturated if self.score == 'output' else ''}."
+                f"{saturated if self.score == 'output' else ''}{of_target}."
             )
 
 

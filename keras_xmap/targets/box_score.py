@@ -90,6 +90,11 @@ class BoxScore(Target):
     0.45
     """
 
+    cause_of_zeros = (
+        "no predicted box lies on `box`, by `iou_threshold`: see those of "
+        "`model.predict`, in the units and the `box_format` of yours"
+    )
+
     def __init__(
         self,
         box: ArrayLike,
@@ -161,7 +166,9 @@ class BoxScore(Target):
         """Returns the predicted boxes, `(batch, predictions, 4)`."""
         if self.layout is not None:
             return self._columns(outputs)["boxes"]
-        predicted = named_output(outputs, "boxes_output", self.boxes_output)
+        predicted = outputs
+        if isinstance(outputs, (dict, list, tuple)):
+            predicted = named_output(outputs, "boxes_output", self.boxes_output)
         if len(predicted.shape) != 3 or predicted.shape[-1] != 4:
             raise ValueError(
                 "`boxes_output` must have shape (batch, predictions, 4). "

@@ -1,3 +1,4 @@
+import numpy as np
 from keras import ops
 
 from keras_xmap._checks import check_integer
@@ -26,9 +27,11 @@ class MaskedMean(Target):
         axis: Integer: the axis of the classes. Defaults to `-1`.
 
     Raises:
-        ValueError: If the mask does not fit the output, or if nothing tells
-            how to read a single channel.
+        ValueError: If the mask does not fit the output or holds what is no
+            weight, or if nothing tells how to read a single channel.
     """
+
+    cause_of_zeros = "the mask of the image is empty"
 
     def __init__(
         self,
@@ -41,7 +44,7 @@ class MaskedMean(Target):
         self.index = single_class(index)
         self.mask = mask
         if mask is not None and not ops.is_tensor(mask):
-            self.mask = as_array("mask", mask).astype("float32")
+            self.mask = _weights(mask)
         self.axis = check_integer("axis", axis)
 
     @property
@@ -95,3 +98,14 @@ class MaskedMean(Target):
                 f"shape {shape} for scores of shape {tuple(scores.shape)}."
             )
         return ops.cast(mask, scores.dtype)
+
+
+def _weights(mask):
+    mask = as_array("mask", mask).astype("float32")
+    if not (np.isfinite(mask).all() and (mask >= 0).all()):
+        raise ValueError(
+            "`mask` must hold finite weights >= 0. Received: mask with values "
+            f"from {mask.min()} to {mask.max()}. Of a map with both signs, "
+            "take what is positive: `np.maximum(mask, 0)`."
+        )
+    return mask

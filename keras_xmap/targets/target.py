@@ -24,6 +24,9 @@ class Target(abc.ABC):
 
     # How each output is read if it has a single unit; see `for_units`.
     _units: Structure = None
+    # Why a map of this target may be zero everywhere, beside what the method
+    # knows of; the end of a sentence.
+    cause_of_zeros: str | None = None
 
     def __init__(self, output: str | int | None = None):
         known = isinstance(output, str) or is_integer(output)
