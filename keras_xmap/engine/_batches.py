@@ -49,7 +49,7 @@ class Source:
             self.num_batches = count if count >= 0 else None
         elif isinstance(data, keras.utils.PyDataset):
             self._batches = self._of_py_dataset
-            self.num_batches = data.num_batches
+            self.num_batches = _num_batches(data)
             if self.num_batches is None:
                 raise ValueError(
                     "`data` must end. Received: a keras.utils.PyDataset "
@@ -84,6 +84,13 @@ class Source:
                 ),
                 None,
             )
+
+
+def _num_batches(dataset):
+    try:
+        return dataset.num_batches
+    except NotImplementedError:  # by Keras, of one that says no length
+        return None
 
 
 def _check_kind(data):

@@ -233,12 +233,22 @@ class Evaluation(abc.ABC):
         first = self.first_differentiable(score)
         if first is None:
             return self.disconnected(score)
+        found = f"inputs of {self.input_dtypes}, such as ids or texts. "
+        remedy = "Explain the first layer that makes numbers of them"
+        if "float" in self.input_dtypes:
+            found = (
+                f"inputs of {self.input_dtypes}, and on every way from them an "
+                "operation without a gradient, such as a look-up, rounding or "
+                "a function in NumPy. "
+            )
+            remedy = (
+                "Occlusion(model) needs no gradient, where inputs are numbers; "
+                "of ids explain the first layer behind the look-up"
+            )
         return ValueError(
             "No gradient reaches the inputs. Expected: floating-point inputs "
             "with which the score changes smoothly, or a `target_layer`. "
-            f"Received: inputs of {self.input_dtypes}, such as ids or texts. "
-            "Explain the first layer that makes numbers of them: "
-            f"target_layer={first!r}."
+            f"Received: {found}{remedy}: target_layer={first!r}."
         )
 
     @property

@@ -12,7 +12,6 @@ from keras import ops
 from keras_xmap import engine
 from keras_xmap._axes import spatial_axes
 from keras_xmap._checks import is_number
-from keras_xmap.explainers._spatial_layer import chosen_inputs
 from keras_xmap.ops import resize
 
 
@@ -90,7 +89,9 @@ def mean_over_views(explainer, inputs, target, parts, views):
     _check_target(target, own, views)
     # All views are explained for what the model answers to the image itself.
     parts = explainer.resolved_parts(own, target, parts)
-    images = Images(own, getattr(explainer, "input_name", None))
+    name = getattr(explainer, "input_name", None)
+    chosen = engine.chosen_inputs(explainer.model, own.inputs, name)
+    images = Images(own, chosen)
     first = 1 if target.is_single(parts) else 2
     total = notes = None
     for view in views:
@@ -166,10 +167,10 @@ class Images:
 
     Args:
         evaluation: `engine.Evaluation` of the inputs as they are.
-        input_name: Which of the inputs a single map is of, see `GradCAM`.
+        chosen: List of the inputs that a single map may be of.
     """
 
-    def __init__(self, evaluation, input_name):
+    def __init__(self, evaluation, chosen):
         self._structure = evaluation.inputs
         self._flat = keras.tree.flatten(evaluation.inputs)
         axes = [_positions(evaluation, x) for x in self._flat]
@@ -182,7 +183,6 @@ class Images:
                 f"shapes {shapes}. Pass `views=None`."
             )
         self._axes = [x if len(x) == most else () for x in axes]
-        chosen = chosen_inputs(evaluation.inputs, input_name)
         self._may_be_mapped = [
             any(x is one for one in chosen) for x in self._flat
         ]

@@ -126,6 +126,18 @@ WRITTEN_OUT = {
     "clip without end": lambda x: ops.clip(x, 0, np.inf),
     "relu with a threshold": layers.ReLU(threshold=0.5),
     "threshold": lambda x: keras.activations.threshold(x, 0.5, 0.0),
+    "maximum of a stack": lambda x: ops.max(ops.stack([x, 0 * x]), 0),
+    "maximum of a stack behind": lambda x: ops.max(
+        ops.stack([ops.zeros_like(x), x, -ops.ones_like(x)], -1), -1
+    ),
+    "-minimum of a stack": lambda x: -ops.min(ops.stack([-x, 0 * x]), 0),
+    "mean of a stack": lambda x: ops.mean(ops.stack([x, ops.abs(x)], 1), 1),
+    "sum of a stack": lambda x: ops.sum(ops.stack([x, ops.abs(x)]), 0) / 2,
+    "product of a stack": lambda x: ops.prod(
+        ops.stack([x, ops.cast(x > 0, x.dtype)]), 0
+    ),
+    "x times its sign by ceil": lambda x: x * ops.clip(ops.ceil(x), 0, 1),
+    "clip far away": lambda x: ops.clip(x, 0, 1e9),
     "GuidedReLU": keras_xmap.layers.GuidedReLU(),
     "maximum as a layer": lambda x: layers.Maximum()([x, ops.zeros_like(x)]),
 }
@@ -243,6 +255,22 @@ BENT = {
         "Maximum",
     ),
     "maxout": (lambda x: ops.max(ops.stack([x, 2 * x]), 0), "Max"),
+    "maxout by sorting": (
+        lambda x: ops.top_k(ops.stack([x, 0 * x], -1), 1)[0][..., 0],
+        "TopKV2",
+    ),
+    "maxout in windows": (
+        lambda x: ops.max_pool(
+            ops.reshape(ops.stack([x, 0 * x], -1), (-1, 8, 1)), 2, 2
+        )[..., 0],
+        "MaxPool",
+    ),
+    "maxout with padding": (
+        lambda x: ops.max(
+            ops.pad(x[..., None], ((0, 0), (0, 0), (0, 1))), axis=-1
+        ),
+        "Max",
+    ),
     "mish": ("mish", "Softplus, Tanh, Mul"),
     "power": (lambda x: x**3, "Pow"),
     "prelu": (layers.PReLU(), "Relu"),
@@ -270,6 +298,9 @@ STRAIGHT = {
         ops.reshape(x, (-1, 2, 2)), axis=1
     ),
     "affine": lambda x: ops.concatenate([2 * x + 1, -x / 3], axis=-1),
+    "a selection of joined branches": lambda x: ops.max(
+        ops.stack([x, -x], -1), axis=1
+    ),
     "batch normalization": layers.BatchNormalization(),
     "concatenated relu": lambda x: ops.concatenate(
         [ops.relu(x), ops.relu(-x)], axis=-1

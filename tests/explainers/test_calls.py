@@ -8,13 +8,18 @@ from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import randomize
 from keras import layers
+from keras import ops
 
 from keras_xmap.explainers import CAM
 from keras_xmap.explainers import EigenCAM
 from keras_xmap.explainers import GradCAM
+from keras_xmap.explainers import GradientInput
 from keras_xmap.explainers import GuidedGradCAM
 from keras_xmap.explainers import HiResCAM
+from keras_xmap.explainers import IntegratedGradients
+from keras_xmap.explainers import Occlusion
 from keras_xmap.explainers import Saliency
+from keras_xmap.targets import Component
 
 pytestmark = pytest.mark.tensorflow
 
@@ -72,6 +77,51 @@ def test_the_input_that_is_named_selects_the_call(
         explainer = method(siamese, chosen, input_name=side)
         assert_close(explainer.explain(PAIR, 1), expected)
         assert explainer.layers_used == [f"encoder/conv:{number}"]
+
+
+@pytest.fixture(scope="module")
+def listed(siamese):
+    """The same function of a list of inputs, which have names."""
+    inputs = [keras.Input((*SIZE, 3), name=name) for name in PAIR]
+    outputs = siamese(dict(zip(PAIR, inputs, strict=True)))
+    return keras.Model(inputs, outputs)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [GradCAM, Saliency, Occlusion, GuidedGradCAM, IntegratedGradients],
+)
+def test_an_input_of_a_list_has_a_name_and_a_number(method, siamese, listed):
+    data = list(PAIR.values())
+    options = {"num_steps": 2} if method is IntegratedGradients else {}
+    for number, name in enumerate(PAIR):
+        expected = method(siamese, input_name=name, **options).explain(PAIR, 1)
+        by_name = method(listed, input_name=name, **options)
+        assert_close(by_name.explain(data, 1), expected)
+    by_number = method(listed, input_name=number, **options)
+    assert_close(by_number.explain(tuple(data), 1), expected)
+
+
+def test_inputs_of_nested_structures_have_the_names_of_their_layers():
+    parts = {
+        "image": keras.Input((2,), name="image"),
+        "others": [keras.Input((2,), name="age"), keras.Input((2,), name="b")],
+    }
+    x = layers.Concatenate()([parts["image"], *parts["others"]])
+    model = keras.Model(parts, layers.Dense(1, use_bias=False)(x))
+    kernel = model.get_weights()[0][:, 0]
+    x = np.ones((2, 2), "float32")
+    data = {"image": x, "others": [x, x]}
+    for number, name in enumerate(["image", "age", "b"]):
+        explainer = GradientInput(model, input_name=name)
+        maps = explainer.explain(data, Component())
+        assert_close(maps[0], kernel[2 * number : 2 * number + 2])
+    for name in ("others", "c", True, 0, 1.0):
+        with pytest.raises(
+            ValueError,
+            match=f"input_name={name!r}. Inputs: 'image', 'age', 'b'",
+        ):
+            Saliency(model, input_name=name).explain(data, Component())
 
 
 def test_of_two_inputs_one_has_to_be_named(siamese, twin):
@@ -255,6 +305,64 @@ def test_a_network_that_pools_each_frame_is_explained_inside_it():
     maps = explainer.explain(FRAMES, 1)
     assert explainer.layers_used == ["frames/pooled/base/last"]
     assert maps.shape == (3, 3, *SIZE) and np.abs(maps).max() > 0
+
+
+def by_hand_of_frames(model, inner):
+    """HiResCAM of folded frames, by a tape on the layers by hand."""
+    base, dense = model.get_layer("base"), model.layers[-1]
+    frames = FRAMES.reshape(-1, *SIZE, 3)
+    maps = tf.convert_to_tensor(base(frames))
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        x = tf.reshape(tf.reduce_mean(maps, (1, 2)), (len(FRAMES), 3, -1))
+        score = dense(inner(x))[:, 1]
+    found = (maps * tape.gradient(score, maps)).numpy().sum(-1)
+    return found.reshape(len(FRAMES), 3, *found.shape[1:])
+
+
+@pytest.mark.parametrize("over", ["a mean", "an LSTM"])
+def test_frames_that_are_folded_by_hand_have_a_map_of_each(over):
+    inputs = keras.Input((3, *SIZE, 3))
+    x = features()(ops.reshape(inputs, (-1, *SIZE, 3)))
+    x = layers.GlobalAveragePooling2D()(x)
+    inner = layers.GlobalAveragePooling1D()
+    if over == "an LSTM":
+        inner = layers.LSTM(4)
+    x = inner(ops.reshape(x, (-1, 3, x.shape[-1])))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    randomize(model, 0.5, 0.1)
+    with pytest.raises(ValueError, match="`target_layer` .* such as 'base'"):
+        HiResCAM(model).explain(FRAMES, 1)
+    explainer = HiResCAM(model, "base", resize=False)
+    maps = explainer.explain(FRAMES, 1)
+    assert_close(maps, by_hand_of_frames(model, inner))
+    assert HiResCAM(model, "base").explain(FRAMES, 1).shape == (3, 3, *SIZE)
+
+
+def test_channels_may_be_first_inside_of_frames():
+    turned = np.moveaxis(FRAMES, -1, 2)
+    maps = []
+    for is_first in (False, True):
+        options = {"padding": "same"}
+        if is_first:
+            options["data_format"] = "channels_first"
+        inner = keras.Sequential(
+            [
+                keras.Input((3, *SIZE) if is_first else (*SIZE, 3)),
+                layers.Conv2D(4, 3, activation="relu", **options),
+                layers.Conv2D(5, 3, activation="relu", **options),
+            ],
+            name="base",
+        )
+        data = turned if is_first else FRAMES
+        inputs = keras.Input(data.shape[1:])
+        x = layers.TimeDistributed(inner)(inputs)
+        x = ops.mean(x, (1, 3, 4) if is_first else (1, 2, 3))
+        model = keras.Model(inputs, layers.Dense(2)(x))
+        randomize(model, 0.4, 0.1)
+        found = [method(model).explain(data, 1) for method in (CAM, Saliency)]
+        maps.append(np.stack(found))
+    assert_close(maps[1], maps[0], 1e-5)
 
 
 def test_convolutions_that_are_wrapped_one_by_one_are_found_by_name():

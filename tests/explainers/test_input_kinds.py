@@ -378,6 +378,20 @@ def test_the_model_tells_which_axis_of_a_matrix_is_channels(case):
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_a_recurrent_convolution_tells_its_channels(data_format):
+    is_first = data_format == "channels_first"
+    inputs = keras.Input((2, 3, 5, 4) if is_first else (2, 5, 4, 3))
+    x = layers.Rescaling(0.5)(inputs)
+    x = layers.ConvLSTM2D(2, 3, padding="same", data_format=data_format)(x)
+    model = keras.Model(inputs, ops.mean(x, (2, 3) if is_first else (1, 2)))
+    x = images(*inputs.shape[1:])
+    gradients = np.abs(input_gradients(model, x, 1))
+    expected = gradients.max(2 if is_first else 4)
+    maps = Saliency(model).explain(x, 1)
+    np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_volume_without_channels_has_a_map_of_its_shape():
     inputs = keras.Input((5, 4, 6))
     x = layers.Conv3D(2, 3)(inputs[..., None])

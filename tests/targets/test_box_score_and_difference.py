@@ -359,7 +359,8 @@ def test_a_box_may_be_a_tensor_of_the_users_function():
 
 
 def test_no_prediction_on_the_box_means_a_map_of_zeros():
-    maps = signed(detector()[0], BoxScore([50, 50, 60, 60]))
+    with pytest.warns(UserWarning, match="or no predicted box lies on `box`"):
+        maps = signed(detector()[0], BoxScore([50, 50, 60, 60]))
     np.testing.assert_array_equal(maps, np.zeros_like(X))
 
 

@@ -233,9 +233,16 @@ def test_an_empty_mask_has_the_score_zero_and_a_map_of_zeros():
     inputs = keras.Input((2, 2, 2))
     model = keras.Model(inputs, layers.Conv2D(3, 1)(inputs))
     x = np.ones((2, 2, 2, 2), "float32")
-    maps = Saliency(model).explain(x, MaskedMean(1, mask))
+    with pytest.warns(UserWarning, match="or the mask of the image is empty"):
+        maps = Saliency(model).explain(x, MaskedMean(1, mask))
     assert maps[0].max() == 0
     assert (maps[1] > 0).tolist() == [[True, False], [False, False]]
+
+
+def test_what_is_no_weight_is_refused():
+    for value in (-1, np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"with values from .*{value}"):
+            MaskedMean(1, np.full((2, 2, 2), value))
 
 
 def test_the_classes_may_be_on_another_axis():

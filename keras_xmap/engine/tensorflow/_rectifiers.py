@@ -294,7 +294,9 @@ def _evaluated(tensor, source, x):
                 # Without the gradient of its own that it may have.
                 known = value(_made_from(tensor)[0])
             elif joined_parts(tensor.op) is not None:
-                known = _reduced(tensor.op, list(map(value, _made_from(tensor))))
+                known = _reduced(
+                    tensor.op, list(map(value, _made_from(tensor)))
+                )
             elif tensor.op.type in _ELEMENTWISE:
                 known = _run(tensor.op, [value(x) for x in tensor.op.inputs])
             else:

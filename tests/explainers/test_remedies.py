@@ -1,0 +1,927 @@
+"""Whoever does as a refusal says finds the right map.
+
+A row is a call that is refused, the words that say what to do instead, the
+call that they lead to, and its result, found in another way.
+"""
+
+import functools
+import os
+import tempfile
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+from explainers.networks import activations_and_gradients
+from explainers.networks import assert_close
+from explainers.networks import images
+from explainers.networks import input_gradients
+from explainers.networks import randomize
+from keras import layers
+from keras import ops
+
+from keras_xmap import datasets
+from keras_xmap import targets
+from keras_xmap.explainers import CAM
+from keras_xmap.explainers import DistinctClassSaliency
+from keras_xmap.explainers import EigenCAM
+from keras_xmap.explainers import GradCAM
+from keras_xmap.explainers import GuidedBackprop
+from keras_xmap.explainers import HiResCAM
+from keras_xmap.explainers import IntegratedGradients
+from keras_xmap.explainers import Occlusion
+from keras_xmap.explainers import Saliency
+from keras_xmap.explainers import ScoreCAM
+
+pytestmark = pytest.mark.tensorflow
+
+SIZE = 8
+X = images(SIZE, SIZE, 2, count=2)
+Y = images(SIZE, SIZE, 2, seed=1, count=2)
+K = 1  # the class that is explained
+
+
+class Row(NamedTuple):
+    refused: object
+    words: str
+    followed: object
+    expected: object
+
+
+def chain(inputs, head=layers.GlobalAveragePooling2D, units=3, end=None):
+    """A convolution, a head and `units` scores, with random weights."""
+    x = layers.Conv2D(3, 3, activation="relu", name="conv")(inputs)
+    x = layers.Dense(units, activation=end, name="dense")(head()(x))
+    return x
+
+
+def image_input(**options):
+    return keras.Input((SIZE, SIZE, 2), **options)
+
+
+def made(inputs, outputs):
+    model = keras.Model(inputs, outputs)
+    randomize(model, 0.4, 0.1)
+    return model
+
+
+@functools.cache
+def net(head=layers.GlobalAveragePooling2D, end=None):
+    inputs = image_input()
+    return made(inputs, chain(inputs, head, end=end))
+
+
+@functools.cache
+def logits(model):
+    """The same model without what squashes its last layer."""
+    twin = keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    twin.layers[-1].activation = keras.activations.linear
+    return twin
+
+
+@functools.cache
+def pair():
+    """Two images, by one encoder."""
+    encoder = keras.Sequential(
+        [
+            image_input(),
+            layers.Conv2D(3, 3, activation="relu", name="conv"),
+            layers.GlobalAveragePooling2D(),
+        ],
+        name="encoder",
+    )
+    inputs = [image_input(name="left"), image_input(name="right")]
+    x = layers.Concatenate()([encoder(x) for x in inputs])
+    return made(inputs, layers.Dense(3)(x))
+
+
+@functools.cache
+def branches():
+    """Two convolutions side by side, of unlike positions."""
+    inputs = image_input()
+    one = layers.Conv2D(3, 3, activation="relu", name="one")(inputs)
+    two = layers.Conv2D(3, 3, 2, activation="relu", name="two")(inputs)
+    pool = layers.GlobalAveragePooling2D
+    x = layers.Concatenate()([pool()(one), pool()(two)])
+    return made(inputs, layers.Dense(3)(x))
+
+
+FRAMES = 3
+
+
+@functools.cache
+def folded(is_time_first=False):
+    """A network on frames that are folded into the batch, and their mean."""
+    inputs = keras.Input((FRAMES, SIZE, SIZE, 2))
+    x = inputs
+    if is_time_first:
+        x = ops.transpose(x, (1, 0, 2, 3, 4))
+    x = ops.reshape(x, (-1, SIZE, SIZE, 2))
+    x = layers.Conv2D(3, 3, activation="relu", name="conv")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    if is_time_first:
+        x = ops.mean(ops.reshape(x, (FRAMES, -1, 3)), 0)
+    else:
+        x = ops.mean(ops.reshape(x, (-1, FRAMES, 3)), 1)
+    return made(inputs, layers.Dense(3, name="dense")(x))
+
+
+CLIP = images(FRAMES, SIZE, SIZE, 2, count=2)
+
+
+@functools.cache
+def texts():
+    inputs = keras.Input((5,), dtype="int32")
+    x = layers.Embedding(9, 4, name="embedding")(inputs)
+    x = layers.Conv1D(3, 3, name="conv")(x)
+    x = layers.GlobalAveragePooling1D()(x)
+    return made(inputs, layers.Dense(3)(x))
+
+
+IDS = np.array([[1, 2, 3, 4, 5], [5, 6, 7, 8, 0]])
+
+
+@functools.cache
+def signed(model, score="logits", **options):
+    return Saliency(model, None, score=score, **options)
+
+
+def explained(data, model=None, target=K, **options):
+    model = net() if model is None else model
+    return signed(model, **options).explain(data, target, verbose=0)
+
+
+def gradients(model=None, x=X, target=K):
+    return input_gradients(net() if model is None else model, x, target)
+
+
+def hires_of(model, layer="conv", x=X, target=K):
+    """HiResCAM at the size of the layer, by a tape."""
+    activations, slopes = activations_and_gradients(model, x, target, layer)
+    return (activations * slopes).sum(-1)
+
+
+def at_layer(model, layer="conv", method=HiResCAM, x=X, **options):
+    explainer = method(model, layer, resize=False, **options)
+    return explainer.explain(x, K, verbose=0)
+
+
+def in_a_function(function, *specs):
+    return tf.function(function, input_signature=list(specs), autograph=False)
+
+
+SPEC = tf.TensorSpec((None, SIZE, SIZE, 2))
+
+
+class Endless(keras.utils.PyDataset):
+    def __getitem__(self, number):
+        return X[number : number + 1]
+
+
+class Ended(Endless):
+    def __len__(self):
+        return 2
+
+
+@functools.cache
+def open_end():
+    """A score behind a sigmoid and arithmetic."""
+    inputs = image_input()
+    return made(inputs, 2 * ops.sigmoid(chain(inputs)) + 1)
+
+
+@functools.cache
+def several_outputs():
+    inputs = image_input()
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(3, 3)(inputs))
+    return made(inputs, {"a": layers.Dense(3)(x), "b": layers.Dense(2)(x)})
+
+
+@functools.cache
+def named(output):
+    model = several_outputs()
+    return keras.Model(model.inputs, model.output[output])
+
+
+@functools.cache
+def of_maps():
+    inputs = image_input()
+    return made(inputs, layers.Conv2D(3, 3, name="conv")(inputs))
+
+
+@functools.cache
+def means_of_maps():
+    inputs = image_input()
+    return keras.Model(inputs, ops.mean(of_maps()(inputs), axis=(1, 2)))
+
+
+@functools.cache
+def one_unit(end=None, loss=None):
+    inputs = image_input()
+    model = made(inputs, chain(inputs, units=1, end=end))
+    if loss:
+        model.compile(loss=loss)
+    return model
+
+
+@functools.cache
+def smooth():
+    """A model without a ReLU."""
+    inputs = image_input()
+    x = layers.Conv2D(3, 3, activation="tanh", name="conv")(inputs)
+    x = layers.GlobalAveragePooling2D()(x)
+    return made(inputs, layers.Dense(3, name="dense")(x))
+
+
+@functools.cache
+def turned():
+    """Positions that are shuffled, which no geometry follows."""
+    inputs = image_input()
+    x = ops.sort(inputs, axis=1)
+    return made(inputs, chain(x))
+
+
+DATA = {
+    "a path": Row(
+        lambda: explained("photo.png"),
+        r"Read the image first: `datasets.read_photo\(path\)\[np.newaxis\]`",
+        lambda: explained(read()[np.newaxis], colours()),
+        lambda: gradients(colours(), PIXELS.astype("float32")),
+    ),
+    "a picture": Row(
+        lambda: explained(PIL.Image.fromarray(PIXELS[0]), colours()),
+        r"Pass `np.asarray\(image\)\[np.newaxis\]`",
+        lambda: explained(
+            np.asarray(PIL.Image.fromarray(PIXELS[0]))[np.newaxis], colours()
+        ),
+        lambda: gradients(colours(), PIXELS.astype("float32")),
+    ),
+    "a function": Row(
+        lambda: explained(lambda: X),
+        "Call it, and pass what it returns",
+        lambda: explained((lambda: X)()),
+        gradients,
+    ),
+    "an endless dataset": Row(
+        lambda: explained(tf.data.Dataset.from_tensors(X).repeat()),
+        r"Remove `repeat\(\)` or add `take\(count\)`",
+        lambda: explained(tf.data.Dataset.from_tensors(X).repeat().take(1)),
+        gradients,
+    ),
+    "a PyDataset without an end": Row(
+        lambda: explained(Endless()),
+        "Define its `__len__`",
+        lambda: explained(Ended()),
+        gradients,
+    ),
+    "a sparse tensor": Row(
+        lambda: explained(tf.sparse.from_dense(X)),
+        "Make it dense, by `tf.sparse.to_dense`",
+        lambda: explained(tf.sparse.to_dense(tf.sparse.from_dense(X))),
+        gradients,
+    ),
+    "a ragged tensor": Row(
+        lambda: explained(tf.RaggedTensor.from_tensor(X, ragged_rank=2)),
+        r"Make it dense, by `x.to_tensor\(\)`",
+        lambda: explained(
+            tf.RaggedTensor.from_tensor(X, ragged_rank=2).to_tensor()
+        ),
+        gradients,
+    ),
+    "lists of numbers": Row(
+        lambda: explained(X.tolist()),
+        r"Pass `np.array\(images\)`",
+        lambda: explained(np.array(X.tolist())),
+        gradients,
+    ),
+    "complex numbers": Row(
+        lambda: explained(X[..., 0] + 1j * X[..., 1]),
+        "their real and imaginary parts as channels",
+        lambda: explained(np.stack([X[..., 0], X[..., 1]], -1)),
+        gradients,
+    ),
+    "a single image": Row(
+        lambda: explained(X[0]),
+        r"needs a batch axis, `images\[np.newaxis\]`",
+        lambda: explained(X[0][np.newaxis]),
+        lambda: gradients(x=X[:1]),
+    ),
+    "grey images": Row(
+        lambda: explained(GREY[..., 0], grey()),
+        r"grey images need a channel axis, `images\[..., np.newaxis\]`",
+        lambda: explained(GREY[..., 0][..., np.newaxis], grey()),
+        lambda: gradients(grey(), GREY),
+    ),
+    "an unknown rank in a function": Row(
+        lambda: in_a_function(
+            lambda x: signed(net())(x, K), tf.TensorSpec(None)
+        )(X),
+        r"Tell its shape by `x.set_shape\(...\)`",
+        lambda: in_a_function(_of_known_shape, tf.TensorSpec(None))(X),
+        gradients,
+    ),
+    "texts in a list": Row(
+        lambda: explained(["a", "b"]),
+        r"go in as an array: `np.array\(texts\)\[:, np.newaxis\]`",
+        lambda: explained(
+            np.array(["a", "b"])[:, np.newaxis], words(), target_layer="numbers"
+        ),
+        lambda: np.tile(words().layers[-1].get_weights()[0][:, K], (2, 1)),
+    ),
+}
+
+
+def _of_known_shape(x):
+    x.set_shape((None, SIZE, SIZE, 2))
+    return signed(net())(x, K)
+
+
+@functools.cache
+def grey():
+    inputs = keras.Input((SIZE, SIZE, 1))
+    return made(inputs, chain(inputs))
+
+
+@functools.cache
+def colours():
+    inputs = keras.Input((SIZE, SIZE, 3))
+    return made(inputs, chain(inputs))
+
+
+def read():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "photo.png")
+        PIL.Image.fromarray(PIXELS[0]).save(path)
+        return datasets.read_photo(path)
+
+
+@functools.cache
+def words():
+    inputs = keras.Input((1,), dtype="string")
+    split = layers.TextVectorization(5, output_mode="multi_hot")
+    split.adapt(["a", "b"])
+    x = layers.Lambda(lambda x: ops.cast(x, "float32"), name="numbers")(
+        split(inputs)
+    )
+    return made(inputs, layers.Dense(3)(x))
+
+
+PIXELS = np.arange(3 * SIZE**2, dtype="uint8").reshape(1, SIZE, SIZE, 3)
+GREY = images(SIZE, SIZE, 1, count=2)
+
+
+LAYERS = {
+    "no such layer": Row(
+        lambda: at_layer(net(), "last"),
+        "Layers that run: conv,",
+        lambda: at_layer(net(), "conv"),
+        lambda: hires_of(net()),
+    ),
+    "one of several calls": Row(
+        lambda: explained([X, Y], pair(), target_layer="conv"),
+        "Pass the call that is meant, as target_layer='encoder/conv:0'",
+        lambda: explained([X, Y], pair(), target_layer="encoder/conv:0"),
+        lambda: at_call(0),
+    ),
+    "a call that is not there": Row(
+        lambda: explained([X, Y], pair(), target_layer="conv:2"),
+        "called 2 times: the last is ':1'",
+        lambda: explained([X, Y], pair(), target_layer="conv:1"),
+        lambda: at_call(1),
+    ),
+    "a call from another input": Row(
+        lambda: at_layer(pair(), "conv:0", x=[X, Y], input_name="right"),
+        "made from input 0. .* another `input_name`",
+        lambda: at_layer(pair(), "conv:0", x=[X, Y], input_name="left"),
+        lambda: hires_of_call(0),
+    ),
+    "two images without a name": Row(
+        lambda: HiResCAM(pair(), resize=False).explain([X, Y], K),
+        "pass the one that is meant as `input_name`",
+        lambda: HiResCAM(pair(), resize=False, input_name=1).explain([X, Y], K),
+        lambda: hires_of_call(1),
+    ),
+    "a name that fits several layers": Row(
+        lambda: explained(X, alike(), target_layer="conv"),
+        "which fits a/conv, b/conv. Pass the path",
+        lambda: explained(X, alike(), target_layer="b/conv"),
+        lambda: at_hidden(alike(), "b"),
+    ),
+    "no input of that name": Row(
+        lambda: explained([X, Y], pair(), input_name="centre"),
+        "Inputs: 0, 1, 'left', 'right'",
+        lambda: explained([X, Y], pair(), input_name="right"),
+        lambda: of_pair()[1],
+    ),
+    "a layer and an input": Row(
+        lambda: explained(X, target_layer="conv", input_name=0),
+        "Leave one of them None",
+        lambda: explained(X, input_name=0),
+        gradients,
+    ),
+    "a dense layer": Row(
+        lambda: at_layer(net(), "dense"),
+        "Name the last convolution",
+        lambda: at_layer(net(), "conv"),
+        lambda: hires_of(net()),
+    ),
+    "a layer behind the score": Row(
+        lambda: explained(X, ended(), target_layer="end"),
+        'or behind the score: .* which score="output" includes',
+        lambda: explained(X, ended(), target_layer="end", score="output"),
+        lambda: np.eye(3)[[K, K]],
+    ),
+    "shuffled positions": Row(
+        lambda: HiResCAM(turned(), "conv").explain(X, K),
+        r"as in GradCAM\(model, 'conv', resize=False\)",
+        lambda: at_layer(turned(), "conv", GradCAM),
+        lambda: grad_cam_of(turned()),
+    ),
+    "no layer whose positions are known": Row(
+        lambda: GradCAM(turned()).explain(X, K),
+        "one before it, or this one with `resize=False`",
+        lambda: at_layer(turned(), "conv", GradCAM),
+        lambda: grad_cam_of(turned()),
+    ),
+    "frames folded into the batch": Row(
+        lambda: HiResCAM(folded()).explain(CLIP, K),
+        "such as 'conv'",
+        lambda: at_layer(folded(), "conv", x=CLIP),
+        lambda: of_frames(),
+    ),
+    "gradients at folded frames": Row(
+        lambda: explained(CLIP, folded(), target_layer="conv"),
+        r"or the layer by GradCAM\(model, 'conv'\)",
+        lambda: at_layer(folded(), "conv", x=CLIP),
+        lambda: of_frames(),
+    ),
+    "frames before the images": Row(
+        lambda: HiResCAM(folded(True), "conv").explain(CLIP, K),
+        r"Explain the input, as in Saliency\(model\)",
+        lambda: explained(CLIP, folded(True)),
+        lambda: gradients(folded(True), CLIP),
+    ),
+    "frames before the images, at their own size": Row(
+        lambda: at_layer(folded(True), "conv", x=CLIP),
+        r"Explain the input, as in Saliency\(model\)\. \(entries",
+        lambda: explained(CLIP, folded(True)),
+        lambda: gradients(folded(True), CLIP),
+    ),
+    "no convolution": Row(
+        lambda: GradCAM(flat()).explain(X, K),
+        "Explain the input by Saliency",
+        lambda: explained(X, flat()),
+        lambda: gradients(flat()),
+    ),
+    "ids": Row(
+        lambda: explained(IDS, texts()),
+        "makes numbers of them: target_layer='embedding'",
+        lambda: explained(IDS, texts(), target_layer="embedding"),
+        lambda: activations_and_gradients(texts(), IDS, K, "embedding")[1],
+    ),
+    "numbers that are rounded": Row(
+        lambda: explained(X, rounded()),
+        r"Occlusion\(model\) needs no gradient",
+        lambda: Occlusion(rounded(), SIZE).explain(X, K)[:, 0, 0],
+        lambda: (rounded()(X) - rounded()(0 * X)).numpy()[:, K],
+    ),
+    "ids that are covered": Row(
+        lambda: Occlusion(texts()).explain(IDS, K),
+        r"IntegratedGradients\(model, target_layer='embedding'\)",
+        lambda: (
+            IntegratedGradients(
+                texts(), 200, target_layer="embedding", channel_reduction="sum"
+            )
+            .explain(IDS, K)
+            .sum(1)
+        ),
+        lambda: above_zeros(texts(), IDS, "embedding"),
+    ),
+    "ids that are masked": Row(
+        lambda: ScoreCAM(texts(), "conv").explain(IDS, K),
+        "or use GradCAM",
+        lambda: GradCAM(texts(), "conv", resize=False).explain(IDS, 0),
+        lambda: grad_cam_of(texts(), IDS, 0),
+    ),
+}
+
+
+def at_call(number):
+    """Derivatives at a call of the encoder's convolution, by a tape."""
+    return _of_call(number)[1]
+
+
+def hires_of_call(number):
+    activations, slopes = _of_call(number)
+    return (activations * slopes).sum(-1)
+
+
+def _of_call(number):
+    model = pair()
+    conv, pool = model.get_layer("encoder").layers
+    maps = [tf.convert_to_tensor(conv(x)) for x in (X, Y)]
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        x = tf.concat([pool(x) for x in maps], -1)
+        score = model.layers[-1](x)[:, K]
+    return maps[number].numpy(), tape.gradient(score, maps)[number].numpy()
+
+
+def of_pair():
+    inputs = [tf.constant(X), tf.constant(Y)]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        score = pair()(inputs)[:, K]
+    return [x.numpy() for x in tape.gradient(score, inputs)]
+
+
+@functools.cache
+def alike():
+    """Two blocks in a row, whose layers have the same names."""
+    inputs = image_input()
+    x = inputs
+    for name in ("a", "b"):
+        block = keras.Sequential(name=name)
+        block.add(layers.Conv2D(2, 3, activation="relu", name="conv"))
+        x = block(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return made(inputs, layers.Dense(3)(x))
+
+
+def at_hidden(model, layer):
+    return activations_and_gradients(model, X, K, layer)[1]
+
+
+@functools.cache
+def rounded():
+    inputs = image_input()
+    return made(inputs, chain(ops.round(inputs)))
+
+
+@functools.cache
+def ended():
+    inputs = image_input()
+    return made(inputs, layers.Softmax(name="end")(chain(inputs)))
+
+
+@functools.cache
+def flat():
+    inputs = image_input()
+    x = layers.Dense(4, activation="relu")(layers.Flatten()(inputs))
+    return made(inputs, layers.Dense(3)(x))
+
+
+def grad_cam_of(model, x=X, target=K):
+    activations, slopes = activations_and_gradients(model, x, target, "conv")
+    axes = tuple(range(1, slopes.ndim - 1))
+    weighed = slopes.mean(axes, keepdims=True) * activations
+    return np.maximum(weighed.sum(-1), 0)
+
+
+def of_frames():
+    """HiResCAM of each frame as of an image alone, for the mean of frames."""
+    alone = net_of(folded())
+    maps = [hires_of(alone, x=CLIP[:, n]) for n in range(FRAMES)]
+    return np.stack(maps, 1) / FRAMES
+
+
+def net_of(model):
+    alone = keras.models.clone_model(net())
+    alone.set_weights(model.get_weights())
+    return alone
+
+
+def above_zeros(model, x, layer):
+    """How far scores are above those of a layer that puts out zeros."""
+    hidden = model.get_layer(layer).output
+    rest = keras.Model(hidden, model.outputs[0])
+    values = keras.Model(model.inputs, hidden)(x)
+    return (rest(values) - rest(0 * values))[:, K].numpy()
+
+
+METHODS = {
+    "CAM behind a flat head": Row(
+        lambda: CAM(net(layers.Flatten)).explain(X, K),
+        "Use HiResCAM, which is complete for those, or GradCAM",
+        lambda: at_layer(net(layers.Flatten)),
+        lambda: hires_of(net(layers.Flatten)),
+    ),
+    "CAM before a layer that is not linear": Row(
+        lambda: CAM(net(), "conv", score="logits").explain(X, _squared),
+        "Use GradCAM",
+        lambda: GradCAM(net(), "conv", resize=False).explain(X, _squared),
+        lambda: _grad_cam_of_squares(),
+    ),
+    "CAM of one branch": Row(
+        lambda: CAM(branches(), "one").explain(X, K),
+        "Pass target_layer=None for the sum of all branches",
+        lambda: CAM(branches()).explain(X, K).mean((1, 2)),
+        lambda: branches()(X).numpy()[:, K] - branches().weights[-1][K],
+    ),
+    "a method of one layer": Row(
+        lambda: EigenCAM(branches()).explain(X, K),
+        r"Fuse their maps by target_layer=\['two', 'one'\]",
+        lambda: EigenCAM(branches(), ["two", "one"]).explain(X, K),
+        lambda: fused(EigenCAM),
+    ),
+    "branches at their own size": Row(
+        lambda: HiResCAM(branches(), resize=False).explain(X, K),
+        "Pass `resize=True`, or name one of them as `target_layer`",
+        lambda: at_layer(branches(), "two"),
+        lambda: hires_of_two(),
+    ),
+    "several layers at their own size": Row(
+        lambda: HiResCAM(net(), ["conv", "conv"], resize=False),
+        "Explain the layers one by one",
+        lambda: at_layer(net(), "conv"),
+        lambda: hires_of(net()),
+    ),
+    "no layer in the list": Row(
+        lambda: HiResCAM(net(), []),
+        "`None` means the last one",
+        lambda: at_layer(net(), None),
+        lambda: hires_of(net()),
+    ),
+    "guided without a ReLU": Row(
+        lambda: GuidedBackprop(smooth()).explain(X, K),
+        "takes ordinary gradients, such as Saliency",
+        lambda: explained(X, smooth()),
+        lambda: gradients(smooth()),
+    ),
+    "distinct classes without a ReLU": Row(
+        lambda: DistinctClassSaliency(smooth(), scales=(1,)).explain(X, K),
+        'pass relu_rule="standard"',
+        lambda: plain_dcs(smooth()),
+        lambda: strongest_of(smooth()),
+    ),
+    "distinct classes at a fixed size": Row(
+        lambda: DistinctClassSaliency(
+            net(layers.Flatten),
+            scales=(1, 2),
+            candidates=None,
+            relu_rule="standard",
+        ).explain(X, K),
+        r"or explain it at `scales=\(1,\)`",
+        lambda: plain_dcs(net(layers.Flatten)),
+        lambda: strongest_of(net(layers.Flatten)),
+    ),
+    "a squashed score": Row(
+        lambda: explained(X, open_end()),
+        'Pass score="output"',
+        lambda: explained(X, open_end(), score="output"),
+        lambda: gradients(open_end()),
+    ),
+    "a window that leaves gaps": Row(
+        lambda: Occlusion(net(), 2, strides=3),
+        "at most `patch_size`",
+        lambda: Occlusion(net(), SIZE, strides=SIZE).explain(X, K)[:, 0, 0],
+        lambda: (net()(X) - net()(0 * X)).numpy()[:, K],
+    ),
+    "baselines of another structure": Row(
+        lambda: IntegratedGradients(sums(), 2, [0, 0, 0]).explain([X, Y], K),
+        "or have their structure",
+        lambda: _sum_of_both(IntegratedGradients(sums(), 2, [0, 0])),
+        lambda: (sums()([X, Y]) - sums()([0 * X, 0 * Y])).numpy()[:, K],
+    ),
+}
+
+
+def _squared(outputs):
+    return outputs[:, K] ** 2
+
+
+def _grad_cam_of_squares():
+    """The derivative of a square is that of its root, times twice the root."""
+    twice = 2 * net()(X).numpy()[:, K]
+    activations, slopes = activations_and_gradients(net(), X, K, "conv")
+    weights = slopes.mean((1, 2)) * twice[:, None]
+    return np.maximum(np.einsum("bhwc,bc->bhw", activations, weights), 0)
+
+
+def hires_of_two():
+    model = branches()
+    maps = tf.convert_to_tensor(model.get_layer("two")(X))
+    weights = model.get_weights()[-2][3:, K]
+    return (maps.numpy() * weights).sum(-1) / np.prod(maps.shape[1:3])
+
+
+def fused(method):
+    maps = [method(branches(), name).explain(X, K) for name in ("one", "two")]
+    peaks = [x.max((1, 2), keepdims=True) for x in maps]
+    return sum(x / peak for x, peak in zip(maps, peaks, strict=True)) / 2
+
+
+def plain_dcs(model):
+    explainer = DistinctClassSaliency(
+        model,
+        relu_rule="standard",
+        scales=(1,),
+        candidates=None,
+        target_layer="conv",
+        alpha=1.0,
+    )
+    return np.arctanh(explainer.explain(X, K))
+
+
+def strongest_of(model):
+    """The largest derivative of a position, where its layer lies."""
+    _, slopes = activations_and_gradients(model, X, K, "conv")
+    maps = np.abs(slopes).max(-1)
+    maps = maps / maps.max((1, 2), keepdims=True)
+    # A kernel of 3: positions begin one pixel inside, and the border repeats.
+    return np.pad(maps, ((0, 0), (1, 1), (1, 1)), mode="edge")
+
+
+@functools.cache
+def sums():
+    """Two images, in a linear model."""
+    inputs = [image_input(), image_input()]
+    return made(
+        inputs, layers.Dense(3)(layers.Flatten()(inputs[0] + inputs[1]))
+    )
+
+
+def _sum_of_both(explainer):
+    maps = explainer.explain([X, Y], K)
+    return sum(x.sum((1, 2)) for x in maps)
+
+
+TARGETS = {
+    "several outputs": Row(
+        lambda: explained(X, several_outputs()),
+        r"by `keras_xmap.targets.Class\(index, output=...\)`",
+        lambda: explained(X, several_outputs(), targets.Class(K, output="b")),
+        lambda: gradients(named("b")),
+    ),
+    "an output that is not there": Row(
+        lambda: explained(X, several_outputs(), targets.Class(K, "c")),
+        r"Outputs: 'a' .*, 'b' ",
+        lambda: explained(X, several_outputs(), targets.Class(K, "a")),
+        lambda: gradients(named("a")),
+    ),
+    "a class of maps": Row(
+        lambda: explained(X, of_maps()),
+        r"use `keras_xmap.targets.MaskedMean\(index\)`",
+        lambda: explained(X, of_maps(), targets.MaskedMean(K)),
+        lambda: gradients(means_of_maps()),
+    ),
+    "maps of classes": Row(
+        lambda: explained(X, target=targets.MaskedMean(K)),
+        r"use `keras_xmap.targets.Class`",
+        lambda: explained(X, target=targets.Class(K)),
+        gradients,
+    ),
+    "a weight below zero": Row(
+        lambda: explained(X, of_maps(), targets.MaskedMean(K, WEIGHTS)),
+        r"take what is positive: `np.maximum\(mask, 0\)`",
+        lambda: explained(
+            X, of_maps(), targets.MaskedMean(K, np.maximum(WEIGHTS, 0))
+        ),
+        lambda: of_weights(np.maximum(WEIGHTS, 0)),
+    ),
+    "one-hot labels": Row(
+        lambda: explained(X, target=np.eye(3)[[1, 2]]),
+        r"For one-hot labels use `labels.argmax\(-1\)`",
+        lambda: explained(X, target=np.eye(3)[[1, 2]].argmax(-1)),
+        lambda: gradients(target=[1, 2]),
+    ),
+    "labels of floats": Row(
+        lambda: explained(X, target=np.array([1.0, 0.0])),
+        r"of 0 and 1 `labels.astype\('int32'\)`",
+        lambda: explained(X, target=np.array([1.0, 0.0]).astype("int32")),
+        lambda: gradients(target=[1, 0]),
+    ),
+    "labels of several classes": Row(
+        lambda: explained(labelled([[1, 1, 0], [0, 1, 1]]), target="labels"),
+        r"Pass the classes to explain as an array \(n, classes\)",
+        lambda: explained(X, target=np.array([[0, 1], [1, 2]])),
+        lambda: np.stack(
+            [gradients(target=[0, 1]), gradients(target=[1, 2])], 1
+        ),
+    ),
+    "no labels": Row(
+        lambda: explained(X, target="labels"),
+        "Pass the classes as an array",
+        lambda: explained(X, target=np.array([2, 1])),
+        lambda: gradients(target=[2, 1]),
+    ),
+    "a unit of no known meaning": Row(
+        lambda: explained(X, one_unit()),
+        r"For the classes pass `keras_xmap.targets.Binary\(target\)`",
+        lambda: explained(X, one_unit(), targets.Binary(0)),
+        lambda: -gradients(one_unit(), target=0),
+    ),
+    "the number of such a unit": Row(
+        lambda: explained(X, one_unit()),
+        r"for the number itself `keras_xmap.targets.Component\(\)`",
+        lambda: explained(X, one_unit(), targets.Component()),
+        lambda: gradients(one_unit(), target=0),
+    ),
+    "the loss of such a unit": Row(
+        lambda: explained(X, one_unit()),
+        "or compile the model with the loss",
+        lambda: explained(X, one_unit(loss="mse"), 0),
+        lambda: gradients(one_unit(loss="mse"), target=0),
+    ),
+    "two classes of a number": Row(
+        lambda: explained(X, one_unit(loss="mse")),
+        r"for two classes pass `keras_xmap.targets.Binary\(target\)`",
+        lambda: explained(X, one_unit(loss="mse"), targets.Binary(1)),
+        lambda: gradients(one_unit(loss="mse"), target=0),
+    ),
+    "a function that stops": Row(
+        lambda: explained(X, target=_with_a_float),
+        "compute by `keras.ops`, as in `lambda outputs: outputs",
+        lambda: explained(X, target=lambda outputs: outputs[:, K]),
+        gradients,
+    ),
+    "a function of no scores": Row(
+        lambda: explained(X, target=lambda x: np.zeros(2)),
+        "Such as `lambda outputs: outputs",
+        lambda: explained(X, target=lambda outputs: outputs[:, 0]),
+        lambda: gradients(target=0),
+    ),
+    "a function of a table": Row(
+        lambda: explained(X, target=lambda outputs: outputs[:, :2]),
+        r"one score per image, shape \(batch,\)",
+        lambda: explained(X, target=lambda outputs: outputs[:, 1]),
+        gradients,
+    ),
+    "a constant": Row(
+        lambda: explained(X, target=lambda x: ops.stop_gradient(x)[:, 0]),
+        "for `stop_gradient`",
+        lambda: explained(X, target=lambda x: x[:, 0]),
+        lambda: gradients(target=0),
+    ),
+    "classes of unknown number in a function": Row(
+        lambda: in_a_function(
+            lambda x, k: signed(net())(x, k),
+            SPEC,
+            tf.TensorSpec((None, None), tf.int32),
+        )(X, [[0], [1]]),
+        r"`target.set_shape\(\(None, classes\)\)`",
+        lambda: in_a_function(
+            _of_known_number, SPEC, tf.TensorSpec((None, None), tf.int32)
+        )(X, [[0], [1]])[:, 0],
+        lambda: gradients(target=[0, 1]),
+    ),
+    "a score of several axes": Row(
+        lambda: explained(X, sequence()),
+        r"callable that returns shape \(batch,\)",
+        lambda: explained(X, sequence(), lambda x: ops.sum(x[..., K], 1)),
+        lambda: of_sequence(),
+    ),
+}
+
+WEIGHTS = np.random.default_rng(0).normal(size=(2, SIZE - 2, SIZE - 2))
+
+
+def of_weights(weights):
+    """The gradient of a weighed mean is that of the convolution itself."""
+    kernel = of_maps().get_weights()[0][..., K]
+    found = np.zeros(X.shape)
+    for row, column in np.ndindex(SIZE - 2, SIZE - 2):
+        share = (weights / weights.sum((1, 2), keepdims=True))[:, row, column]
+        window = found[:, row : row + 3, column : column + 3]
+        window += share[:, None, None, None] * kernel
+    return found
+
+
+def labelled(labels):
+    return tf.data.Dataset.from_tensors((X, np.array(labels)))
+
+
+def _with_a_float(outputs):
+    return outputs[:, int(outputs[0, 0])]
+
+
+def _of_known_number(x, classes):
+    classes.set_shape((None, 1))
+    return signed(net())(x, classes)
+
+
+@functools.cache
+def sequence():
+    inputs = image_input()
+    x = ops.mean(layers.Conv2D(3, 3)(inputs), axis=2)
+    return made(inputs, x)
+
+
+def of_sequence():
+    inputs = sequence().inputs[0]
+    model = keras.Model(inputs, ops.sum(sequence()(inputs), axis=1))
+    return gradients(model)
+
+
+ROWS = {**DATA, **LAYERS, **METHODS, **TARGETS}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_remedy_leads_to_the_right_map(name):
+    row = ROWS[name]
+    with pytest.raises((TypeError, ValueError), match=row.words):
+        row.refused()
+    assert_close(row.followed(), row.expected(), 1e-5)
