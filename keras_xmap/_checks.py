@@ -15,6 +15,18 @@ import keras
 
 _INFINITY = float("inf")
 _MAX_SEED = 2**31 - 1
+# How Python stops code that does not fit what it is given. What else a user's
+# code raises, it raises on purpose, and that stays as it is.
+MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+)
 
 
 def is_number(value):

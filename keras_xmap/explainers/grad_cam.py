@@ -48,9 +48,9 @@ class GradCAM(ChannelSumExplainer):
             row, tile the whole image. Defaults to `"auto"`.
         input_name: Name or number of the input the map is for, in a model
             with several: the key of a dict, the number in a list, or the
-            name of the `keras.Input`; of a layer that is called on each of them, the call
-            made from it is meant. Defaults to `None`: the one that the layer
-            is made from.
+            name of the `keras.Input`; of a layer that is called on each of
+            them, the call made from it is meant. Defaults to `None`: the one
+            that the layer is made from.
         score: `"logits"` explains the score before the softmax or sigmoid
             that ends the model; `"output"` the output as it is. Defaults to
             `"logits"`.

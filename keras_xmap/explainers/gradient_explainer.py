@@ -87,8 +87,8 @@ class GradientExplainer(Explainer):
             `None`: by the inputs.
         input_name: Name or number of the input that is explained, in a model
             with several: the key of a dict, the number in a list, or the
-            name of the `keras.Input`. Defaults to `None`: all of them, each with a map of
-            its own.
+            name of the `keras.Input`. Defaults to `None`: all of them, each
+            with a map of its own.
         score: See `Explainer`.
 
     Attributes:

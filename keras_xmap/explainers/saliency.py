@@ -25,8 +25,8 @@ class Saliency(GradientExplainer):
             `None`: by the inputs.
         input_name: Name or number of the input that is explained, in a model
             with several: the key of a dict, the number in a list, or the
-            name of the `keras.Input`. Defaults to `None`: all of them, each with a map of
-            its own.
+            name of the `keras.Input`. Defaults to `None`: all of them, each
+            with a map of its own.
         score: `"logits"` explains the score before the softmax or sigmoid
             that ends the model; `"output"` the output as it is. Defaults to
             `"logits"`.

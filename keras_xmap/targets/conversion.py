@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_xmap._checks import MISTAKES
 from keras_xmap._numeric import as_array
 from keras_xmap.targets._combination import Sum
 from keras_xmap.targets.binary import Binary
@@ -199,7 +200,7 @@ class _Callable(Target):
     def _called(self, outputs):
         try:
             return self.function(outputs)
-        except Exception as error:
+        except MISTAKES as error:
             raise ValueError(
                 "The target cannot be computed from what the model puts out: "
                 f"{describe_outputs(outputs)}. Received: target="

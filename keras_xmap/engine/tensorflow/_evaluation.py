@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_xmap._axes import spatial_axes
+from keras_xmap._checks import MISTAKES
 from keras_xmap.engine._frames import with_frames
 from keras_xmap.engine._tap import record_calls
 from keras_xmap.engine.contract import Evaluation
@@ -33,6 +34,8 @@ from keras_xmap.engine.units import units_of
 # Far from both ends: on MobileNetV2 in mixed_float16, 1 to 4096 give the same
 # maps and 65536 overflows.
 _FLOAT16_SCALE = 256.0
+# What a model raises that cannot be called on what it is given.
+NOT_CALLED = (*MISTAKES, tf.errors.InvalidArgumentError)
 
 
 class UnclearScore:
@@ -291,7 +294,7 @@ def evaluate(model, inputs, score="logits", replacement=None):
     ):
         try:
             outputs = model(inputs, training=False)
-        except Exception as error:
+        except NOT_CALLED as error:
             raise not_called(model, inputs, error) from error
     return GraphEvaluation(model, inputs, outputs, recording, score)
 

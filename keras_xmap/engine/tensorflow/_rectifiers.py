@@ -18,8 +18,8 @@ from keras_xmap.engine.tensorflow._joins import joined_parts
 # Operations whose every value is computed from those at its own place.
 _NAMES = """
     Abs Add AddN AddV2 Cast Ceil ClipByValue Div DivNoNan Elu Equal Erf Erfc Exp
-    Expm1 Floor FloorDiv Greater GreaterEqual Identity IdentityN Inv LeakyRelu Less
-    LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr Maximum Minimum Mul
+    Expm1 Floor FloorDiv Greater GreaterEqual Identity IdentityN Inv LeakyRelu
+    Less LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr Maximum Minimum Mul
     MulNoNan Neg NotEqual Pow RealDiv Reciprocal Relu Relu6 Rint Round Rsqrt
     Select
     SelectV2 Selu Sigmoid Sign Softplus Softsign Sqrt Square

@@ -4,6 +4,7 @@ from keras_xmap.engine.contract import Backend
 from keras_xmap.engine.given import map_given
 from keras_xmap.engine.tensorflow import _checks
 from keras_xmap.engine.tensorflow import _sampling
+from keras_xmap.engine.tensorflow._evaluation import NOT_CALLED
 from keras_xmap.engine.tensorflow._evaluation import evaluate
 from keras_xmap.engine.tensorflow._evaluation import not_called
 from keras_xmap.engine.tensorflow._placement import OnHost
@@ -35,7 +36,7 @@ class TensorFlow(Backend):
             )
             try:
                 model(zeros, training=False)
-            except Exception as error:
+            except NOT_CALLED as error:
                 raise not_called(model, zeros, error) from error
 
     def finite(self, inputs):
