@@ -182,14 +182,7 @@ def _no_tensor(x):
 
 def _as_input(x):
     _check_is_array(x)
-    try:
-        tensor = ops.convert_to_tensor(x)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{_KINDS} Received: {type(x).__name__} of dtype "
-            f"{getattr(x, 'dtype', 'unknown')}, of which no tensor can be "
-            f"made: {error}"
-        ) from error
+    tensor = as_tensors(x)
     if "complex" in str(tensor.dtype):
         raise TypeError(
             f"{_KINDS} Received: complex numbers. Pass their magnitude, or "
