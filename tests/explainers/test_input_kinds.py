@@ -378,6 +378,24 @@ def test_the_model_tells_which_axis_of_a_matrix_is_channels(case):
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_product_over_the_rows_of_an_image_takes_no_channels(is_first):
+    shape = (3, 5, 4) if is_first else (5, 4, 3)
+    inputs = keras.Input(shape)
+    equation = "nchw,hk->nckw" if is_first else "nhwc,hk->nkwc"
+    weights = np.random.default_rng(3).normal(size=(5, 6)).astype("float32")
+    x = ops.einsum(equation, inputs, weights)
+    x = x + ops.ones((6, 1) if is_first else (6, 1, 1))
+    data_format = "channels_first" if is_first else "channels_last"
+    x = layers.Conv2D(3, 1, data_format=data_format)(x)
+    model = keras.Model(inputs, ops.mean(x, (2, 3) if is_first else (1, 2)))
+    x = images(*shape)
+    gradients = np.abs(input_gradients(model, x, 1))
+    maps = Saliency(model).explain(x, 1)
+    expected = gradients.max(1 if is_first else 3)
+    np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
 def test_a_recurrent_convolution_tells_its_channels(data_format):
     is_first = data_format == "channels_first"

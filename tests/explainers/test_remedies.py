@@ -440,6 +440,12 @@ LAYERS = {
         lambda: at_layer(turned(), "conv", GradCAM),
         lambda: grad_cam_of(turned()),
     ),
+    "an image beside its mirror image": Row(
+        lambda: HiResCAM(mirrored(), "conv").explain(X, K),
+        "far apart come together. Explain the layer with `resize=False`",
+        lambda: at_layer(mirrored(), "conv"),
+        lambda: hires_of(mirrored()),
+    ),
     "no layer whose positions are known": Row(
         lambda: GradCAM(turned()).explain(X, K),
         "one before it, or this one with `resize=False`",
@@ -553,6 +559,12 @@ def alike():
 
 def at_hidden(model, layer):
     return activations_and_gradients(model, X, K, layer)[1]
+
+
+@functools.cache
+def mirrored():
+    inputs = image_input()
+    return made(inputs, chain(ops.concatenate([inputs, inputs[:, :, ::-1]])))
 
 
 @functools.cache

@@ -60,7 +60,8 @@ def _middle(coordinates, axes):
     high = np.fmax.reduce(values, axis=along, keepdims=True)
     found = np.stack([(low[0] + high[0]) / 2, low[1], high[2]])
     step = typical_step(found[0])
-    if step:
+    # Of an image beside its mirror image, all middles are the same.
+    if step or coordinates.varies - set(axes):
         last = np.moveaxis(values[0], axes, range(-len(axes), 0))
         last = last.reshape(*last.shape[: last.ndim - len(axes)], -1)
         gaps = np.diff(np.sort(last, axis=-1), axis=-1)

@@ -3,7 +3,8 @@
 An input `(batch, 28, 28)` may be 28 steps of 28 channels or an image without
 channels: its shape does not tell, the model does. The axes of the input are
 followed, operation by operation, to the first one that treats an axis as
-channels: a convolution, a matrix product with weights, a normalisation.
+channels: a convolution, a matrix product with weights, a normalisation. Of an
+image the product may be one over its rows, so that a convolution says more.
 """
 
 import math
@@ -54,6 +55,7 @@ def channel_axis(x, targets, known_axes):
     """
     # For each tensor a list: the axes of `x` that each of its axes holds.
     axes = {x.ref(): [{axis} for axis in range(len(x.shape))]}
+    product = None  # what a product with weights sums over
     for op in graph.operations_between([x], targets):
         for number, source in enumerate(op.inputs):
             known = axes.get(source.ref())
@@ -63,12 +65,31 @@ def channel_axis(x, targets, known_axes):
             if axis is None:
                 axis = _channels_of(op, number, axes)
             if axis is not None and axis < len(known):
-                return _single(known[axis])
+                if not _may_be_rows(op, len(x.shape), product):
+                    return _single(_better(known[axis], product))
+                product = product or known[axis]
             for output in op.outputs:
                 moved = _moved(op, number, axes, output)
                 if moved is not None and output.shape.rank == len(moved):
                     axes.setdefault(output.ref(), moved)
+    if product is not None:
+        return _single(product)
     raise LookupError
+
+
+def _may_be_rows(op, rank, product):
+    """Whether what an operation takes for channels may be positions.
+
+    So it is of a product with weights, and of the bias that is added to it.
+    """
+    is_bias = product is not None and op.type in (*_ELEMENTWISE, "BiasAdd")
+    return rank > 3 and (op.type == "Einsum" or is_bias)
+
+
+def _better(held, product):
+    """Returns the axes that are channels by what follows a product."""
+    is_clear = len(held) == 1 and 0 not in held
+    return held if product is None or is_clear else product
 
 
 def _single(held):
@@ -111,6 +132,17 @@ def _contracted(op, number):
     return summed[0] if len(taken) == 2 and len(summed) == 1 else None
 
 
+def _multiplied_out(op, number, axes):
+    """Follows axes that a product with weights keeps."""
+    sources, result = op.get_attr("equation").decode().split("->")
+    taken = sources.split(",")[number]
+    if "." in taken or len(taken) != len(axes):
+        return None
+    held = dict(zip(taken, axes, strict=True))
+    summed = [held[letter] for letter in taken if letter not in result]
+    return [held.get(letter, set().union(*summed)) for letter in result]
+
+
 def _axis_of_vector(weights, shape):
     """Returns along which axis weights vary, if it is one."""
     if weights.rank is None or weights.rank > len(shape):
@@ -145,6 +177,8 @@ def _moved(op, number, table, output):
             return _rearranged(op, axes)
         if kind in _REDUCTIONS and not op.get_attr("keep_dims"):
             return _without(axes, _static(op.inputs[1]))
+    if kind == "Einsum":
+        return _multiplied_out(op, number, axes)
     if kind in _ELEMENTWISE and len(output.shape) > len(axes):
         return [set()] * (len(output.shape) - len(axes)) + axes
     return axes
