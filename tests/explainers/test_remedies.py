@@ -564,7 +564,8 @@ def at_hidden(model, layer):
 @functools.cache
 def mirrored():
     inputs = image_input()
-    return made(inputs, chain(ops.concatenate([inputs, inputs[:, :, ::-1]])))
+    x = ops.concatenate([inputs, inputs[:, :, ::-1]], axis=-1)
+    return made(inputs, chain(x))
 
 
 @functools.cache
