@@ -906,6 +906,23 @@ REGIONS = {
     ),
 }
 
+
+def _pair_features():
+    return np.arange(2 * 4 * 4 * 3, dtype="float32").reshape(2, 4, 4, 3)
+
+
+def _pair_labels():
+    labels = np.zeros((2, 4, 4), "int32")
+    labels[:, :, 2:] = 1
+    return labels
+
+
+@functools.cache
+def _fitted_affinity():
+    affinity = kx.segmentation.Affinity(2, seed=0)
+    return affinity.fit(_pair_features(), _pair_labels(), 1, verbose=0)
+
+
 SEGMENTATION = {
     "segmentation.background_cue": Call(
         lambda: {"maps": class_maps(), "share": 0.1}
@@ -948,6 +965,52 @@ SEGMENTATION = {
             "outside": "class",
             "parameters": "deeplab",
         }
+    ),
+    "segmentation.random_walk": Call(
+        lambda: {
+            "maps": class_maps(),
+            "features": np.ones((*class_maps().shape[1:], 2)),
+            "radius": 3,
+            "beta": 8.0,
+            "num_steps": 2,
+        }
+    ),
+    "segmentation.confident_labels": Call(
+        lambda: {
+            "images": photo(),
+            "maps": class_maps(),
+            "classes": [0, 1],
+            "powers": (4.0, 32.0),
+            "parameters": "paper",
+            "num_iterations": 1,
+        }
+    ),
+    "segmentation.Affinity": Call(
+        lambda: {"channels": 2, "radius": 2, "seed": 0}
+    ),
+    "segmentation.Affinity.fit": Call(
+        lambda: {
+            "features": _pair_features(),
+            "labels": _pair_labels(),
+            "epochs": 1,
+            "batch_size": 1,
+            "learning_rate": 0.1,
+            "verbose": 0,
+        },
+        lambda: kx.segmentation.Affinity(2, seed=0),
+    ),
+    "segmentation.Affinity.embed": Call(
+        lambda: {"features": _pair_features(), "batch_size": 1},
+        _fitted_affinity,
+    ),
+    "segmentation.Affinity.refine": Call(
+        lambda: {
+            "features": _pair_features()[0],
+            "maps": np.ones((1, 4, 4)),
+            "beta": 8.0,
+            "num_steps": 2,
+        },
+        _fitted_affinity,
     ),
     "segmentation.pseudo_labels": Call(
         lambda: {
