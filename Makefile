@@ -58,7 +58,7 @@ ON_ARRAYS := tests/datasets tests/regions tests/segmentation \
 BY_FRAMEWORK := tests/callbacks tests/conformance tests/distribution \
 	tests/engine tests/erasing tests/models tests/test_import.py \
 	tests/test_loading.py tests/explainers/test_captum_vectors.py \
-	tests/explainers/test_tf_keras_vis.py
+	tests/explainers/test_tf_keras_vis.py tests/weak_segmentation
 # Where a new Keras or TensorFlow breaks first: how a model is called, traced
 # and trained, and how files are read.
 AHEAD := tests/distribution tests/engine tests/test_import.py \
