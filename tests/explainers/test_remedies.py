@@ -594,9 +594,9 @@ def grad_cam_of(model, x=X, target=K):
     return np.maximum(weighed.sum(-1), 0)
 
 
-def of_frames():
+def of_frames(model=None):
     """HiResCAM of each frame as of an image alone, for the mean of frames."""
-    alone = net_of(folded())
+    alone = net_of(model or folded())
     maps = [hires_of(alone, x=CLIP[:, n]) for n in range(FRAMES)]
     return np.stack(maps, 1) / FRAMES
 
@@ -681,6 +681,73 @@ METHODS = {
         lambda: plain_dcs(net(layers.Flatten)),
         lambda: strongest_of(net(layers.Flatten)),
     ),
+    "a way past all layers": Row(
+        lambda: HiResCAM(beside()).explain(X, K),
+        "Explain the input by Saliency .* or pass target_layer='conv'",
+        lambda: at_layer(beside(), "conv"),
+        lambda: hires_of_beside(),
+    ),
+    "more sizes than there are": Row(
+        lambda: HiResCAM(net(), 3).explain(X, K),
+        "for a model with the sizes of 'conv'",
+        lambda: at_layer(net(), "conv"),
+        lambda: hires_of(net()),
+    ),
+    "images of two sizes": Row(
+        lambda: HiResCAM(of_two_sizes(), "conv").explain([X, WIDE], K),
+        "Name the input by `input_name`, or pass `resize=False`",
+        lambda: at_layer(of_two_sizes(), "conv", x=[X, WIDE]),
+        lambda: hires_of_two_sizes(),
+    ),
+    "integrated gradients at frames": Row(
+        lambda: IntegratedGradients(clips(), 2, target_layer="conv").explain(
+            CLIP, K
+        ),
+        "Name the TimeDistributed layer around it",
+        lambda: IntegratedGradients(
+            clips(), 2, target_layer="frames", channel_reduction="sum"
+        ).explain(CLIP, K),
+        lambda: of_frames(clips()),
+    ),
+    "a ReLU in a compiled function": Row(
+        lambda: GuidedBackprop(compiled_relu()).explain(X, K),
+        "or use an explainer that takes ordinary gradients, such as Saliency",
+        lambda: explained(X, compiled_relu()),
+        lambda: gradients(compiled_relu()),
+    ),
+    "a model that was never called": Row(
+        lambda: in_a_function(
+            lambda x: signed(unbuilt())(x, K),
+            tf.TensorSpec((None, None, None, 2)),
+        )(X),
+        "Call the model once on a batch before",
+        lambda: explained(X, called()),
+        lambda: gradients(called()),
+    ),
+    "baselines of several layers": Row(
+        lambda: IntegratedGradients(
+            texts(), 2, [0, 0, 0], target_layer=["embedding", "conv"]
+        ).explain(IDS, K),
+        "or a list with one for each of them",
+        lambda: (
+            IntegratedGradients(
+                texts(),
+                2,
+                [0, 0],
+                target_layer=["embedding", "conv"],
+                channel_reduction="sum",
+            )
+            .explain(IDS, K)[0]
+            .sum(1)
+        ),
+        lambda: above_zeros(texts(), IDS, "embedding"),
+    ),
+    "candidates that are not known": Row(
+        lambda: found_candidates("target"),
+        "a threshold, a number of classes or a list of classes",
+        lambda: np.eye(3)[found_candidates(1)[:, 0]],
+        lambda: np.eye(3)[net()(X).numpy().argmax(-1)],
+    ),
     "a squashed score": Row(
         lambda: explained(X, open_end()),
         'Pass score="output"',
@@ -714,6 +781,82 @@ def _grad_cam_of_squares():
     return np.maximum(np.einsum("bhwc,bc->bhw", activations, weights), 0)
 
 
+@functools.cache
+def beside():
+    """A convolution, and beside it the mean of the image itself."""
+    inputs = image_input()
+    x = layers.Conv2D(3, 3, activation="relu", name="conv")(inputs)
+    pool = layers.GlobalAveragePooling2D
+    x = layers.Concatenate()([pool()(x), pool()(inputs)])
+    return made(inputs, layers.Dense(3, name="dense")(x))
+
+
+def hires_of_beside():
+    maps = beside().get_layer("conv")(X).numpy()
+    weights = beside().get_layer("dense").get_weights()[0][:3, K]
+    return (maps * weights).sum(-1) / (SIZE - 2) ** 2
+
+
+WIDE = images(SIZE, 2 * SIZE, 2, seed=2, count=2)
+
+
+@functools.cache
+def of_two_sizes():
+    inputs = [image_input(), keras.Input((SIZE, 2 * SIZE, 2))]
+    x = inputs[0] + layers.AveragePooling2D((1, 2))(inputs[1])
+    return made(inputs, chain(x))
+
+
+def hires_of_two_sizes():
+    x = X + WIDE.reshape(2, SIZE, SIZE, 2, 2).mean(3)
+    return hires_of(net_of(of_two_sizes()), x=x)
+
+
+@functools.cache
+def clips():
+    """A network on every frame, and the mean over frames."""
+    inputs = keras.Input((FRAMES, SIZE, SIZE, 2))
+    base = keras.Sequential(
+        [
+            image_input(),
+            layers.Conv2D(3, 3, activation="relu", name="conv"),
+        ]
+    )
+    x = layers.TimeDistributed(base, name="frames")(inputs)
+    x = layers.GlobalAveragePooling3D()(x)
+    return made(inputs, layers.Dense(3, name="dense")(x))
+
+
+class Relu(layers.Layer):
+    def call(self, x):
+        return tf.function(tf.nn.relu)(x)
+
+
+@functools.cache
+def compiled_relu():
+    inputs = image_input()
+    x = layers.ReLU()(layers.Conv2D(3, 3)(inputs))
+    x = layers.GlobalAveragePooling2D()(Relu()(layers.Conv2D(3, 3)(x)))
+    return made(inputs, layers.Dense(3)(x))
+
+
+def unbuilt():
+    return keras.Sequential(
+        [
+            layers.Conv2D(3, 3),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ]
+    )
+
+
+@functools.cache
+def called():
+    model = unbuilt()
+    model(X)
+    return model
+
+
 def hires_of_two():
     model = branches()
     maps = tf.convert_to_tensor(model.get_layer("two")(X))
@@ -725,6 +868,11 @@ def fused(method):
     maps = [method(branches(), name).explain(X, K) for name in ("one", "two")]
     peaks = [x.max((1, 2), keepdims=True) for x in maps]
     return sum(x / peak for x, peak in zip(maps, peaks, strict=True)) / 2
+
+
+def found_candidates(rule):
+    explainer = DistinctClassSaliency(net(), scales=(1,), candidates=rule)
+    return explainer.find_candidates(X)
 
 
 def plain_dcs(model):
@@ -845,6 +993,48 @@ TARGETS = {
         lambda: explained(X, one_unit(loss="mse"), targets.Binary(1)),
         lambda: gradients(one_unit(loss="mse"), target=0),
     ),
+    "a softmax over one unit": Row(
+        lambda: explained(X, one_unit("softmax"), 0),
+        r"explain the unit before the softmax by `keras_xmap.targets.Component",
+        lambda: explained(X, one_unit("softmax"), targets.Component()),
+        lambda: gradients(logits(one_unit("softmax")), target=0),
+    ),
+    "two classes of several units": Row(
+        lambda: explained(X, net(), targets.Binary(1)),
+        "Of several units pass the number of the class",
+        lambda: explained(X, net(), 1),
+        lambda: gradients(target=1),
+    ),
+    "a label of a number": Row(
+        lambda: explained(
+            labelled([0, 1]), one_unit(loss="mse"), target="labels"
+        ),
+        "Pass target=None for the number",
+        lambda: explained(X, one_unit(loss="mse"), None),
+        lambda: gradients(one_unit(loss="mse"), target=0),
+    ),
+    "boxes and scores in one output": Row(
+        lambda: explained(X, detector(), targets.BoxScore(BOX, K)),
+        "Of one output that holds boxes and scores, `layout` names the columns",
+        lambda: explained(
+            X, detector(), targets.BoxScore(BOX, K, layout=("boxes", "classes"))
+        ),
+        lambda: gradients(score_of_detector()),
+    ),
+    "columns before rows": Row(
+        lambda: explained(
+            X,
+            turned_detector(),
+            targets.BoxScore(BOX, 0, layout=("boxes", "objectness")),
+        ),
+        r"by `keras.layers.Permute\(\(2, 1\)\)` at the end of the model",
+        lambda: explained(
+            X,
+            keras.Sequential([turned_detector(), layers.Permute((2, 1))]),
+            targets.BoxScore(BOX, K, layout=("boxes", "classes")),
+        ),
+        lambda: gradients(score_of_detector()),
+    ),
     "a function that stops": Row(
         lambda: explained(X, target=_with_a_float),
         "compute by `keras.ops`, as in `lambda outputs: outputs",
@@ -929,10 +1119,41 @@ def of_sequence():
     return gradients(model)
 
 
+BOX = [0, 0, 4, 4]
+
+
+@functools.cache
+def detector():
+    """Two boxes and three classes each, in one tensor; one box is that."""
+    inputs = image_input()
+    scores = layers.Reshape((2, 3))(layers.Dense(6)(layers.Flatten()(inputs)))
+    boxes = np.array([[BOX, [4, 4, 8, 8]]], "float32")
+    boxes = ops.zeros_like(scores[..., :1]) + boxes
+    return made(inputs, ops.concatenate([boxes, scores], -1))
+
+
+@functools.cache
+def score_of_detector():
+    inputs = detector().inputs
+    return keras.Model(inputs, detector().output[:, 0, 4:])
+
+
+@functools.cache
+def turned_detector():
+    inputs = detector().inputs
+    return keras.Model(inputs, ops.transpose(detector().output, (0, 2, 1)))
+
+
 ROWS = {**DATA, **LAYERS, **METHODS, **TARGETS}
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in METHODS else name
+        for name in ROWS
+    ],
+)
 def test_the_remedy_leads_to_the_right_map(name):
     row = ROWS[name]
     with pytest.raises((TypeError, ValueError), match=row.words):
