@@ -27,6 +27,8 @@ FORMATS = (
 # holds it as 32 bits.
 _OF_16_BITS = ("JPEG2000", "PNG", "PPM")
 _ORIENTATION = 0x0112
+# What Pillow does not regard where there are 16 bits.
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 # By the value of EXIF's Orientation, what makes the photo stand upright.
 _TURNS = {
     2: lambda x: x[:, ::-1],
@@ -151,6 +153,14 @@ def _as_8_bits(image):
             f"{image.mode!r} of {image.format}, whose white is not known. "
             "Save it with 8 bits."
         )
+    if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        raise ValueError(
+            "A photo of 16 bits must have black at 0. Received: a TIFF with "
+            "white there. Save it as PNG."
+        )
     values = np.asarray(image)
     # 65535 is 255 * 257; halves do not come up.
-    return ((values.astype("uint32") + 128) // 257).astype("uint8")
+    pixels = ((values.astype("uint32") + 128) // 257).astype("uint8")
+    # One value may be that of all that is transparent.
+    pixels[values == image.info.get("transparency", -1)] = 255
+    return pixels

@@ -83,20 +83,36 @@ def test_16_bits_are_scaled_to_8(tmp_path):
     assert seen[0, 3, 0] == 1 and seen[1].max() == 255
 
 
-def test_colours_of_16_bits_are_scaled_to_8(tmp_path):
-    # Pillow writes none.
-    row = struct.pack(">6H", 65535, 0, 32896, 257, 514, 771)
+def png_of_16_bits(kind, values, *chunks):
+    """Returns the bytes of a PNG of one row, of which Pillow writes not all."""
+    width = len(values) // (3 if kind == 2 else 1)
+    row = b"\0" + struct.pack(f">{len(values)}H", *values)
     content = b"\x89PNG\r\n\x1a\n"
-    for kind, data in (
-        (b"IHDR", struct.pack(">2I5B", 2, 1, 16, 2, 0, 0, 0)),
-        (b"IDAT", zlib.compress(b"\0" + row)),
+    for name, data in (
+        (b"IHDR", struct.pack(">2I5B", width, 1, 16, kind, 0, 0, 0)),
+        *chunks,
+        (b"IDAT", zlib.compress(row)),
         (b"IEND", b""),
     ):
-        content += struct.pack(">I", len(data)) + kind + data
-        content += struct.pack(">I", zlib.crc32(kind + data))
-    (tmp_path / "photo.png").write_bytes(content)
-    seen = read_photo(tmp_path / "photo.png")
-    assert seen.tolist() == [[[255, 0, 128], [1, 2, 3]]]
+        content += struct.pack(">I", len(data)) + name + data
+        content += struct.pack(">I", zlib.crc32(name + data))
+    return content
+
+
+def test_16_bits_that_are_transparent_or_negative(tmp_path):
+    file = tmp_path / "photo.png"
+    transparent = (b"tRNS", struct.pack(">H", 1000))
+    file.write_bytes(png_of_16_bits(0, (0, 1000, 40000), transparent))
+    assert read_photo(file)[0, :, 0].tolist() == [0, 255, 156]
+    photo = Image.fromarray(np.array([[0, 1000, 40000]], "uint16"))
+    with pytest.raises(ValueError, match="photo.tiff': .* black at 0"):
+        read(tmp_path, photo, "photo.tiff", tiffinfo={262: 0})
+
+
+def test_colours_of_16_bits_are_scaled_to_8(tmp_path):
+    file = tmp_path / "photo.png"
+    file.write_bytes(png_of_16_bits(2, (65535, 0, 32896, 257, 514, 771)))
+    assert read_photo(file).tolist() == [[[255, 0, 128], [1, 2, 3]]]
 
 
 def test_kinds_of_few_colours_become_rgb(tmp_path):
