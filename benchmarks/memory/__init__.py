@@ -1,0 +1,1 @@
+"""How much memory do large photos and large annotation files take?"""
