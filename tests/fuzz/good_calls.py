@@ -222,6 +222,13 @@ def on_maps(layer):
     return layer(maps())
 
 
+def logged(logger):
+    logger.set_model(network())
+    logger.on_train_begin()
+    logger.on_epoch_begin(0)
+    logger.on_epoch_end(0)
+
+
 def scored(metric):
     metric.update_state(masks(), maps())
     return metric.result()
@@ -1352,6 +1359,21 @@ TRAINING = {
         lambda: {"dataset": pairs(), "batch_size": 2}, callback, then=once
     ),
     "callbacks.ChiefBackup": Call(lambda: {"directory": "backup"}),
+    "callbacks.ExplanationLogger": Call(
+        lambda: {
+            "explainer": made("GradCAM"),
+            "images": images(),
+            "target": [0, 1],
+            "every": 1,
+            "directory": "looks",
+            "tensorboard": None,
+            "write": lambda name, picture, epoch: None,
+            "pictures": None,
+            "signed": False,
+            "batch_size": 2,
+        },
+        then=logged,
+    ),
     "callbacks.StopRule": Call(
         lambda: {
             "monitor": "loss",
