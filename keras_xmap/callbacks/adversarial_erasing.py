@@ -108,6 +108,11 @@ class AdversarialErasing(RoundsInFit):
         finished: Text, why there are no more rounds; `None` before.
         num_epochs: Integer, the most epochs that all rounds take.
 
+    Warns:
+        UserWarning: If the first round has a loss that is hardly below that
+            of guessing how frequent each class is, where it is a
+            cross-entropy.
+
     Raises:
         ValueError: If an argument is out of range; in `fit`, if the data is
             not that of `training_data` or changes from pass to pass, if

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_xmap._run_files import lost
+from keras_xmap.erasing._label_prior import LabelPrior
 from keras_xmap.erasing._passes import image_input
 from keras_xmap.erasing._seen_images import SeenImages
 from keras_xmap.erasing._together import raise_together
@@ -30,6 +31,7 @@ class MinedImages:
         store: `RegionStore`, once it is opened.
         mask_store: The same of a second threshold; without one, `store`.
         seen: `SeenImages`, what the images look like.
+        prior: `LabelPrior`, how frequent their classes are.
     """
 
     def __init__(self, dataset, name, check_labels, has_masks=False):
@@ -42,6 +44,7 @@ class MinedImages:
         )
         self._check_labels = check_labels
         self._are_labels_checked = False
+        self.prior = LabelPrior()
         self._error = None
 
     def open(self, state, workers):
@@ -83,6 +86,8 @@ class MinedImages:
         if self.seen is None:  # asked before `fit` has begun
             return
         self.seen.show(places, ids, inputs, others)
+        if self.seen.is_watching:
+            self.prior.show(places, others[0])
         if not self._are_labels_checked:
             self._are_labels_checked = True
             try:

@@ -7,6 +7,7 @@ from keras_xmap._description import describe_callbacks
 from keras_xmap._description import describe_model
 from keras_xmap._description import describe_training
 from keras_xmap._description import layer_names
+from keras_xmap._warnings import warn_user
 from keras_xmap.distribution import Workers
 from keras_xmap.erasing._mining import Mining
 from keras_xmap.erasing._restart import Restart
@@ -97,6 +98,7 @@ class ErasingRounds:
             callbacks: List of callbacks that live for a round.
         """
         self._max_rounds, self._stop, self._steps = max_rounds, stop, steps
+        self._model = model
         self.data.check_steps(steps)
         self._workers = Workers(model.distribute_strategy)
         for images in self.data.sets:
@@ -192,6 +194,8 @@ class ErasingRounds:
             "num_epochs": num_epochs,
             "logs": logs,
         }
+        if state.round_id == 1:
+            self._warn_of_guesses(logs)
         reason = self._reason([*state.records, record])
         if reason:
             state.finish(f"Round {state.round_id} failed: {reason}.", record)
@@ -204,6 +208,12 @@ class ErasingRounds:
         record.update(mined, mining_seconds=time.perf_counter() - started)
         state.end_round(record, next_epoch, self.data.files())
         self._judge_last()
+
+    def _warn_of_guesses(self, logs):
+        """Warns if the first round, which is the measure, has not learned."""
+        told = self.data.trained.prior.judge(self._model, logs)
+        if told and self._workers.is_chief:
+            warn_user(told)
 
     def _judge_last(self):
         """Finishes if no round is to follow those that are mined."""

@@ -63,6 +63,19 @@ def test_each_round_finds_the_next_piece_until_nothing_is_left():
         assert erasing.store.region(i, class_id=label).sum() == 32
 
 
+def test_a_first_round_that_has_not_learned_is_told():
+    images, labels, _ = blobs.make_images(8)
+    inputs = keras.Input((blobs.SIZE, blobs.SIZE, 2))
+    x = keras.layers.Conv2D(2, 1, kernel_initializer="zeros")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Softmax()(x))
+    model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    erasing = erasing_of(images, labels, max_rounds=1, stop=StopRule())
+    said = "its loss is 0.693, and 0.693 is that of guessing"
+    with pytest.warns(UserWarning, match=said):
+        fit(model, erasing)
+
+
 def test_masks_have_a_threshold_of_their_own(tmp_path):
     images, labels, masks = blobs.make_images()
     # The weak square is a third as bright: it is a mask, and not erased.
