@@ -8,6 +8,7 @@ from keras_xmap.callbacks import AdversarialErasing
 from keras_xmap.callbacks import ChiefBackup
 from keras_xmap.distribution import distribution_safe
 from keras_xmap.weak_segmentation._photos import loaded
+from keras_xmap.weak_segmentation._training import diverged
 from keras_xmap.weak_segmentation._training import load_weights
 from keras_xmap.weak_segmentation._training import train
 
@@ -72,6 +73,9 @@ def erased_regions(run):
             ChiefBackup(run.folder.path(f"backup-{ERASING}")),
         ],
     )
+    if not erasing.rounds[0].get("area_share"):
+        logs = erasing.rounds[0]["logs"]
+        raise ValueError(f"{erasing.finished} {diverged(STAGE, logs)}")
     return erasing.mask_store
 
 

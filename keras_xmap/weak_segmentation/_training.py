@@ -48,9 +48,23 @@ class KeepResult(keras.callbacks.Callback):
         self._logs = {k: float(v) for k, v in (logs or {}).items()}
 
     def on_train_end(self, logs=None):
+        # The loss of the last epoch is from before its last step.
+        weights = self.model.get_weights()
+        if not all(np.isfinite(w).all() for w in weights):
+            raise ValueError(diverged(self._stage, self._logs))
         for name, save in self._files.items():
             write_model(save, self._folder.path(name))
         self._folder.finish(self._stage, list(self._files), self._logs)
+
+
+def diverged(stage, logs):
+    """Returns the message about a network that cannot be used."""
+    return (
+        f"The training of the {stage} must end with finite weights that find "
+        f"something. Received: none, and {logs}. Give an `optimizer` of a "
+        "lower learning rate, or the `value_range` of the backbone, and an "
+        "empty `directory`."
+    )
 
 
 def write_model(save, path):

@@ -316,6 +316,44 @@ def test_one_class_and_grey_photos(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_a_training_that_diverges_is_refused(rounds, few, tmp_path):
+    run = quick_run(
+        tmp_path / "run",
+        max_rounds=rounds,
+        optimizer=functools.partial(keras.optimizers.SGD, float("inf")),
+    )
+    for _ in range(2):  # also when it is called again
+        with pytest.raises(ValueError, match="finite weights .* Received: "):
+            run.fit(few, verbose=0)
+    assert not (tmp_path / "run" / "masks").exists()
+
+
+@pytest.mark.slow
+def test_photos_of_any_kind_and_of_no_class(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, mode, size in (
+        ("grey.png", "L", (30, 20)),
+        ("alpha.png", "RGBA", (7, 40)),
+        ("in colours.jpg", "RGB", (1, 1)),
+        ("palette.gif", "P", (90, 3)),
+    ):
+        Image.new(mode, size).save(folder / name)
+    rows = "grey.png,a;b", "alpha.png,", "in colours.jpg,b", "palette.gif,a"
+    (tmp_path / "list.csv").write_text("\n".join(["image,labels", *rows]))
+    images = datasets.LabelledFolder(folder, tmp_path / "list.csv")
+    report = quick_run(tmp_path / "run", loss="sec").fit(images, verbose=0)
+    assert report.num_images == 4
+    sizes = {"grey": (20, 30), "alpha": (40, 7), "in colours": (1, 1)}
+    for name, size in {**sizes, "palette": (3, 90)}.items():
+        file = tmp_path / "run" / "masks" / f"{name}.png"
+        found = datasets.read_label_map(file, 2)
+        assert found.shape == size
+        assert name != "alpha" or not found.any()
+
+
+@pytest.mark.slow
 def test_two_replicas_train_as_one(few, tmp_path, strategy):
     with strategy.scope():
         run = quick_run(tmp_path / "run")
