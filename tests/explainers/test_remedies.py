@@ -25,6 +25,7 @@ from keras import ops
 from keras_xmap import datasets
 from keras_xmap import targets
 from keras_xmap.explainers import CAM
+from keras_xmap.explainers import ClassModel
 from keras_xmap.explainers import DistinctClassSaliency
 from keras_xmap.explainers import EigenCAM
 from keras_xmap.explainers import GradCAM
@@ -748,6 +749,65 @@ METHODS = {
         lambda: np.eye(3)[found_candidates(1)[:, 0]],
         lambda: np.eye(3)[net()(X).numpy().argmax(-1)],
     ),
+    "distinct classes without a convolution": Row(
+        lambda: DistinctClassSaliency(flat(), scales=(1,)).explain(X, K),
+        "Name the `target_layer`",
+        lambda: plain_dcs(net(), "conv"),
+        lambda: strongest_of(net()),
+    ),
+    "distinct classes at no size": Row(
+        lambda: DistinctClassSaliency(net(), scales=()),
+        r"One size is `scales=\(1,\)`",
+        lambda: plain_dcs(net()),
+        lambda: strongest_of(net()),
+    ),
+    "distinct classes of two images": Row(
+        lambda: DistinctClassSaliency(
+            pair(), target_layer=["conv:0", "conv:1"], scales=(1,)
+        ).explain([X, Y], K),
+        "Pass those of one input as `target_layer`",
+        lambda: DistinctClassSaliency(
+            pair(),
+            target_layer="conv:0",
+            relu_rule="standard",
+            scales=(1,),
+            candidates=None,
+            alpha=1.0,
+        ).explain([X, Y], K),
+        lambda: np.tanh(laid(at_call(0))),
+    ),
+    "a score in a compiled function": Row(
+        lambda: explained(X, compiled_end()),
+        'Pass score="output"',
+        lambda: explained(X, compiled_end(), score="output"),
+        lambda: gradients(compiled_end()),
+    ),
+    "a window of too many axes": Row(
+        lambda: Occlusion(net(), (2, 2, 2)).explain(X, K),
+        "An integer serves inputs of every number of axes",
+        lambda: Occlusion(net(), SIZE).explain(X, K)[:, 0, 0],
+        lambda: (net()(X) - net()(0 * X)).numpy()[:, K],
+    ),
+    "an image of no class": Row(
+        lambda: ClassModel(linear())(None),
+        "Pass a class, such as `target=3`",
+        lambda: ClassModel(linear(), weight_decay=0.1)(K),
+        lambda: linear().get_weights()[0][None, :, K] / 0.2,
+    ),
+    "an image that grows": Row(
+        lambda: ClassModel(linear(), learning_rate=20.0, weight_decay=0.1),
+        "Pass learning_rate < 10",
+        lambda: ClassModel(linear(), learning_rate=9.0, weight_decay=0.1)(K),
+        lambda: linear().get_weights()[0][None, :, K] / 0.2,
+    ),
+    "an image of no known shape": Row(
+        lambda: ClassModel(unbuilt())(K),
+        "Pass `shape`, or, for several inputs, `start`",
+        lambda: ClassModel(called(), num_steps=1, weight_decay=0.0)(
+            K, shape=(SIZE, SIZE, 2)
+        ),
+        lambda: gradients(called(), 0 * X[:1]),
+    ),
     "a squashed score": Row(
         lambda: explained(X, open_end()),
         'Pass score="output"',
@@ -875,13 +935,38 @@ def found_candidates(rule):
     return explainer.find_candidates(X)
 
 
-def plain_dcs(model):
+@functools.cache
+def linear():
+    """Three scores of four numbers, without a bias."""
+    inputs = keras.Input((4,))
+    return made(inputs, layers.Dense(3, use_bias=False)(inputs))
+
+
+class Softmax(layers.Layer):
+    def call(self, x):
+        return tf.function(tf.nn.softmax)(x)
+
+
+@functools.cache
+def compiled_end():
+    inputs = image_input()
+    return made(inputs, Softmax()(chain(inputs)))
+
+
+@functools.cache
+def risen():
+    """A probability behind other arithmetic."""
+    inputs = image_input()
+    return made(inputs, 1 - ops.sigmoid(chain(inputs, units=1)))
+
+
+def plain_dcs(model, layer="conv"):
     explainer = DistinctClassSaliency(
         model,
         relu_rule="standard",
         scales=(1,),
         candidates=None,
-        target_layer="conv",
+        target_layer=layer,
         alpha=1.0,
     )
     return np.arctanh(explainer.explain(X, K))
@@ -889,7 +974,10 @@ def plain_dcs(model):
 
 def strongest_of(model):
     """The largest derivative of a position, where its layer lies."""
-    _, slopes = activations_and_gradients(model, X, K, "conv")
+    return laid(activations_and_gradients(model, X, K, "conv")[1])
+
+
+def laid(slopes):
     maps = np.abs(slopes).max(-1)
     maps = maps / maps.max((1, 2), keepdims=True)
     # A kernel of 3: positions begin one pixel inside, and the border repeats.
@@ -1004,6 +1092,29 @@ TARGETS = {
         "Of several units pass the number of the class",
         lambda: explained(X, net(), 1),
         lambda: gradients(target=1),
+    ),
+    "a threshold of probabilities": Row(
+        lambda: explained(X, risen(), targets.Binary(1)),
+        'Pass score="output"',
+        lambda: explained(
+            X, risen(), targets.Binary(0, threshold=0.5), score="output"
+        ),
+        lambda: -gradients(risen(), target=0),
+    ),
+    "a target that is not made": Row(
+        lambda: explained(X, target=targets.Class),
+        "Call it with its arguments",
+        lambda: explained(X, target=targets.Class(K)),
+        gradients,
+    ),
+    "an image without a label": Row(
+        lambda: explained(labelled([-1, 1]), target="labels"),
+        "Leave images without a label out of the dataset",
+        lambda: explained(
+            labelled([-1, 1]).unbatch().filter(lambda _, y: y >= 0).batch(2),
+            target="labels",
+        ),
+        lambda: gradients(x=X[1:]),
     ),
     "a label of a number": Row(
         lambda: explained(
