@@ -28,6 +28,7 @@ class View(typing.NamedTuple):
 
 
 AS_IT_IS = View()
+_LONGEST = 2**31 - 1  # pixels along an axis
 
 
 def as_views(views):
@@ -291,6 +292,11 @@ def _shown(x, axes, view):
 
 def _times(length, scale):
     if isinstance(length, int):
+        if length * scale > _LONGEST:
+            raise ValueError(
+                "`views` must be of sizes that images can have. Received: the "
+                f"scale {scale:g} of {length} pixels."
+            )
         return max(1, round(length * scale))
     scaled = ops.round(ops.cast(length, "float32") * scale)
     return ops.maximum(ops.cast(scaled, "int32"), 1)

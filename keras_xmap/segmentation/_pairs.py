@@ -3,16 +3,17 @@
 import numpy as np
 
 
-def offsets(radius):
+def offsets(radius, size):
     """Returns steps `(rows, columns)` shorter than `radius`, one of each pair.
 
-    Below a position, or to its right in the same row.
+    Below a position, or to its right in the same row; none that leads out of
+    a grid of this size, however long the radius is.
     """
-    reach = range(1 - radius, radius)
+    height, width = (min(radius, length) for length in size)
     return [
         (rows, columns)
-        for rows in range(radius)
-        for columns in reach
+        for rows in range(height)
+        for columns in range(1 - width, width)
         if (rows > 0 or columns > 0) and rows**2 + columns**2 < radius**2
     ]
 
@@ -22,12 +23,10 @@ def ends(size, offset):
 
     Returns:
         Two tuples of slices of rows and columns, for the first ends and for
-        the second; `None` where the grid is too small.
+        the second.
     """
     rows, columns = offset
     height, width = size
-    if rows >= height or abs(columns) >= width:
-        return None
     left, right = max(0, -columns), max(0, columns)
     first = slice(0, height - rows), slice(left, width - right)
     second = slice(rows, height), slice(right, width - left)
@@ -40,8 +39,7 @@ def pairs(size, radius):
     Positions are numbered row by row.
     """
     number = np.arange(size[0] * size[1], dtype="int32").reshape(size)
-    found = [ends(size, offset) for offset in offsets(radius)]
-    found = [pair for pair in found if pair is not None]
+    found = [ends(size, offset) for offset in offsets(radius, size)]
     if not found:
         return number[:0, 0], number[:0, 0]
     return tuple(

@@ -6,8 +6,11 @@ from keras_xmap._checks import check_positive_integer
 from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
 from keras_xmap.segmentation._images_and_maps import check_class_maps
+from keras_xmap.segmentation._images_and_maps import entries
 from keras_xmap.segmentation._pairs import ends
 from keras_xmap.segmentation._pairs import offsets
+
+_NOTHING = 1e-14
 
 
 def random_walk(
@@ -65,8 +68,11 @@ def random_walk(
     check_integer("radius", radius, 2, remedy="It is counted in positions.")
     check_positive("beta", beta)
     check_positive_integer("num_steps", num_steps)
-    if not isinstance(maps, (list, tuple)) and np.ndim(maps) != 4:
+    is_list = isinstance(maps, (list, tuple))
+    maps = maps if is_list else as_array("maps", maps)
+    if not is_list and maps.ndim != 4:
         return _walked(maps, features, radius, beta, num_steps)
+    features = entries("features", features)
     if len(maps) != len(features):
         raise ValueError(
             "There must be as many features as maps. Received: len(maps)="
@@ -76,7 +82,7 @@ def random_walk(
         _walked(m, f, radius, beta, num_steps)
         for m, f in zip(maps, features, strict=True)
     ]
-    return found if isinstance(maps, (list, tuple)) else np.stack(found)
+    return found if is_list or not found else np.stack(found)
 
 
 def _walked(maps, features, radius, beta, num_steps):
@@ -91,7 +97,10 @@ def _walked(maps, features, radius, beta, num_steps):
     step = transition(features, radius, beta)
     values = maps.reshape(len(maps), -1).T.astype("float64")
     for _ in range(num_steps):
-        values = step @ values
+        before, values = values, step @ values
+        # What further steps would change is lost in rounding.
+        if np.abs(values - before).max() <= _NOTHING * values.max():
+            break
     return values.T.reshape(maps.shape).astype("float32")
 
 
@@ -120,11 +129,8 @@ def transition(features, radius, beta):
     features = features.astype("float32")
     number = np.arange(height * width).reshape(size)
     one, other, weights = [], [], []
-    for offset in offsets(radius):
-        pair = ends(size, offset)
-        if pair is None:
-            continue
-        first, second = pair
+    for offset in offsets(radius, size):
+        first, second = ends(size, offset)
         distance = np.abs(features[first] - features[second]).mean(axis=-1)
         one.append(number[first].ravel())
         other.append(number[second].ravel())

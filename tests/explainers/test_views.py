@@ -333,6 +333,11 @@ def test_views_of_another_form_are_refused_with_an_example(grad_cam, views):
     assert grad_cam.explain(X, 1, views=example).shape == (3, *SIZE)
 
 
+def test_a_scale_beyond_all_images_is_refused(grad_cam):
+    with pytest.raises(ValueError, match="the scale 1e.30 of 12 pixels"):
+        grad_cam.explain(X, 1, views=[1e30])
+
+
 def test_maps_that_do_not_lie_on_the_input_are_refused(model):
     with pytest.raises(ValueError, match="Received: views with resize=False"):
         explainers.GradCAM(model, resize=False).explain(X, 1, views=[1, 2])

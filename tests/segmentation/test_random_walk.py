@@ -56,8 +56,8 @@ def test_rows_sum_to_one_and_only_near_positions_are_met():
     dense = dense_walk(MAPS, FEATURES, 3, 8.0, 1)[1]
     assert ((matrix.toarray() > 0) == (dense > 0)).all()
     # Of the 25 steps of a disk of radius 3, one of each pair.
-    assert len(offsets(3)) == 12
-    assert len(offsets(5)) == 34
+    assert len(offsets(3, (9, 9))) == 12
+    assert len(offsets(5, (9, 9))) == 34
 
 
 def test_constants_ranges_and_weighted_sums_are_kept():
@@ -76,6 +76,12 @@ def test_constants_ranges_and_weighted_sums_are_kept():
     np.testing.assert_allclose(
         long.reshape(2, -1), np.repeat(expected[:, None], 35, 1), rtol=1e-4
     )
+
+
+def test_a_walk_that_has_arrived_is_not_gone_on_with():
+    long = random_walk(MAPS, FEATURES, beta=0.1, num_steps=5000)
+    endless = random_walk(MAPS, FEATURES, beta=0.1, num_steps=10**9)
+    np.testing.assert_allclose(endless, long, rtol=1e-6)
 
 
 def degree_of(beta):
@@ -101,7 +107,9 @@ def test_several_images_are_walked_one_by_one():
     assert [x.shape for x in small] == [(2, 5, 7), (1, 3, 7)]
     np.testing.assert_array_equal(small[0], batch[0])
     # A radius beyond the grid meets all of it.
-    assert random_walk(MAPS[:, :1], FEATURES[:1], radius=50).shape == (2, 1, 7)
+    all_of_it = random_walk(MAPS[:, :1], FEATURES[:1], radius=7)
+    far = random_walk(MAPS[:, :1], FEATURES[:1], radius=2**63)
+    np.testing.assert_array_equal(far, all_of_it)
 
 
 @pytest.mark.parametrize(
