@@ -70,6 +70,7 @@ def _on_frames(first, frames, stack, outer):
         first.data_format,
         is_leaf=False,
         frames=frames,
+        is_join=first.is_join,
     )
 
 

@@ -2,7 +2,9 @@
 
 A layer is given as the object, by its name anywhere in the model, or by its
 path such as `"base/Conv_1"`; `":0"` behind a name means the first call of a
-layer that is called several times.
+layer that is called several times. The operations between layers have names
+likewise: those of a functional model as Keras names them, `"base/add_3"`,
+and `"block/add"` for the first sum in the `call` of the layer `block`.
 """
 
 import keras
@@ -53,7 +55,7 @@ def named_call(evaluation, target_layer, score=None, inputs=None):
 def name_of(calls, call):
     """Returns the path of a call, with its number if there are several."""
     same = [other for other in calls if other.path == call.path]
-    if len(same) == 1:
+    if len(same) == 1 and not _may_mean_a_layer(calls, call):
         return call.path
     return f"{call.path}:{[other is call for other in same].index(True)}"
 
@@ -119,34 +121,63 @@ def _several_calls(evaluation, target_layer, calls, inputs):
 
 
 def _fitting_calls(calls, target_layer):
-    if isinstance(target_layer, keras.layers.Layer):
+    if isinstance(target_layer, keras.Operation):
         found = [call for call in calls if call.layer is target_layer]
     else:
         name, index = _split_index(target_layer)
-        named = [
-            call
-            for call in calls
-            if call.path and f"/{call.path}".endswith(f"/{name}")
-        ]
-        found = [call for call in named if call.path == name] or named
+        found = _named(calls, name, is_exact=index is not None)
         if index is not None:
             found = _numbered_call(target_layer, found, index)
     if not found:
-        known = dict.fromkeys(call.path for call in calls if call.path)
         raise ValueError(
             "`target_layer` must be a layer that runs when the model is "
             "called, given as the layer, its name or its path. Received: "
-            f"target_layer={_describe(target_layer)}. Layers that run: "
-            f"{', '.join(known) or 'none'}."
+            f"target_layer={_describe(target_layer)}. {_known(calls)}"
         )
-    if len({id(call.layer) for call in found}) > 1:
-        paths = dict.fromkeys(call.path for call in found)
+    if len({id(call.layer or call.path) for call in found}) > 1:
+        paths = dict.fromkeys(name_of(calls, call) for call in found)
         raise ValueError(
             "`target_layer` must name one layer. Received: target_layer="
             f"{target_layer!r}, which fits {', '.join(paths)}. Pass the path, "
             "or the layer itself."
         )
     return found
+
+
+def _named(calls, name, is_exact):
+    """Returns the calls whose path is, or ends with, a name.
+
+    Keras names operations by itself, so that a name may mean a layer further
+    inside although it is the path of an operation.
+    """
+    fitting = [
+        call
+        for call in calls
+        if call.path and f"/{call.path}".endswith(f"/{name}")
+    ]
+    exact = [call for call in fitting if call.path == name]
+    layers = [call for call in fitting if call.is_layer]
+    if exact and not is_exact and not exact[0].is_layer:
+        return [*layers, *exact]
+    return exact or layers or fitting
+
+
+def _may_mean_a_layer(calls, call):
+    """Whether the path of an operation is the end of that of a layer."""
+    return not call.is_layer and any(
+        other.is_layer and other.path.endswith(f"/{call.path}")
+        for other in calls
+    )
+
+
+def _known(calls):
+    """Lists the names of layers, and of the operations that may be meant."""
+    layers = dict.fromkeys(x.path for x in calls if x.path and x.is_layer)
+    joins = dict.fromkeys(x.path for x in calls if x.is_join)
+    text = f"Layers that run: {', '.join(layers) or 'none'}."
+    if joins:
+        text += f" Operations that join branches: {', '.join(joins)}."
+    return text
 
 
 def _numbered_call(target_layer, calls, index):

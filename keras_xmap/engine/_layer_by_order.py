@@ -1,20 +1,22 @@
 """Which layer calls of a model are meant by no name at all.
 
 On every way from the score back to the image, the first call that is met
-whose output is a map of the image's positions; in a transformer, the call
-that made the tokens which the last attention layer looks at. On most models
-they are one call; on those with branches several, which together hold all
-that the score sees of the image.
+whose output is a map of the image's positions; in a transformer whose head
+takes a class token, the tokens which the last attention looks at. On most
+models they are one call; on those with branches several, which together hold
+all that the score sees of the image.
 """
 
 import itertools
 import logging
+import math
 
 import keras
 from keras import ops
 
+from keras_xmap.engine._attention import attended_call
 from keras_xmap.engine._layer_by_name import name_of
-from keras_xmap.engine._nearest_maps import ATTENTION_LAYERS
+from keras_xmap.engine._nearest_maps import MOVING_LAYERS
 from keras_xmap.engine._nearest_maps import calls_of
 from keras_xmap.engine._nearest_maps import calls_of_rank
 from keras_xmap.engine._nearest_maps import images_of
@@ -25,6 +27,7 @@ from keras_xmap.engine._order_refusals import different_images
 from keras_xmap.engine._order_refusals import listed
 from keras_xmap.engine._order_refusals import no_spatial_layer
 from keras_xmap.engine._order_refusals import way_without_layer
+from keras_xmap.engine.geometry import GeometryError
 
 logger = logging.getLogger("keras_xmap")
 
@@ -44,7 +47,7 @@ def last_spatial_calls(evaluation, score, inputs=None):
     """
     inputs = evaluation.given_inputs if inputs is None else inputs
     found = []
-    for image in images_of(inputs):
+    for image in images_of(evaluation, inputs):
         calls, is_open = _nearest_calls(evaluation, score, image)
         if calls and is_open:
             raise way_without_layer(evaluation, calls, image)
@@ -126,7 +129,8 @@ def _has_kernel(evaluation, call):
     """
     above = evaluation.ancestors(call.outputs)
     return any(
-        other.is_leaf
+        other.is_layer
+        and other.is_leaf
         and any(len(weight.shape) > 1 for weight in other.layer.weights)
         and any(
             x in above
@@ -140,12 +144,13 @@ def _has_kernel(evaluation, call):
 def _sizes(evaluation, score, asked, inputs):
     """Yields lists of calls, one a size, from the coarsest on."""
     inputs = evaluation.given_inputs if inputs is None else inputs
+    images = images_of(evaluation, inputs)
     size = last_spatial_calls(evaluation, score, inputs)
     while True:
         yield size
         finer = {}
         for call in size:
-            calls = _finer_calls(evaluation, call, images_of(inputs), asked)
+            calls = _finer_calls(evaluation, call, images, asked)
             if not calls:
                 return
             finer.update((id(x), x) for x in calls)
@@ -154,29 +159,38 @@ def _sizes(evaluation, score, asked, inputs):
 
 def _nearest_calls(evaluation, score, image):
     """Returns the nearest calls, and whether a way passes none of them."""
-    found = calls_of_rank(evaluation, score, len(image.shape))
-    maps = [call for call in found if num_positions(call) != 1]
+    rank = evaluation.map_rank(image)
+    found = calls_of_rank(evaluation, score, rank)
+    single = [x.outputs for x in found if num_positions(x, rank) == 1]
+    maps = maps_before(evaluation, score, rank)
     calls, reached = nearest_maps(evaluation, score, [image], maps)
     if len(calls) > 1 and not reached:
-        single = [call.outputs for call in found if num_positions(call) == 1]
         passed = nearest_maps(evaluation, score, [image], maps, single)[0]
         if not passed:
             # The last block has one position: what is nearest is inside it.
-            calls = _joined(evaluation, score, [image], calls, maps)
+            calls = _fewest(evaluation, score, [image], calls, maps)
     calls, reached = _with_tokens(evaluation, score, image, calls, reached)
     return _without_gates(evaluation, score, calls), bool(reached)
 
 
-def _joined(evaluation, score, images, calls, maps):
-    """Returns the one call of their size by which all comes, else `calls`."""
-    sizes = set(map(num_positions, calls))
-    if len(sizes) == 1 and None not in sizes:
-        for call in reversed(maps):
-            if num_positions(call) in sizes:
-                found = nearest_maps(evaluation, score, images, [call])
-                if found == ([call], []):
-                    return [call]
-    return calls
+def _fewest(evaluation, score, images, calls, maps):
+    """Returns the fewest calls of the size of `calls` by which all comes.
+
+    Inside a block the ways are many; before it, they come by few.
+    """
+    rank = evaluation.map_rank(images[0])
+    sizes = {num_positions(call, rank) for call in calls}
+    if None in sizes:
+        return calls
+    spatial = evaluation.positions_of_input(rank, score)
+    alike = [
+        call
+        for call in maps
+        if num_positions(call, rank) in sizes and call.outputs in spatial
+    ]
+    outputs = [call.outputs for call in alike]
+    found = calls_of(evaluation.fewest(score, outputs, images), alike)
+    return found if len(found) < len(calls) else calls
 
 
 def _with_tokens(evaluation, score, image, calls, reached):
@@ -188,7 +202,7 @@ def _with_tokens(evaluation, score, image, calls, reached):
     """
     tokens = {}
     for source in [*reached, *(call.outputs for call in calls)]:
-        call = _last_attended_call(evaluation, score, source)
+        call = _last_attended_call(evaluation, score, source, image)
         if call is not None:
             tokens[id(call)] = call
     if not tokens:
@@ -201,34 +215,23 @@ def _with_tokens(evaluation, score, image, calls, reached):
     return [*calls_of(met, calls), *chosen], reached
 
 
-def _last_attended_call(evaluation, score, source):
-    """Returns the call that made the tokens of the last attention layer.
+def _last_attended_call(evaluation, score, source, image):
+    """Returns the call that made the tokens of the last attention.
 
-    Returns `None` if no attention layer looks at what `source` becomes.
+    Returns `None` if no attention looks at what `source` becomes.
     """
-    for call in reversed(evaluation.calls):
-        if not isinstance(call.layer, ATTENTION_LAYERS) or not call.inputs:
-            continue
-        tokens, attended = call.inputs[0], keras.tree.flatten(call.outputs)[0]
-        if (
-            len(tokens.shape) == 3
-            and evaluation.is_made_from(tokens, source)
-            and evaluation.is_made_from(score, attended)
-        ):
-            return _maker(evaluation, tokens, call)
-    return None
-
-
-def _maker(evaluation, tokens, attention):
-    for call in evaluation.calls:
-        if call.outputs is tokens:
-            return call
-    raise ValueError(
-        "The tokens that the last attention layer looks at must be the output "
-        f"of a layer. Received: layer {attention.path!r} with tokens of shape "
-        f"{tuple(tokens.shape)} that no layer puts out. Pass the layer to look "
-        "at as `target_layer`."
-    )
+    products = evaluation.products(source, score)
+    if not products:
+        return None
+    call = attended_call(evaluation, products[-1], image)
+    if (
+        call is None
+        or isinstance(call.layer, MOVING_LAYERS)
+        or call.outputs is source
+        or not evaluation.is_made_from(call.outputs, source)
+    ):
+        return None
+    return call
 
 
 def _without_gates(evaluation, score, calls):
@@ -250,24 +253,23 @@ def _without_gates(evaluation, score, calls):
 
 def _finer_calls(evaluation, call, images, asked):
     """Returns the last calls before `call` of at least twice its positions."""
+    rank = evaluation.map_rank(images[0])
     maps = [
         other
-        for other in reversed(
-            maps_before(evaluation, call.outputs, len(images[0].shape))
-        )
-        if _is_twice(other, call, asked)
+        for other in reversed(maps_before(evaluation, call.outputs, rank))
+        if _is_twice(evaluation, other, call, images[0], asked)
     ]
     nearest, reached = nearest_maps(evaluation, call.outputs, images, maps)
     if reached:
         return []
     if len(nearest) == 1:
         return nearest
-    return _joined(evaluation, call.outputs, images, nearest, maps[::-1])
+    return _fewest(evaluation, call.outputs, images, nearest, maps[::-1])
 
 
-def _is_twice(call, other, asked):
+def _is_twice(evaluation, call, other, image, asked):
     """Whether a call puts out at least twice the positions of another."""
-    sizes = num_positions(call), num_positions(other)
+    sizes = [_traced_positions(evaluation, x, image) for x in (call, other)]
     if None in sizes:
         raise ValueError(
             "The sizes of the layers are not known before the model runs. "
@@ -276,3 +278,18 @@ def _is_twice(call, other, asked):
             "a list of layers."
         )
     return sizes[0] >= 2 * sizes[1]
+
+
+def _traced_positions(evaluation, call, image):
+    """Returns how many positions a call puts out; `None` if unknown.
+
+    Where a shape leaves them open, they are those of the image's size.
+    """
+    known = num_positions(call, evaluation.map_rank(image))
+    if known is not None or None in image.shape[1:]:
+        return known
+    try:
+        geometry = evaluation.geometry(call.outputs, image, call.data_format)
+    except GeometryError:
+        return None
+    return math.prod(geometry.positions)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_xmap._axes import spatial_shape
+from keras_xmap.engine._attention import is_in_attention
 from keras_xmap.engine._layer_by_name import name_of
 
 # Layers that see nothing new, at a size of their own.
@@ -17,17 +18,22 @@ _PADDING_LAYERS = (
     keras.layers.ZeroPadding2D,
     keras.layers.ZeroPadding3D,
 )
-ATTENTION_LAYERS = (
-    keras.layers.Attention,
-    keras.layers.GroupQueryAttention,
-    keras.layers.MultiHeadAttention,
+# These make tokens of a map: what was computed is the map.
+MOVING_LAYERS = (
+    keras.layers.Flatten,
+    keras.layers.Permute,
+    keras.layers.Reshape,
 )
 
 
-def images_of(inputs):
-    """Returns those of `inputs` that are maps, of the rank of the highest."""
-    rank = max(len(x.shape) for x in inputs)
-    return [x for x in inputs if len(x.shape) == rank >= 3]
+def images_of(evaluation, inputs):
+    """Returns those of `inputs` that have maps, of the rank of the highest."""
+    ranks = [evaluation.map_rank(x) for x in inputs]
+    return [
+        x
+        for x, rank in zip(inputs, ranks, strict=True)
+        if rank == max(ranks) >= 3
+    ]
 
 
 def nearest_maps(evaluation, score, images, calls, stops=(), refuses=True):
@@ -36,7 +42,7 @@ def nearest_maps(evaluation, score, images, calls, stops=(), refuses=True):
     Args:
         evaluation: `Evaluation`.
         score: Tensor.
-        images: List of inputs of the same rank.
+        images: List of inputs of the same `map_rank`.
         calls: List of `LayerCall`s that may be maps, see `maps_before`.
         stops: List of tensors that the walk does not pass, either.
         refuses: Boolean: whether it is an error if it is not clear that a
@@ -49,7 +55,7 @@ def nearest_maps(evaluation, score, images, calls, stops=(), refuses=True):
     Raises:
         ValueError: If it is not clear whether a call that was met is a map.
     """
-    rank = len(images[0].shape)
+    rank = evaluation.map_rank(images[0])
     spatial = evaluation.positions_of_input(rank, score)
     calls = list(calls)
     while True:
@@ -59,13 +65,16 @@ def nearest_maps(evaluation, score, images, calls, stops=(), refuses=True):
         found = calls_of(met, calls)
         others = []
         for call in found:
-            if call.outputs in spatial:
-                continue
             why = spatial.why_unknown(call.outputs)
-            if why is None or _is_of_attention(evaluation, call):
+            is_map = call.outputs in spatial
+            if (is_map or why) and is_in_attention(
+                evaluation, call, score, images
+            ):
                 others.append(call)
-            elif refuses:
+            elif why and refuses:
                 raise _lost_positions(evaluation, call, why)
+            elif not is_map and not why:
+                others.append(call)
         if not others:
             return found, reached
         calls = [call for call in calls if call not in others]
@@ -75,13 +84,14 @@ def maps_before(evaluation, score, rank):
     """Returns the calls on the way to a score that may be maps: a list.
 
     Of calls that put out the same tensor, as a nested model and its last
-    layer do, the first. Layers that only pad or crop are none. The output of
+    layer do, the first. Layers that only pad or crop are none, and of the
+    operations between layers those alone that join branches. The output of
     the model is none, neither behind what moves, resizes or squashes it.
     """
     return [
         call
         for call in calls_of_rank(evaluation, score, rank)
-        if num_positions(call) != 1
+        if num_positions(call, rank) != 1
     ]
 
 
@@ -93,14 +103,23 @@ def calls_of_rank(evaluation, score, rank):
     for call in evaluation.calls:
         if (
             ops.is_tensor(call.outputs)
-            and len(call.outputs.shape) == rank >= 3
+            and _may_be_map(call, rank)
             and keras.backend.is_float_dtype(call.outputs.dtype)
             and call.outputs in upstream
             and call.outputs not in ends
-            and not isinstance(call.layer, _PADDING_LAYERS)
         ):
             found.setdefault(id(call.outputs), call)
     return list(found.values())
+
+
+def _may_be_map(call, rank):
+    if not (call.is_layer or call.is_join):
+        return False
+    if isinstance(call.layer, _PADDING_LAYERS):
+        return False
+    own = len(call.outputs.shape)
+    is_moved = isinstance(call.layer, MOVING_LAYERS)
+    return own >= 3 and (own == rank or not is_moved)
 
 
 def calls_of(tensors, calls):
@@ -108,19 +127,19 @@ def calls_of(tensors, calls):
     return [x for x in calls if any(x.outputs is y for y in tensors)]
 
 
-def num_positions(call):
-    """Returns how many positions a call puts out; `None` if unknown."""
-    sizes = spatial_shape(call.outputs.shape, call.data_format)
+def num_positions(call, rank):
+    """Returns how many positions a call puts out; `None` if unknown.
+
+    Args:
+        call: `LayerCall`.
+        rank: Integer: that of a map; of fewer axes are tokens.
+    """
+    shape = tuple(call.outputs.shape)
+    if len(shape) == rank:
+        sizes = spatial_shape(shape, call.data_format)
+    else:
+        sizes = shape[1:-1]
     return None if None in sizes else math.prod(sizes)
-
-
-def is_attended(evaluation, call):
-    """Whether an attention layer looks at the tokens that a call puts out."""
-    return any(
-        isinstance(other.layer, ATTENTION_LAYERS)
-        and any(x is call.outputs for x in other.inputs)
-        for other in evaluation.calls
-    )
 
 
 def outputs_in_use(evaluation, score):
@@ -129,15 +148,6 @@ def outputs_in_use(evaluation, score):
     ends = [x for x in flat if ops.is_tensor(x)]
     inputs = evaluation.given_inputs
     return evaluation.nearest(score, ends, inputs)[0]
-
-
-def _is_of_attention(evaluation, call):
-    """Whether a call is inside an attention layer: (tokens, heads, ...)."""
-    return isinstance(call.layer, keras.layers.EinsumDense) or any(
-        isinstance(other.layer, ATTENTION_LAYERS)
-        and f"{call.path}/".startswith(f"{other.path}/")
-        for other in evaluation.calls
-    )
 
 
 def _lost_positions(evaluation, call, why):

@@ -24,19 +24,20 @@ def no_spatial_layer(evaluation, score, inputs):
         and made_from(evaluation, call.outputs, inputs)
     ]
     shapes = [tuple(x.shape) for x in inputs]
+    rank = max(map(evaluation.map_rank, inputs))
     others = [
         call
         for call in calls
         if len(call.outputs.shape) >= 3
-        and num_positions(call) != 1
+        and num_positions(call, rank) != 1
         and call.outputs not in ends
     ]
     remedy = "Explain the input by Saliency or SmoothGrad"
     remedy += _layer_to_name(evaluation, others, inputs)
     return ValueError(
         "The model has no spatial layer: behind the input, none has an output "
-        "with the axes and the positions of the input, more than one, that is "
-        "not itself what the model puts out. Received: "
+        "of more than one position, with a known place in the input for each, "
+        "that is not itself what the model puts out. Received: "
         f"{input_names(evaluation, inputs)} of shapes {shapes}, and layers "
         f"{_shown(calls)}. {remedy}."
     )

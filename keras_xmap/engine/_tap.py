@@ -4,6 +4,9 @@ The tap stands on `keras.layers.Layer.__call__` for as long as a recording
 lasts, and only the thread that records notices it. So every layer that runs
 is seen, wherever the model keeps it (nested, shared, in a list, in a dict),
 in the order of the calls, and nothing of the user's model is touched.
+
+It stands on `keras.Operation.__call__`, too: in a functional model, `x + y`
+and the functions of `keras.ops` are operations that have names, as layers do.
 """
 
 import contextlib
@@ -16,16 +19,18 @@ from keras import ops
 _lock = threading.Lock()
 _local = threading.local()
 _recordings = 0  # recordings in progress, over all threads
-_untapped_call = None
+_untapped: dict[type, object] = {}  # the methods that a tap stands on
 # id(layer) -> threads that run its `call` untraced
 _unwrapped: dict[int, int] = {}
 
 
 class LayerCall:
-    """One call of one layer.
+    """One call of one layer, or of an operation that stands between layers.
 
     Attributes:
-        layer: The `keras.layers.Layer`.
+        layer: The `keras.layers.Layer`; the `keras.Operation` of a functional
+            model; `None` for an operation that the `call` of a layer writes
+            out, such as `x + y`.
         path: Names from the model down to the layer, e.g. `"base/Conv_1"`;
             `""` is the model itself.
         inputs: What the layer was called on: list of tensors.
@@ -36,7 +41,9 @@ class LayerCall:
         frames: List of the tensors that `outputs` is the stack of, where the
             layer was called once a frame, see `_frames`; else `None`.
         number: Integer: how many calls ended before it; `None` where it is
-            several calls, one a frame.
+            several calls, one a frame, or was not recorded as a call.
+        is_join: Boolean: whether it is an operation that brings together
+            what is computed from the inputs in several ways.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class LayerCall:
         is_leaf,
         frames=None,
         number=None,
+        is_join=False,
     ):
         self.layer = layer
         self.path = path
@@ -58,6 +66,12 @@ class LayerCall:
         self.is_leaf = is_leaf
         self.frames = frames
         self.number = number
+        self.is_join = is_join
+
+    @property
+    def is_layer(self):
+        """Whether it is the call of a layer."""
+        return isinstance(self.layer, keras.layers.Layer)
 
 
 class Recording:
@@ -90,12 +104,21 @@ class Recording:
         self._note_data_format(layer)
         try:
             with _python_call(layer, self._uncompiled):
-                outputs = _untapped_call(layer, *args, **kwargs)
+                outputs = _untapped[keras.layers.Layer](layer, *args, **kwargs)
             # Again, because a nested model ends with its own layers' format.
             self._note_data_format(layer)
             path = "/".join(self._stack[1:])
         finally:
             self._stack.pop()
+        is_leaf = not any(x.is_layer for x in self.calls[num_calls_before:])
+        return self._kept(layer, path, args, kwargs, outputs, is_leaf)
+
+    def call_operation(self, operation, args, kwargs):
+        outputs = _untapped[keras.Operation](operation, *args, **kwargs)
+        path = "/".join([*self._stack[1:], operation.name])
+        return self._kept(operation, path, args, kwargs, outputs, True)
+
+    def _kept(self, layer, path, args, kwargs, outputs, is_leaf):
         if len(self.calls) == self._number:
             outputs = _with_mask_of(outputs, self._replace(outputs))
             self.replaced.append(outputs)
@@ -110,7 +133,7 @@ class Recording:
                 ],
                 outputs,
                 self._data_format or keras.config.image_data_format(),
-                is_leaf=len(self.calls) == num_calls_before,
+                is_leaf=is_leaf,
                 number=len(self.calls),
             )
         )
@@ -153,21 +176,31 @@ def _with_mask_of(outputs, replaced):
 
 
 def _install():
-    global _recordings, _untapped_call
+    global _recordings
     with _lock:
         if _recordings == 0:
-            untapped = keras.layers.Layer.__call__
-
-            @functools.wraps(untapped)
-            def tapped(layer, *args, **kwargs):
-                recording = getattr(_local, "recording", None)
-                if recording is None:
-                    return untapped(layer, *args, **kwargs)
-                return recording.call(layer, args, kwargs)
-
-            _untapped_call = untapped
-            keras.layers.Layer.__call__ = tapped
+            # A call of a layer runs through that of an operation.
+            _tap(keras.Operation, _is_no_layer, Recording.call_operation)
+            _tap(keras.layers.Layer, lambda layer: True, Recording.call)
         _recordings += 1
+
+
+def _tap(kind, is_meant, record):
+    untapped = kind.__call__
+
+    @functools.wraps(untapped)
+    def tapped(operation, *args, **kwargs):
+        recording = getattr(_local, "recording", None)
+        if recording is None or not is_meant(operation):
+            return untapped(operation, *args, **kwargs)
+        return record(recording, operation, args, kwargs)
+
+    _untapped[kind] = untapped
+    kind.__call__ = tapped
+
+
+def _is_no_layer(operation):
+    return not isinstance(operation, keras.layers.Layer)
 
 
 def _uninstall():
@@ -175,7 +208,8 @@ def _uninstall():
     with _lock:
         _recordings -= 1
         if _recordings == 0:
-            keras.layers.Layer.__call__ = _untapped_call
+            for kind, untapped in _untapped.items():
+                kind.__call__ = untapped
 
 
 @contextlib.contextmanager

@@ -59,7 +59,8 @@ class Evaluation(abc.ABC):
         units: Structure like `outputs` of `Unit`: how each is read if it has
             a single unit.
         input_data_format: `"channels_last"` or `"channels_first"`.
-        calls: List of `LayerCall`: the layers, in the order they ran.
+        calls: List of `LayerCall`: the layers, and the operations between
+            them, in the order they ran.
         given_inputs: List of the tensors of `inputs`, without the optional
             ones that are left out (`None`).
     """
@@ -79,6 +80,14 @@ class Evaluation(abc.ABC):
     @abc.abstractmethod
     def channel_axis(self, x):
         """Returns the axis of the channels of an input, or `None`."""
+
+    @abc.abstractmethod
+    def map_rank(self, x):
+        """Returns how many axes a map of an input has.
+
+        They are the batch, the positions and the channels; an image that is
+        given without channels, and numbers in a row, have one axis fewer.
+        """
 
     @abc.abstractmethod
     def gradients(
@@ -151,6 +160,18 @@ class Evaluation(abc.ABC):
         """
 
     @abc.abstractmethod
+    def fewest(self, score, tensors, inputs):
+        """Returns the fewest of `tensors` that all ways pass: a list.
+
+        Of several such sets, the one nearest to `score`.
+
+        Args:
+            score: Tensor.
+            tensors: List of tensors, which together all ways pass.
+            inputs: List of tensors of `inputs`.
+        """
+
+    @abc.abstractmethod
     def moved(self, tensors):
         """Returns a container of what `tensors` are but for their place.
 
@@ -163,6 +184,21 @@ class Evaluation(abc.ABC):
         """Returns a container of what is computed from any of `tensors`.
 
         Only what lies on the way to `score`, and `tensors` themselves.
+        """
+
+    @abc.abstractmethod
+    def products(self, source, score):
+        """Returns what multiplies two tensors made from `source`: a list.
+
+        Only matrix products, such as the two of an attention, on the way to
+        `score`, in the order they are computed.
+        """
+
+    @abc.abstractmethod
+    def owner(self, tensor):
+        """Returns the `LayerCall` of the innermost layer that ran `tensor`.
+
+        `None` where no layer did.
         """
 
     @abc.abstractmethod
@@ -191,15 +227,26 @@ class Evaluation(abc.ABC):
     def positions_of_input(self, rank, score):
         """Returns a container of the tensors that are maps of an input.
 
-        They have as many axes, one a channel axis, and each other one runs
-        over an axis of the input or has size 1. Its method `why_unknown`
-        tells why a tensor could not be followed.
+        They have as many axes as its maps, one a channel axis, and each other
+        one runs over an axis of the input or has size 1; or they have others,
+        such as tokens, of which each has a place in the input. Its method
+        `why_unknown` tells why a tensor could not be followed.
 
         Args:
-            rank: Integer: the number of axes of the inputs that count.
+            rank: Integer: the `map_rank` of the inputs that count.
             score: Tensor: only what lies on the way to it is asked for.
         """
         return MapsOfInputs(self, rank)
+
+    def holds_positions(self, tensor, source):
+        """Returns whether a tensor of the same images shows places of one.
+
+        There may be others beside them that have none: class tokens.
+        """
+        try:
+            return self.geometry(tensor, source).is_of_images
+        except GeometryError:
+            return False
 
     @abc.abstractmethod
     def describe(self, tensor):
@@ -265,6 +312,7 @@ class Evaluation(abc.ABC):
             call
             for call in self.calls
             if call.path
+            and call.is_layer
             and ops.is_tensor(call.outputs)
             and keras.backend.is_float_dtype(call.outputs.dtype)
         ]
@@ -322,7 +370,7 @@ class Evaluation(abc.ABC):
 
 
 class MapsOfInputs:
-    """The tensors of an evaluation that are maps of an input of some rank."""
+    """The tensors of an evaluation that are maps of inputs of a `map_rank`."""
 
     def __init__(self, evaluation, rank):
         self._evaluation = evaluation
@@ -330,12 +378,20 @@ class MapsOfInputs:
 
     def __contains__(self, tensor):
         return any(
-            not isinstance(found, GeometryError) and found.is_of_axes
+            not isinstance(found, GeometryError) and self._is_map(tensor, found)
             for found in self._found(tensor)
         )
 
+    def _is_map(self, tensor, geometry):
+        if len(tensor.shape) == self._rank:
+            return geometry.is_of_axes
+        num_axes = len(geometry.axes_run_over)
+        return num_axes == self._rank - 2 and geometry.is_whole
+
     def why_unknown(self, tensor):
         """Returns why it is not known where a tensor lies, or `None`."""
+        if len(tensor.shape) != self._rank:
+            return None
         errors = [
             found
             for found in self._found(tensor)
@@ -344,8 +400,8 @@ class MapsOfInputs:
         return str(errors[0]) if errors and tensor not in self else None
 
     def _found(self, tensor):
-        for source in keras.tree.flatten(self._evaluation.inputs):
-            if len(source.shape) == len(tensor.shape) == self._rank:
+        for source in self._evaluation.given_inputs:
+            if self._evaluation.map_rank(source) == self._rank:
                 try:
                     yield self._evaluation.geometry(tensor, source)
                 except GeometryError as error:

@@ -209,6 +209,16 @@ class Geometry:
         return self._tokens is None and self._rows == 1
 
     @property
+    def is_whole(self):
+        """Whether it is of images, and each position has a place in them."""
+        return self.is_of_images and not self.has_prefix
+
+    @property
+    def is_of_images(self):
+        """Whether no positions are folded into the first axis, as windows."""
+        return self._rows == 1
+
+    @property
     def positions(self):
         """Tuple of integers: how many positions an arranged output has."""
         if self._tokens:

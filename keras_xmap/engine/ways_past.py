@@ -1,10 +1,10 @@
 """What a score sees of an image past the layers that are looked at."""
 
+from keras_xmap.engine._attention import is_attended
 from keras_xmap.engine._inputs import input_names
 from keras_xmap.engine._inputs import made_from
 from keras_xmap.engine._layer_by_name import name_of
 from keras_xmap.engine._nearest_maps import images_of
-from keras_xmap.engine._nearest_maps import is_attended
 from keras_xmap.engine._nearest_maps import maps_before
 from keras_xmap.engine._nearest_maps import nearest_maps
 
@@ -49,11 +49,13 @@ def ways_past(evaluation, calls, score, inputs=None):
     if not shown or not all(x in above for x in chosen):
         return WaysPast([], None)
     stops = list(chosen)
-    attended = [call for call in calls if is_attended(evaluation, call)]
+    attended = [
+        call for call in calls if is_attended(evaluation, call, score, shown[0])
+    ]
     for call in attended:
         # The stream of tokens beside the attention is no way of its own.
         stops += evaluation.stream(call.outputs)
-    others = _others(evaluation, calls, score, len(shown[0].shape))
+    others = _others(evaluation, calls, score, evaluation.map_rank(shown[0]))
     passed, reached = nearest_maps(
         evaluation, score, shown, others, stops, refuses=False
     )
@@ -73,7 +75,7 @@ def _shown_inputs(evaluation, calls, inputs):
     """Returns the images whose positions the calls show: a list."""
     found = [x for call in calls for x in made_from(evaluation, call.outputs)]
     found = [x for x in inputs if any(x is y for y in found)]
-    return images_of(found) if found else []
+    return images_of(evaluation, found) if found else []
 
 
 def _others(evaluation, calls, score, rank):

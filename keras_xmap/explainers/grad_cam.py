@@ -21,18 +21,21 @@ class GradCAM(ChannelSumExplainer):
             never changed.
         target_layer: `keras.layers.Layer`, its name, or its path such as
             `"base/Conv_1"`; `":0"` behind a name means the first call of a
-            layer that is called several times. A layer past which the score
-            sees the image, too, is explained alone, with a warning. A list of
-            them fuses their maps; an integer `n` fuses those of the last
-            layers of the `n` coarsest sizes, each with at least twice the
-            positions of the one before, and `"stages"` those of all sizes from
-            the first convolution on. Defaults to `None`: the layer nearest
-            to the score whose output has the positions of the input, more
-            than one of them, and is not itself the model's output, neither
-            moved, resized nor squashed; in a transformer the one whose tokens
-            the last attention layer looks at. Where the score sees the image
-            by several branches, it is one on each, and their sum is laid on
-            the input before the ReLU, the amounts of each position spread
+            layer that is called several times. An operation such as `x + y`
+            has a name, too: that of Keras in a functional model, `"add_3"`,
+            else that of its kind in the layer, `"block/add"`. A layer past
+            which the score sees the image, too, is explained alone, with a
+            warning. A list of them fuses their maps; an integer `n` fuses
+            those of the last layers of the `n` coarsest sizes, each with at
+            least twice the positions of the one before, and `"stages"` those
+            of all sizes from the first convolution on. Defaults to `None`: the
+            layer nearest to the score whose output has the positions of the
+            input, more than one of them, and is not itself the model's output,
+            neither moved, resized nor squashed; what joins branches counts as
+            one. Where the score is taken from a class token, it is the one
+            whose tokens the last attention looks at. Where the score sees the
+            image by several branches, it is one on each, and their sum is laid
+            on the input before the ReLU, the amounts of each position spread
             over the pixels that it stands for.
         resize: Boolean: whether maps are laid on the input, each position
             where the layer looks, linear in between and 0 where it does not

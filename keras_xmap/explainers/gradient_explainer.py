@@ -283,14 +283,20 @@ class GradientExplainer(Explainer):
                 place, of the same shape.
 
         Raises:
-            ValueError: If the layer is called once a frame.
+            ValueError: If it is no call of its own.
         """
         if call.number is None:
             raise ValueError(
                 f"{type(self).__name__} changes what `target_layer` puts out, "
                 "which has to be one call. Received: target_layer="
-                f"{clean.name_of(call)!r}, which is called once a frame. Name "
-                "the TimeDistributed layer around it."
+                f"{clean.name_of(call)!r}, which "
+                + (
+                    "is called once a frame. Name the TimeDistributed layer "
+                    "around it."
+                    if call.frames
+                    else "is an operation inside the `call` of a layer. Name "
+                    "a layer."
+                )
             )
         return engine.evaluate(
             self.model,

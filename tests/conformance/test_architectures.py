@@ -137,17 +137,25 @@ def _kept(model, paths):
 
 
 def _layer(model, path):
-    """Returns the one layer at a path of names, from the model down."""
+    """Returns the one layer, or operation, at a path of names."""
     held = [model]
     for name in path.split("/"):
-        held = {
-            id(inner): inner
-            for outer in held
-            for inner in outer._flatten_layers(include_self=False)
-            if inner.name == name
-        }.values()
+        held = _named(held, name, recursive=False) or _named(held, name)
     (layer,) = held
     return layer
+
+
+def _named(outer, name, recursive=True):
+    found = {
+        id(inner): inner
+        for layer in outer
+        for inner in [
+            *layer._flatten_layers(include_self=False, recursive=recursive),
+            *getattr(layer, "operations", []),
+        ]
+        if inner.name == name
+    }
+    return list(found.values())
 
 
 def _assert_close(actual, expected, scale):

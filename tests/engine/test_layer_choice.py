@@ -1,4 +1,5 @@
 import logging
+import warnings
 
 import keras
 import numpy as np
@@ -133,9 +134,10 @@ def test_heads_of_attention_are_not_taken_for_pixels():
     inputs = keras.Input((12, 12, 3))
     x = layers.Conv2D(4, 4, strides=4, name="patches")(inputs)
     x = layers.Reshape((9, 4), name="tokens")(x)
-    x = layers.MultiHeadAttention(2, 2)(x, x)
+    x = layers.MultiHeadAttention(2, 2, name="mha")(x, x)
     outputs = layers.Dense(2)(layers.GlobalAveragePooling1D()(x))
-    assert layers_used(keras.Model(inputs, outputs)) == ["tokens"]
+    model = keras.Model(inputs, outputs)
+    assert layers_used(model) == ["mha/attention_output"]
 
 
 def test_dense_layers_on_maps_keep_the_positions():
@@ -272,8 +274,9 @@ def tokens_of_patches(attention):
     return keras.Model(inputs, layers.Dense(2)(x))
 
 
-def test_tokens_are_found_without_an_image_shaped_layer_before_them():
-    assert layers_used(tokens_of_patches(attention=True)) == ["norm"]
+@pytest.mark.parametrize("attention", [True, False])
+def test_tokens_are_found_without_an_image_shaped_layer_before_them(attention):
+    assert layers_used(tokens_of_patches(attention)) == ["mlp"]
 
 
 def test_a_vector_model_is_refused_with_the_layers_that_were_found():
@@ -286,13 +289,6 @@ def test_a_vector_model_is_refused_with_the_layers_that_were_found():
         r"\], and layers 'a' \(None, 4\), .* Explain the input by Saliency",
     ):
         layers_used(model, x=np.ones((2, 9), "float32"))
-
-
-def test_tokens_without_attention_are_offered_by_name():
-    model = tokens_of_patches(attention=False)
-    with pytest.raises(ValueError, match="another order, such as 'mlp'\\.$"):
-        layers_used(model)
-    assert layers_used(model, "mlp") == ["mlp"]
 
 
 def test_masks_are_no_ways_and_loops_are():
@@ -318,3 +314,159 @@ def test_a_last_block_of_one_position_is_explained_where_it_comes_from():
     ]
     x = conv("after", size=1)(layers.Concatenate()(reduced))
     assert layers_used(keras.Model(inputs, classified(x))) == ["joined"]
+
+
+def of_rows(inputs, x):
+    x = layers.Conv1D(4, 3, padding="same", name="last")(x)
+    x = layers.GlobalAveragePooling1D()(x)
+    return keras.Model(inputs, layers.Dense(2)(x))
+
+
+def without_channels(kind):
+    """Models, and data of them, whose input has no axis of channels."""
+    generator = np.random.default_rng(0)
+    if kind == "ids":
+        inputs = keras.Input((12,), dtype="int32")
+        x = layers.Embedding(9, 4)(inputs)
+        return of_rows(inputs, x), generator.integers(9, size=(2, 12))
+    if kind == "signal":
+        inputs = keras.Input((12,))
+        x = X[:, 0, :, 0]
+        return of_rows(inputs, layers.Reshape((12, 1))(inputs)), x
+    if kind == "sequence":
+        inputs = keras.Input((12, 3))
+        regrouped = layers.Reshape((6, 6))(inputs)
+        return of_rows(inputs, regrouped), X[:, 0]
+    inputs = keras.Input((12, 12), dtype="uint8" if kind == "grey" else None)
+    x = layers.Reshape((12, 12, 1))(inputs)
+    if kind == "grey":
+        x = layers.Rescaling(1 / 255)(inputs[..., None])
+    model = keras.Model(inputs, classified(conv("last")(x)))
+    return model, np.uint8(99 * np.abs(X[..., 0]))
+
+
+@pytest.mark.parametrize(
+    "kind", ["reshaped", "grey", "signal", "sequence", "ids"]
+)
+def test_inputs_without_channels_have_maps_of_their_own_shape(kind):
+    model, x = without_channels(kind)
+    explainer = GradCAM(model)
+    maps = explainer.explain(x, 0)
+    assert explainer.layers_used == ["last"]
+    assert maps.shape == (x.shape[:-1] if kind == "sequence" else x.shape)
+    if kind == "reshaped":
+        with_channels = keras.Input((12, 12, 1))
+        twin = keras.Model(
+            with_channels, classified(model.get_layer("last")(with_channels))
+        )
+        twin.set_weights(model.get_weights())
+        np.testing.assert_array_equal(
+            maps, GradCAM(twin).explain(x[..., None], 0)
+        )
+
+
+def test_a_matrix_whose_columns_are_no_channels_has_no_layer():
+    inputs = keras.Input((12, 12))
+    x = layers.Flatten()(layers.Rescaling(0.1, name="scaled")(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    with pytest.raises(ValueError, match="no spatial layer.* SmoothGrad\\.$"):
+        layers_used(model, x=X[..., 0])
+    with pytest.raises(ValueError, match="no single axis of channels"):
+        layers_used(model, "scaled", x=X[..., 0])
+
+
+class OwnAttention(layers.Layer):
+    """Attention of one head, of no class of Keras."""
+
+    def __init__(self, name):
+        super().__init__(name=name)
+        self.all = layers.Dense(12, name="all")
+
+    def call(self, x):
+        query, key, value = ops.split(self.all(x), 3, axis=-1)
+        scores = ops.matmul(query, ops.transpose(key, (0, 2, 1)))
+        return ops.matmul(ops.softmax(scores), value)
+
+
+class ClassToken(layers.Layer):
+    def build(self, shape):
+        self.token = self.add_weight(shape=(1, 1, shape[-1]))
+
+    def call(self, x):
+        token = ops.broadcast_to(self.token, (ops.shape(x)[0], 1, x.shape[-1]))
+        return ops.concatenate([token, x], axis=1)
+
+
+def attending(head, attention=OwnAttention):
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(4, 4, strides=4, name="patches")(inputs)
+    x = layers.Reshape((9, 4))(x)
+    if head == "class token":
+        x = ClassToken()(x)
+    for block in range(2):
+        y = layers.LayerNormalization(name=f"norm_{block}")(x)
+        x = x + attention(f"attention_{block}")(y)
+    x = layers.LayerNormalization(name="norm")(x)
+    x = ops.mean(x, axis=1) if head == "mean" else x[:, 0]
+    return keras.Model(inputs, layers.Dense(2)(x))
+
+
+def written_out(name):
+    """The same, of operations of the functional model."""
+
+    def attention(x):
+        query, key, value = (layers.Dense(4)(x) for _ in range(3))
+        scores = ops.matmul(query, ops.transpose(key, (0, 2, 1)))
+        return ops.matmul(ops.softmax(scores), value)
+
+    return attention
+
+
+@pytest.mark.parametrize(
+    "head, layer, attention",
+    [
+        ("class token", "norm_1", OwnAttention),
+        ("mean", "norm", written_out),
+        pytest.param(
+            "class token", "norm_1", written_out, marks=pytest.mark.slow
+        ),
+        pytest.param("mean", "norm", OwnAttention, marks=pytest.mark.slow),
+    ],
+)
+def test_attention_is_known_by_what_it_computes(head, layer, attention):
+    model = attending(head, attention)
+    explainer = GradCAM(model, resize=False)
+    maps = explainer.explain(X, 0)
+    assert explainer.layers_used == [layer]
+    assert maps.shape == (2, 3, 3)
+    with warnings.catch_warnings():
+        # What runs beside the attention is no way past its tokens.
+        warnings.filterwarnings("error", message="The score sees")
+        GradCAM(model, layer).explain(X, 0)
+
+
+def test_products_that_are_no_attention_change_nothing():
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Reshape((144, 3))(conv("last")(inputs))
+    gram = ops.matmul(ops.transpose(x, (0, 2, 1)), x)
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(gram)))
+    assert layers_used(model) == ["last"]
+
+
+def test_a_last_block_of_one_position_is_explained_by_the_fewest_layers():
+    """Each cell reads the two before it, as those of NASNet do."""
+    inputs = keras.Input((12, 12, 3))
+    reduce = {"filters": 4, "kernel_size": 3, "strides": 4, "padding": "same"}
+    x = conv("finer")(inputs)
+    before = layers.Conv2D(**reduce, name="before")(x)
+    last = layers.Concatenate(name="last")(
+        [conv("of_before")(before), layers.Conv2D(**reduce)(x)]
+    )
+    ways = [
+        layers.Conv2D(4, 3, name=f"way_{n}")(conv(f"in_{n}", 4)(x))
+        for n, x in enumerate((before, before, last, last))
+    ]
+    x = conv("after", size=1)(layers.Concatenate()(ways))
+    explainer = GradCAM(keras.Model(inputs, classified(x)))
+    explainer.explain(X, 0)
+    assert sorted(explainer.layers_used) == ["before", "last"]

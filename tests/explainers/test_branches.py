@@ -1,6 +1,7 @@
 """The layers that are chosen hold all that a score sees of an image."""
 
 import functools
+import itertools
 import warnings
 
 import keras
@@ -21,6 +22,7 @@ from keras_xmap.explainers import GradCAM
 from keras_xmap.explainers import GradCAMPlusPlus
 from keras_xmap.explainers import GuidedGradCAM
 from keras_xmap.explainers import HiResCAM
+from keras_xmap.explainers import IntegratedGradients
 from keras_xmap.explainers import LayerCAM
 from keras_xmap.explainers import Saliency
 from keras_xmap.explainers import ScoreCAM
@@ -84,12 +86,21 @@ def averaged(activation=None):
     return randomize_model(keras.Model(inputs, layers.Average()(outputs)))
 
 
-def residual(by_layer):
+def of_one_size():
+    """The second is made from the first, and as large."""
     inputs = keras.Input((*SIZE, 3))
     one = conv(inputs, "one")
-    two = conv(one, "two", activation=None)
-    added = layers.Add(name="add")([one, two]) if by_layer else one + two
-    return made(inputs, pooled(added))
+    return made(inputs, pooled(one, conv(one, "two", activation=None)))
+
+
+def add_by_layer(x, y):
+    return layers.Add(name="add")([x, y])
+
+
+def residual(add=add_by_layer):
+    inputs = keras.Input((*SIZE, 3))
+    one = conv(inputs, "one")
+    return made(inputs, pooled(add(one, conv(one, "two", activation=None))))
 
 
 def past_all_layers():
@@ -101,7 +112,7 @@ MODELS = {
     "two_backbones": two_backbones,
     "two_stages": two_stages,
     "averaged": averaged,
-    "residual": lambda: residual(by_layer=False),
+    "of_one_size": of_one_size,
 }
 
 
@@ -215,10 +226,135 @@ def test_guided_grad_cam_weighs_by_the_sum(models):
 
 
 def test_behind_a_layer_that_adds_them_the_branches_are_one():
-    model = residual(by_layer=True)
-    explainer = GradCAM(model)
+    explainer = GradCAM(residual())
     explainer.explain(X, 1)
     assert explainer.layers_used == ["add"]
+
+
+class WritesOut(layers.Layer):
+    """A block that adds its branches in its own code, and pools."""
+
+    def __init__(self, by):
+        super().__init__(name="block")
+        self.one = layers.Conv2D(
+            4, 3, padding="same", activation="relu", name="one"
+        )
+        self.two = layers.Conv2D(4, 3, padding="same", name="two")
+        self.by = by
+
+    def call(self, x):
+        x = self.one(x)
+        return ops.mean(self.by(x, self.two(x)), axis=(1, 2))
+
+
+def in_a_layer(by):
+    inputs = keras.Input((*SIZE, 3))
+    return made(inputs, WritesOut(by)(inputs))
+
+
+JOINS = {
+    "add": lambda x, y: x + y,
+    "add_1": lambda x, y: (x + y) + y,
+    "subtract": ops.subtract,
+    "multiply": lambda x, y: x * y,
+    "maximum": ops.maximum,
+    "concatenate": lambda x, y: ops.concatenate([x, y], axis=-1),
+    "where": lambda x, y: ops.where(y > 0, x, y),
+}
+
+
+@pytest.mark.parametrize(
+    "inside, name",
+    [
+        ("", "subtract"),
+        ("", "concatenate"),
+        ("block/", "add_1"),
+        ("block/", "where"),
+        *[
+            pytest.param(inside, name, marks=pytest.mark.slow)
+            for inside, name in itertools.product(["", "block/"], JOINS)
+        ],
+    ],
+)
+def test_branches_that_an_operation_joins_are_one(inside, name):
+    join = JOINS[name]
+    model = in_a_layer(join) if inside else residual(join)
+    explainer = HiResCAM(model)
+    maps = explainer.explain(X, 1)
+    assert explainer.layers_used == [inside + name]
+    expected = model.predict(X, verbose=0)[:, 1] - bias_of(model)[1]
+    np.testing.assert_allclose(
+        maps.sum(axis=(1, 2)), expected, rtol=1e-4, atol=1e-5
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        named = HiResCAM(model, inside + name)
+        np.testing.assert_array_equal(named.explain(X, 1), maps)
+
+
+@pytest.mark.parametrize("method", [CAM, EigenCAM, ScoreCAM, LayerCAM])
+def test_every_method_explains_a_sum_as_the_layer_that_adds(method):
+    by_layer, written = residual(), residual(lambda x, y: x + y)
+    written.set_weights(by_layer.get_weights())
+    explainer = method(written)
+    assert_close(explainer.explain(X, 1), method(by_layer).explain(X, 1))
+    assert explainer.layers_used == ["add"]
+    inside = in_a_layer(lambda x, y: x + y)
+    inside.set_weights(by_layer.get_weights())
+    assert_close(method(inside).explain(X, 1), explainer.explain(X, 1))
+
+
+def test_operations_of_a_functional_model_are_found_by_name_and_object():
+    inputs = keras.Input((*SIZE, 3))
+    x = ops.relu(2.0 * conv(inputs, "features", activation=None))
+    model = made(inputs, pooled(x))
+    default = GradCAM(model, resize=False)
+    default.explain(X, 1)
+    assert default.layers_used == ["features"]
+    (relu,) = (x for x in model.operations if x.name == "relu")
+    maps = GradCAM(model, "relu", resize=False).explain(X, 1)
+    kernel, _ = model.get_layer("dense").get_weights()
+    until = keras.Model(inputs, x)
+    expected = np.maximum(until.predict(X, verbose=0) @ kernel[:, 1], 0) / 64
+    assert_close(maps, expected)
+    np.testing.assert_array_equal(
+        GradCAM(model, relu, resize=False).explain(X, 1), maps
+    )
+
+
+def test_a_name_that_may_mean_an_operation_or_a_layer_is_refused():
+    inner = keras.Input((*SIZE, 3))
+    one = conv(inner, "one")
+    base = keras.Model(inner, add_by_layer(one, conv(one, "two")), name="base")
+    inputs = keras.Input((*SIZE, 3))
+    x = base(inputs)
+    x = keras.ops.add(x, conv(x, "three"))
+    # Models of other processes number their operations from the start.
+    x._keras_history.operation.name = "add"
+    model = made(inputs, pooled(x))
+    explainer = GradCAM(model)
+    maps = explainer.explain(X, 1)
+    assert explainer.layers_used == ["add:0"]
+    with pytest.raises(ValueError, match="'add', which fits base/add, add:0"):
+        GradCAM(model, "add").explain(X, 1)
+    np.testing.assert_array_equal(GradCAM(model, "add:0").explain(X, 1), maps)
+    inside = GradCAM(model, "base/add")
+    inside.explain(X, 1)
+    assert inside.layers_used == ["base/add"]
+
+
+def test_a_sum_inside_a_layer_cannot_be_replaced():
+    explainer = IntegratedGradients(
+        in_a_layer(lambda x, y: x + y), target_layer="block/add"
+    )
+    with pytest.raises(ValueError, match="'block/add', which is an operation"):
+        explainer.explain(X, 1)
+    written = IntegratedGradients(
+        residual(lambda x, y: x + y), target_layer="add"
+    )
+    written.explain(X, 1)
+    gap = written.completeness_gap(X, 1)
+    np.testing.assert_allclose(gap, 0, atol=1e-4)
 
 
 class Strongest(CAMExplainer):
@@ -242,7 +378,7 @@ def test_a_formula_of_one_layer_names_the_branches(method, models):
 
 
 def test_maps_of_the_same_positions_are_summed_as_they_are(models):
-    model = models("residual")
+    model = models("of_one_size")
     found = partial(model, 1)
     means = [g.mean(axis=(1, 2), keepdims=True) for _, g in found]
     signed = sum(
@@ -278,7 +414,7 @@ def test_a_named_layer_that_is_bypassed_is_told_once(models):
     "chosen, silent", [("one", True), ("two", False), (["one", "two"], True)]
 )
 def test_the_branch_of_a_residual_block_is_bypassed(chosen, silent):
-    explainer = LayerCAM(residual(by_layer=True), chosen)
+    explainer = LayerCAM(residual(), chosen)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         explainer.explain(X, 1)
@@ -338,7 +474,7 @@ def test_what_only_weighs_positions_is_no_branch(by_layer):
     model = made(inputs, ops.sum(weighed, axis=(1, 2)))
     explainer = GradCAM(model)
     explainer.explain(X, 1)
-    assert explainer.layers_used == ["weighed" if by_layer else "features"]
+    assert explainer.layers_used == ["weighed" if by_layer else "multiply"]
 
 
 def test_a_vector_beside_the_image_is_no_branch():

@@ -16,6 +16,7 @@ from keras_xmap.engine.contract import Evaluation
 from keras_xmap.engine.geometry import GeometryError
 from keras_xmap.engine.given import given
 from keras_xmap.engine.given import map_given
+from keras_xmap.engine.tensorflow import _cuts as cuts
 from keras_xmap.engine.tensorflow import _graph as graph
 from keras_xmap.engine.tensorflow import _ways as ways
 from keras_xmap.engine.tensorflow._channels import Unclear
@@ -29,6 +30,7 @@ from keras_xmap.engine.tensorflow._linearity import Way
 from keras_xmap.engine.tensorflow._relu_rule import relu_rule
 from keras_xmap.engine.tensorflow._score import find_logits
 from keras_xmap.engine.tensorflow._score import squashing
+from keras_xmap.engine.tensorflow._written_joins import with_joins
 from keras_xmap.engine.units import units_of
 
 # Far from both ends: on MobileNetV2 in mixed_float16, 1 to 4096 give the same
@@ -72,7 +74,13 @@ class GraphEvaluation(Evaluation):
         self._channel_axes = {}
         self.outputs = outputs
         self.input_data_format = recording.input_data_format
-        self.calls = with_frames(_reachable_calls(recording.calls))
+        self.calls = with_frames(
+            with_joins(
+                _reachable_calls(recording.calls),
+                self.given_inputs,
+                flat_tensors(outputs),
+            )
+        )
         self._frames = {
             call.outputs.ref(): call.frames
             for call in self.calls
@@ -87,6 +95,7 @@ class GraphEvaluation(Evaluation):
         self.units = keras.tree.pack_sequence_as(outputs, units)
         self.scores, self.score_used = _scores(outputs, units, score)
         self._tracers = {}
+        self._owners = None
 
     def gradients(
         self, score, tensors, rule="standard", where=None, apart=False
@@ -115,9 +124,20 @@ class GraphEvaluation(Evaluation):
         Where the model does not tell, images have the channels of its data
         format, and sequences theirs in the last axis.
         """
-        rank = len(x.shape)
-        if rank < 3 or not x.dtype.is_floating:
+        if len(x.shape) < 3 or not x.dtype.is_floating:
             return None
+        return self._known_channel_axis(x)[0]
+
+    def map_rank(self, x):
+        rank = len(x.shape)
+        if rank < 3:
+            return rank + 1
+        axis, is_clear = self._known_channel_axis(x)
+        return rank + 1 if axis is None and is_clear else rank
+
+    def _known_channel_axis(self, x):
+        """Returns the axis, and whether the model tells."""
+        rank = len(x.shape)
         if x.ref() not in self._channel_axes:
             is_first = self.input_data_format == "channels_first"
             by_format = 1 if is_first else rank - 1
@@ -127,12 +147,13 @@ class GraphEvaluation(Evaluation):
                     flat_tensors(self.outputs),
                     axes_of_recurrent_layers(self.calls),
                 )
+                found = axis, True
             except LookupError:
-                axis = by_format
+                found = by_format, False
             except Unclear:
                 # Flattened: an image has its format, a matrix no channels.
-                axis = by_format if rank > 3 else None
-            self._channel_axes[x.ref()] = axis
+                found = by_format if rank > 3 else None, False
+            self._channel_axes[x.ref()] = found
         return self._channel_axes[x.ref()]
 
     def derive(self, function, *tensors):
@@ -167,6 +188,13 @@ class GraphEvaluation(Evaluation):
             [x for x in inputs if x.ref() in reached],
         )
 
+    def fewest(self, score, tensors, inputs):
+        parts = [x for tensor in tensors for x in self.parts(tensor)]
+        found = cuts.fewest(score, parts, inputs)
+        return [
+            x for x in tensors if any(y.ref() in found for y in self.parts(x))
+        ]
+
     def moved(self, tensors):
         found = ways.moved(tensors, self.given_inputs)
         return _Container(self, lambda x: x.ref() in found)
@@ -175,6 +203,16 @@ class GraphEvaluation(Evaluation):
         sources = [x for tensor in tensors for x in self.parts(tensor)]
         found = ways.offspring(sources, score)
         return _Container(self, lambda x: x.ref() in found)
+
+    def products(self, source, score):
+        return [
+            x for part in self.parts(source) for x in ways.products(part, score)
+        ]
+
+    def owner(self, tensor):
+        if self._owners is None:
+            self._owners = Owners(self.calls)
+        return self._owners.call(tensor.op)
 
     def stream(self, tensor):
         return ways.stream(tensor)
@@ -187,11 +225,12 @@ class GraphEvaluation(Evaluation):
         rank = len(source.shape)
         # Ids, and other numbers in a row, have no axis of channels.
         axes = spatial_axes(rank, self.input_data_format) or (1,)
+        has_channels = rank < 3 or self._known_channel_axis(source)[0]
         found = self._attempted(source, axes, tensor, data_format)
         if isinstance(found, GeometryError):
             is_clear = found.is_unknown or rank == 2
         else:
-            is_clear = found.is_as_expected
+            is_clear = found.is_as_expected and has_channels
         if not is_clear:
             # Which axes are positions is told by those the layer keeps.
             axes = tuple(range(1, rank))
@@ -199,6 +238,8 @@ class GraphEvaluation(Evaluation):
             if not isinstance(every, GeometryError):
                 axes = every.axes_run_over
                 found = self._attempted(source, axes, tensor, data_format)
+            elif not has_channels:
+                found = every
         if isinstance(found, GeometryError):
             raise found
         return found
@@ -405,9 +446,7 @@ def _reachable_calls(calls):
     here = tf.compat.v1.get_default_graph()
 
     def in_this_graph(call):
-        tensors = [
-            x for x in keras.tree.flatten(call.outputs) if tf.is_tensor(x)
-        ]
+        tensors = graph.tensors_of(call)
         return tensors and all(tensor.graph is here for tensor in tensors)
 
     return [call for call in calls if in_this_graph(call)]

@@ -10,6 +10,8 @@ import keras
 import tensorflow as tf
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+# What these put out does not depend on the values of what they take.
+OF_SHAPES = ("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike")
 _LOOPS = ("While", "StatelessWhile", "If", "StatelessIf", "Case")
 _PARAMETRIC = (
     "BiasAdd",
@@ -65,10 +67,15 @@ def depends_on(tensor, source):
     return tensor is source or bool(operations_between([source], [tensor]))
 
 
+def tensors_of(call):
+    """Returns the tensors that a `LayerCall` put out: a list."""
+    return [x for x in keras.tree.flatten(call.outputs) if tf.is_tensor(x)]
+
+
 def operations_inside(call):
     """Returns the operations that a `LayerCall` ran, in no order."""
-    outputs = [x for x in keras.tree.flatten(call.outputs) if tf.is_tensor(x)]
-    given = {x.op for x in call.inputs if isinstance(x, tf.Tensor)}
+    outputs = tensors_of(call)
+    given = {x.op for x in call.inputs if tf.is_symbolic_tensor(x)}
     found = operations_above(outputs, lambda op: op in given)
     return [op for op in found if op not in given]
 

@@ -89,8 +89,6 @@ _SELECTIONS = (
     "TopKV2",
 )
 _STOPS = ("StopGradient",)
-# What these put out does not depend on the values of what they take.
-_OF_SHAPES = ("OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike")
 
 
 class Way:
@@ -170,7 +168,7 @@ class Way:
         """Returns references of what depends on the sources by its values."""
         reached = set(self._sources)
         for op in between:
-            if op.type not in (*_OF_SHAPES, *stops) and any(
+            if op.type not in (*graph.OF_SHAPES, *stops) and any(
                 x.ref() in reached for x in op.inputs
             ):
                 reached.update(x.ref() for x in op.outputs)
@@ -178,7 +176,7 @@ class Way:
 
     def _carrying(self, between, target):
         passing = [
-            op for op in between if op.type not in (*_OF_SHAPES, *_STOPS)
+            op for op in between if op.type not in (*graph.OF_SHAPES, *_STOPS)
         ]
         forward, backward = set(self._sources), {target.ref()}
         for op in passing:
@@ -238,7 +236,7 @@ def _is_affine_inside(node, moves, functions):
             continue
         ready.add(node.name)
         moves = [source in moving for source in sources]
-        if not any(moves) or node.op in (*_OF_SHAPES, *_STOPS):
+        if not any(moves) or node.op in (*graph.OF_SHAPES, *_STOPS):
             continue
         moving.add(node.name)
         is_call = node.op in graph.CALLS
@@ -265,17 +263,22 @@ class Owners:
     """
 
     def __init__(self, calls):
-        self._calls = calls
-        self._paths = None
+        self._layers = [call for call in calls if call.is_layer]
+        self._found = None
+
+    def call(self, op):
+        """Returns the call of the innermost layer that ran `op`, or `None`."""
+        if self._found is None:
+            self._found = {}
+            for call in self._layers:
+                for inner in graph.operations_inside(call):
+                    self._found.setdefault(inner, call)
+        return self._found.get(op)
 
     def path(self, op):
-        """Returns the path of the innermost layer that ran `op`, or `None`."""
-        if self._paths is None:
-            self._paths = {}
-            for call in self._calls:
-                for inner in graph.operations_inside(call):
-                    self._paths.setdefault(inner, call.path)
-        return self._paths.get(op) or None
+        """Returns the path of this layer; `None` if it is the model."""
+        call = self.call(op)
+        return (call and call.path) or None
 
     def names(self, operations, most=6):
         """Describes operations by their layers: a string."""

@@ -71,6 +71,30 @@ def _walk(score, stops, sources, differentiable):
     return met, reached
 
 
+def predecessors(score, sources):
+    """Returns what each tensor on the ways from `sources` is computed from.
+
+    A dict of lists of references, by references.
+    """
+    goals = {x.ref() for x in sources}
+    between = set(graph.operations_between(sources, [score]))
+    found, waiting = {}, [score]
+    while waiting:
+        tensor = waiting.pop()
+        if tensor.ref() in found:
+            continue
+        before = []
+        if tensor.ref() not in goals and tensor.op.type != "StopGradient":
+            before = [
+                x
+                for x in _sources(tensor)
+                if x.ref() in goals or (x.op in between and _has_derivative(x))
+            ]
+        found[tensor.ref()] = [x.ref() for x in before]
+        waiting += before
+    return found
+
+
 def _sources(tensor):
     """Returns the tensors that one is computed from in a single operation."""
     if tensor.op.type == "IdentityN":
@@ -140,6 +164,23 @@ class _Trail:
             return itself
         self.passed |= {x.ref() for x in sources}
         return frozenset().union(*origins)
+
+
+def products(source, target):
+    """Returns matrix products of two tensors that are made from `source`."""
+    found, moving = [], {source.ref()}
+    for op in graph.operations_between([source], [target]):
+        if op.type in graph.OF_SHAPES or not _is_moved(op.inputs, moving):
+            continue
+        moving.update(x.ref() for x in op.outputs)
+        is_product = op.type in _PRODUCTS - {"Mul"}
+        if is_product and all(x.ref() in moving for x in op.inputs):
+            found.append(op.outputs[0])
+    return found
+
+
+def _is_moved(tensors, moving):
+    return any(x.ref() in moving for x in tensors)
 
 
 def stream(tensor):
