@@ -73,6 +73,46 @@ APPLICATIONS = {
 }
 
 
+# Where the preprocessing of a member of keras.applications stands.
+MODULES = {
+    "VGG16": "vgg16",
+    "ResNet50": "resnet50",
+    "ResNet50V2": "resnet_v2",
+    "InceptionV3": "inception_v3",
+    "InceptionResNetV2": "inception_resnet_v2",
+    "Xception": "xception",
+    "DenseNet121": "densenet",
+    "NASNetMobile": "nasnet",
+    "MobileNet": "mobilenet",
+    "MobileNetV2": "mobilenet_v2",
+    "MobileNetV3Small": "mobilenet_v3",
+    "EfficientNetB0": "efficientnet",
+    "EfficientNetV2B0": "efficientnet_v2",
+    "ConvNeXtTiny": "convnext",
+}
+
+
+def fine_tuned(name, size):
+    """The classifier of Keras' guide to transfer learning, on one of them."""
+    base = getattr(keras.applications, name)(
+        input_shape=(size, size, 3), weights=None, include_top=False
+    )
+    return on_frozen(base, MODULES[name])
+
+
+def on_frozen(base, module):
+    """A new head on a base that is not trained, behind its preprocessing."""
+    base.trainable = False
+    inputs = keras.Input(base.input_shape[1:])
+    x = layers.RandomFlip("horizontal")(inputs)
+    x = layers.RandomRotation(0.1)(x)
+    x = getattr(keras.applications, module).preprocess_input(x)
+    x = base(x, training=False)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(0.2)(x)
+    return keras.Model(inputs, layers.Dense(CLASSES, name="new")(x))
+
+
 def _classified(backbone, kind, **options):
     import keras_hub
 
@@ -226,3 +266,9 @@ HUB = {
 def images(size):
     generator = np.random.default_rng(0)
     return generator.normal(size=(2, size, size, 3)).astype("float32")
+
+
+def photos(size):
+    """Pixels from 0 to 255, as the preprocessing takes them."""
+    generator = np.random.default_rng(0)
+    return generator.uniform(0, 255, (2, size, size, 3)).astype("float32")

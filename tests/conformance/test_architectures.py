@@ -8,16 +8,22 @@ import math
 import pathlib
 import re
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from conformance.architectures import APPLICATIONS
 from conformance.architectures import HUB
+from conformance.architectures import MODULES
+from conformance.architectures import fine_tuned
 from conformance.architectures import images
+from conformance.architectures import on_frozen
+from conformance.architectures import photos
+from keras import layers
 
 from keras_xmap import explainers
 
-pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.sweep]
+pytestmark = pytest.mark.tensorflow
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "architectures.md"
 ROW = re.compile(
@@ -35,6 +41,10 @@ def layers_in_docs(heading):
     }
 
 
+def sweep(test):
+    return pytest.mark.slow(pytest.mark.sweep(test))
+
+
 @pytest.mark.parametrize(
     ("heading", "models"),
     [("keras.applications", APPLICATIONS), ("keras-hub", HUB)],
@@ -43,12 +53,14 @@ def test_every_architecture_has_a_row_in_the_docs(heading, models):
     assert layers_in_docs(heading).keys() == models.keys()
 
 
+@sweep
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_members_of_applications_are_explained_as_by_a_tape(name):
     build, size = APPLICATIONS[name]
     _check(build(), images(size), layers_in_docs("keras.applications")[name])
 
 
+@sweep
 @pytest.mark.parametrize("name", HUB)
 def test_classifiers_of_keras_hub_are_explained_as_by_a_tape(name):
     pytest.importorskip("keras_hub")
@@ -56,19 +68,43 @@ def test_classifiers_of_keras_hub_are_explained_as_by_a_tape(name):
     _check(build(), images(size), layers_in_docs("keras-hub")[name])
 
 
+@sweep
+@pytest.mark.parametrize("name", MODULES)
+def test_a_new_head_on_a_frozen_member_is_explained_as_by_a_tape(name):
+    _, size = APPLICATIONS[name]
+    model = fine_tuned(name, size)
+    (path,) = layers_in_docs("keras.applications")[name]
+    path = WITHOUT_HEADS.get(name, path)
+    base = model.layers[-4].name
+    _check_by_tape(model, photos(size), [f"{base}/{path}"])
+
+
+# Without its head a member may end in another layer.
+WITHOUT_HEADS = {"ConvNeXtTiny": "layer_normalization"}
+
+
+def test_the_model_of_the_guide_is_explained_as_by_a_tape():
+    model = fine_tuned("VGG16", 32)
+    # What is pooled last has one position: it is the layer before.
+    _check_by_tape(model, photos(32), ["vgg16/block5_conv3"])
+
+
+def test_reversed_channels_before_a_frozen_base_move_nothing():
+    base = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.Conv2D(4, 3, strides=2, activation="relu", name="last"),
+        ],
+        name="base",
+    )
+    _check_by_tape(on_frozen(base, "resnet50"), photos(8), ["base/last"])
+
+
 def _check(model, data, paths):
-    cam = explainers.GradCAM(model)
-    maps = cam.explain(data[:1], 0, verbose=0)
-    assert cam.layers_used == paths
-    assert maps.shape == data[:1].shape[:-1]
-    target, expected, scale, derivatives = _by_tape(model, data, paths)
-    cam = explainers.GradCAM(model, resize=False)
-    maps = cam.explain(data, target, verbose=0)
-    _assert_close(maps.reshape(len(data), -1), expected, scale)
-    saliency = explainers.Saliency(model, channel_reduction=None)
-    found = saliency.explain(data, target, verbose=0)
-    _assert_close(found, derivatives, np.abs(derivatives).max())
+    target = _check_by_tape(model, data, paths)
     for explainer in (
+        explainers.GradCAM(model),
         explainers.LayerCAM(model),
         explainers.IntegratedGradients(model, num_steps=2),
         explainers.Occlusion(model, patch_size=data.shape[1] // 2),
@@ -77,6 +113,19 @@ def _check(model, data, paths):
         assert found.shape == data.shape[:-1]
         assert np.isfinite(found).all()
         assert np.abs(found).max() > 0
+
+
+def _check_by_tape(model, data, paths):
+    """Compares Grad-CAM and gradients, and returns the class."""
+    target, expected, scale, derivatives = _by_tape(model, data, paths)
+    cam = explainers.GradCAM(model, resize=False)
+    maps = cam.explain(data, target, verbose=0)
+    assert cam.layers_used == paths
+    _assert_close(maps.reshape(len(data), -1), expected, scale)
+    saliency = explainers.Saliency(model, channel_reduction=None)
+    found = saliency.explain(data, target, verbose=0)
+    _assert_close(found, derivatives, np.abs(derivatives).max())
+    return target
 
 
 def _by_tape(model, data, paths):
