@@ -26,8 +26,7 @@ class Kind(NamedTuple):
     activation maps are defined: `True`, or the words of the refusal. `score`
     is the function of the outputs that `target` stands for. `refused` holds
     the words by which single methods refuse the model, and the arguments by
-    which they explain it; `explained` those of a layer that find one where
-    `cam` says that there is none.
+    which they explain it.
     """
 
     model: object
@@ -37,7 +36,6 @@ class Kind(NamedTuple):
     cam: object = True
     score: object = lambda outputs: outputs[:, 2]
     refused: object = None
-    explained: tuple = ()
 
 
 def images(*shape, seed=0, count=3):
@@ -371,11 +369,7 @@ def transformer():
     x = layers.Dense(8, activation="relu")(x)
     x = layers.GlobalAveragePooling1D()(x)
     outputs = layers.Dense(CLASSES, activation="softmax")(x)
-    return Kind(
-        _seeded(keras.Model(inputs, outputs)),
-        images(SIZE, SIZE, 3),
-        cam="CAM needs a model that ends in global average pooling",
-    )
+    return Kind(_seeded(keras.Model(inputs, outputs)), images(SIZE, SIZE, 3))
 
 
 # Methods of one layer, where a score sees the image by two branches.
@@ -513,8 +507,6 @@ def no_channel_axis():
     return Kind(
         _seeded(keras.Model(inputs, _chain(x, _body() + _head()))),
         images(SIZE, SIZE),
-        cam="The model has no spatial layer",
-        explained=("DistinctClassSaliency",),
     )
 
 
