@@ -77,7 +77,14 @@ METHODS_OF_PIXELS = (
 )
 # Of one size of layers before a global average, whose derivatives are the same
 # everywhere: RegionCAM says so, and has no map.
-ALIKE_EVERYWHERE = ("channels_first", "segmentation", "two_backbones", "video")
+ALIKE_EVERYWHERE = (
+    "channels_first",
+    "segmentation",
+    "token_ids",
+    "transformer",
+    "two_backbones",
+    "video",
+)
 # These show the words of a text that is given as ids.
 METHODS_OF_WORDS = tuple(
     name for name in ACTIVATION_METHODS if name not in METHODS_OF_PIXELS
@@ -194,17 +201,20 @@ def test_the_same_function_has_the_same_maps_however_it_is_built(
     assert_close(actual, expected(name))
 
 
+def _assert_alike_everywhere(kind):
+    with pytest.warns(UserWarning, match="no layer holds a place"):
+        maps = explain("RegionCAM", kind.model, kind.inputs, kind.target)
+    assert maps.shape == (3, *kind.map_shape)
+    assert not maps.any()
+
+
 @every_mechanism
 @pytest.mark.parametrize("kind", OTHERS)
 def test_every_kind_of_model_is_explained_or_refused_with_the_cause(
     name, kind, others
 ):
     if name == "RegionCAM" and kind in ALIKE_EVERYWHERE:
-        kind = others(kind)
-        with pytest.warns(UserWarning, match="no layer holds a place"):
-            maps = explain(name, kind.model, kind.inputs, kind.target)
-        assert maps.shape == (3, *kind.map_shape)
-        assert not maps.any()
+        _assert_alike_everywhere(others(kind))
         return
     kind = others(kind)
     refusal = kind.cam
@@ -318,6 +328,9 @@ def test_a_single_unit_is_two_classes(name, others):
 @every_mechanism
 @pytest.mark.parametrize("kind", TEXTS)
 def test_texts_are_explained_at_a_layer_that_the_refusal_names(name, kind):
+    if name == "RegionCAM" and kind in ALIKE_EVERYWHERE:
+        _assert_alike_everywhere(TEXTS[kind]())
+        return
     is_followed = kind == "token_ids"
     kind = TEXTS[kind]()
     if is_followed and name in METHODS_OF_WORDS:
