@@ -19,7 +19,8 @@ def no_spatial_layer(evaluation, score, inputs):
     calls = [
         call
         for call in evaluation.calls
-        if ops.is_tensor(call.outputs)
+        if (call.is_layer or call.is_join)
+        and ops.is_tensor(call.outputs)
         and call.outputs in upstream
         and made_from(evaluation, call.outputs, inputs)
     ]

@@ -369,7 +369,7 @@ def test_a_matrix_whose_columns_are_no_channels_has_no_layer():
     inputs = keras.Input((12, 12))
     x = layers.Flatten()(layers.Rescaling(0.1, name="scaled")(inputs))
     model = keras.Model(inputs, layers.Dense(2)(x))
-    with pytest.raises(ValueError, match="no spatial layer.* SmoothGrad\\.$"):
+    with pytest.raises(ValueError, match="The model has no spatial layer"):
         layers_used(model, x=X[..., 0])
     with pytest.raises(ValueError, match="no single axis of channels"):
         layers_used(model, "scaled", x=X[..., 0])
