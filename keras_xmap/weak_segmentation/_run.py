@@ -129,8 +129,18 @@ class Run:
                 for name in inspect.signature(type(settings)).parameters
                 if name not in _NOT_DESCRIBED
             },
-            "images": self._images(),
+            "images": {**self._images(), "background": self._background()},
         }
+
+    def _background(self):
+        """Returns what a function says of the first image, or `None`.
+
+        What a fitted object has learned shows nowhere else.
+        """
+        background = self.settings.background
+        if not callable(background):
+            return None
+        return describe(np.asarray(background(self.images[0])))
 
     def _images(self):
         return {

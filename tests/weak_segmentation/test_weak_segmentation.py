@@ -4,6 +4,7 @@ import functools
 import json
 import pathlib
 import shutil
+import types
 
 import keras
 import numpy as np
@@ -263,6 +264,12 @@ def test_a_function_tells_the_background(scenes, tmp_path):
 
     run = quick_run(tmp_path / "run", background=bright)
     run.fit(scenes.subset(range(9)), verbose=0)
+    # What a fitted object has learned is told by what it says.
+    forest = types.SimpleNamespace()
+    forest.predict = lambda photo: ~bright(photo)
+    with pytest.raises(ValueError, match="Received: .*images.background="):
+        other = quick_run(tmp_path / "run", background=forest.predict)
+        other.fit(scenes.subset(range(9)), verbose=0)
     for index in range(9):
         name = f"run/pseudo_labels/{scenes.names[index]}.png"
         found = datasets.read_label_map(tmp_path / name)
