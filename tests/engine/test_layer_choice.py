@@ -470,3 +470,12 @@ def test_a_last_block_of_one_position_is_explained_by_the_fewest_layers():
     explainer = GradCAM(keras.Model(inputs, classified(x)))
     explainer.explain(X, 0)
     assert sorted(explainer.layers_used) == ["before", "last"]
+
+
+def test_one_number_an_image_has_no_places():
+    number = keras.Input(())
+    x = layers.Dense(16)(ops.expand_dims(number, -1))
+    x = layers.Conv2D(2, 3)(layers.Reshape((4, 4, 1))(x))
+    model = keras.Model(number, layers.GlobalAveragePooling2D()(x))
+    with pytest.raises(ValueError, match="no spatial layer.*known place"):
+        GradCAM(model).explain(np.ones(3), 0)

@@ -223,6 +223,8 @@ class GraphEvaluation(Evaluation):
 
     def geometry(self, tensor, source, data_format="channels_last"):
         rank = len(source.shape)
+        if rank < 2:
+            raise GeometryError("the input has one value an image", False)
         # Ids, and other numbers in a row, have no axis of channels.
         axes = spatial_axes(rank, self.input_data_format) or (1,)
         has_channels = rank < 3 or self._known_channel_axis(source)[0]
