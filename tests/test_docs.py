@@ -67,6 +67,7 @@ def test_a_wrong_docstring_is_found():
     assert runner.run(test, out=lambda text: None).failed == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages_run_from_top_to_bottom(page):
     text = page.read_text("utf-8")

@@ -195,6 +195,7 @@ for moment in ("write", "before", "after"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code", [KILLED, pytest.param(KILLED_REMOTE, marks=remote)]
 )

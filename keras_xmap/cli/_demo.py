@@ -28,6 +28,7 @@ METHODS = {
     "GradCAMPlusPlus": {},
     "HiResCAM": {},
     "LayerCAM": {},
+    "RegionCAM": {},
     "EigenCAM": {},
     "ScoreCAM": {"max_channels": 16},
     "Saliency": {},

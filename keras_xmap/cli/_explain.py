@@ -47,7 +47,7 @@ def run(arguments):
     masks = _masks(arguments.mask, len(arguments.images))
     model = load_model(arguments.model, safe=not arguments.unsafe)
     inputs = ModelInputs(model, arguments.range)
-    output = ModelOutput(model, arguments.output, inputs.channels_first)
+    output = ModelOutput(model, arguments.output, inputs, arguments.class_axis)
     _check_mask_taken(arguments.mask, inputs)
     explainer = _make_explainer(kind, model, arguments.target_layer, inputs)
     answers = Answers(model, output)

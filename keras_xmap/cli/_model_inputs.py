@@ -43,6 +43,11 @@ class ModelInputs:
         return self._channels_first
 
     @property
+    def size(self):
+        """Rows and columns that the model takes; `None` for any number."""
+        return self._size
+
+    @property
     def image_name(self):
         """Name or number of the image; None where the input is no structure.
 

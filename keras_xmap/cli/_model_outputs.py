@@ -12,10 +12,12 @@ class ModelOutput:
     Args:
         model: A Keras model.
         name: Name or number of the output, or `None` for the only one.
-        channels_first: Boolean: whether images have their channels first.
+        inputs: The `ModelInputs` of the model.
+        class_axis: Integer or `None`: the axis of the classes of maps, where
+            it does not follow from the images.
     """
 
-    def __init__(self, model, name, channels_first):
+    def __init__(self, model, name, inputs, class_axis=None):
         structure = tensors_of(model, "output")
         flat = keras.tree.flatten(structure)
         if isinstance(structure, dict):
@@ -29,10 +31,7 @@ class ModelOutput:
         number = _chosen(name, names, shapes)
         self.name, self._key = names[number], keys[number]
         self._shape = shapes[number]
-        # Maps of scores keep the classes last, but where channels are first
-        # and their number is known.
-        is_first = channels_first and len(self._shape) == 4
-        self._axis = 1 if is_first and self._shape[1] is not None else -1
+        self._axis = _class_axis(self._shape, inputs, class_axis)
 
     @property
     def is_map(self):
@@ -76,6 +75,43 @@ class ModelOutput:
                 "of a class."
             )
         return lambda outputs: sign * self.by_class(self.chosen(outputs))[:, 0]
+
+
+def _class_axis(shape, inputs, given):
+    """Returns the axis of an output that holds its classes."""
+    rank = len(shape)
+    if given is not None:
+        if rank < 3 or not -rank <= given < rank or given % rank == 0:
+            raise ValueError(
+                "`--class-axis` must be an axis of an output of maps, behind "
+                f"the batch. Received: --class-axis {given} for an output of "
+                f"shape {shape}."
+            )
+        return given
+    if rank != 4:
+        return -1
+    usual = 1 if inputs.channels_first and shape[1] is not None else -1
+    misfits = {
+        1: _misfit(shape[2:], inputs.size),
+        -1: _misfit(shape[1:3], inputs.size),
+    }
+    if misfits[-usual] < misfits[usual]:
+        raise ValueError(
+            f"The output of shape {shape} may have its classes on axis 1 or "
+            f"on axis -1. By the images of this model it is {usual}, by the "
+            f"sizes {-usual}. Expected: `--class-axis {-usual}` or "
+            f"`--class-axis {usual}`. Received: neither."
+        )
+    return usual
+
+
+def _misfit(size, image_size):
+    """Returns how far a map is from being as long by wide as the image."""
+    rows, columns = size
+    if None in size or None in image_size:
+        return 0 if rows == columns else 1
+    height, width = image_size
+    return abs(rows * width - columns * height)
 
 
 def _chosen(name, names, shapes):

@@ -238,6 +238,13 @@ def _add_what_to_explain(explain):
         help="output to explain, of a model with several",
     )
     explain.add_argument(
+        "--class-axis",
+        type=int,
+        metavar="AXIS",
+        help="where an output of maps has its classes, the batch being 0: 1 or "
+        "-1; default: last, or first where the images have channels first",
+    )
+    explain.add_argument(
         "--mask",
         metavar="FILE",
         action="append",

@@ -38,6 +38,7 @@ def fit(model, erasing, batch_size=4, **kwargs):
     return model.fit(data, **arguments)
 
 
+@pytest.mark.slow
 def test_each_round_finds_the_next_piece_until_nothing_is_left():
     images, labels, masks = blobs.make_images()
     before = images.copy()
@@ -76,6 +77,7 @@ def test_a_first_round_that_has_not_learned_is_told():
         fit(model, erasing)
 
 
+@pytest.mark.slow
 def test_masks_have_a_threshold_of_their_own(tmp_path):
     images, labels, masks = blobs.make_images()
     # The weak square is a third as bright: it is a mask, and not erased.
@@ -299,6 +301,7 @@ def test_callbacks_of_a_round_live_for_a_round():
     assert [x[0] for x in outer.heard if isinstance(x, tuple)] == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_the_learning_rate_of_a_round_begins_anew():
     images, labels, _ = blobs.make_images()
     recorder = Recorder()
@@ -351,6 +354,7 @@ def test_labels_that_need_a_word_get_one():
     assert int(model.optimizer.iterations) == 0  # at once
 
 
+@pytest.mark.slow
 def test_one_object_serves_two_fits():
     images, labels, masks = blobs.make_images()
     erasing = erasing_of(images, labels, max_rounds=2)
@@ -516,6 +520,7 @@ def test_noise_in_place_of_regions_hangs_on_round_and_epoch_alone():
     assert (batches(epoch=1, round_id=3) != whole).any()
 
 
+@pytest.mark.slow
 def test_held_out_images_lack_what_is_found_in_them():
     images, labels, masks = blobs.make_images(24)
     erasing = erasing_of(

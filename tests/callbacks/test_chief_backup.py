@@ -27,6 +27,7 @@ def fit(directory, *callbacks):
     return model.get_weights()[0]
 
 
+@pytest.mark.slow
 def test_a_damaged_backup_is_named_and_training_goes_on_without_it(tmp_path):
     expected = fit(tmp_path / "whole")
     folder = tmp_path / "killed"

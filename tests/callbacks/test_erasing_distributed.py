@@ -35,6 +35,7 @@ def found_by(model, images, labels, **kwargs):
     return erasing, history.history
 
 
+@pytest.mark.slow
 def test_two_replicas_erase_piece_by_piece(strategy):
     images, labels, masks = blobs.make_images()
     with strategy.scope():
@@ -56,6 +57,7 @@ def test_two_replicas_erase_piece_by_piece(strategy):
     assert erasing.finished.startswith("Round 3 failed")
 
 
+@pytest.mark.slow
 def test_two_replicas_find_what_one_finds(strategy):
     images, labels, _ = blobs.make_images(32, noise=0.2)
     models = [blobs.trained(seed=1, dropout=0.0)]

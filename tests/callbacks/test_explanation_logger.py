@@ -201,6 +201,7 @@ def test_pictures_of_another_training_are_not_mixed_in(tmp_path):
     assert names(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_replicas_log_what_one_logs(tmp_path, strategy):
     with strategy.scope():
         several = make_model()

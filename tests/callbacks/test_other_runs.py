@@ -77,6 +77,7 @@ def folder(tmp_path, tmp_path_factory):
     return shutil.copytree(half_done(kept), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_it_goes_on_whatever_names_verbosity_and_weights_at_hand(folder):
     blobs.brightest()  # Keras counts names on
     model = blobs.brightest()
@@ -183,6 +184,7 @@ def test_what_decides_a_region_must_be_as_it_was(folder, message):
     assert before == after
 
 
+@pytest.mark.slow
 def test_a_refused_run_has_a_folder_of_its_own_or_goes_on(folder, tmp_path):
     with pytest.raises(ValueError, match="give an empty `directory`"):
         run(folder, fill=1.0)
@@ -311,6 +313,7 @@ LOST = {
 }
 
 
+@pytest.mark.slow
 def test_what_is_lost_or_foreign_is_named(folder, tmp_path):
     whole = tmp_path / "whole"
     folder.rename(whole)
@@ -381,6 +384,7 @@ def moving():
     return blobs.brightest(learning_rate=0.01)
 
 
+@pytest.mark.slow
 def test_a_later_epoch_needs_weights_of_this_run(tmp_path):
     def start(name, *callbacks, **kwargs):
         return run(

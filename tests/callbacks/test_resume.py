@@ -68,10 +68,12 @@ def undisturbed(whole_run):
     return found
 
 
+@pytest.mark.slow
 def test_without_a_folder_the_regions_are_the_same(undisturbed):
     assert (regions(run(None)) == undisturbed).all()
 
 
+@pytest.mark.slow
 def test_a_round_that_was_broken_off_is_trained_again(tmp_path, undisturbed):
     # The last two count from the start of the run that they end.
     for place in ((1, 1), (2, None), (3, 0)):
@@ -86,6 +88,7 @@ def test_a_round_that_was_broken_off_is_trained_again(tmp_path, undisturbed):
     assert (regions(run(tmp_path)) == undisturbed).all()
 
 
+@pytest.mark.slow
 def test_regions_of_a_round_broken_off_while_mining_are_mined_again(
     tmp_path, undisturbed
 ):
@@ -177,6 +180,7 @@ def test_noise_in_place_of_regions_and_held_out_ones_go_on_alike(tmp_path):
         assert (one == other).all() and 0.02 < one.mean() < 0.9
 
 
+@pytest.mark.slow
 def test_a_round_that_has_trained_is_mined_by_its_last_weights(
     tmp_path, undisturbed
 ):
@@ -211,6 +215,7 @@ def test_other_arguments_than_before_are_refused(tmp_path, whole_run):
         run(tmp_path, threshold=0.3)
 
 
+@pytest.mark.slow
 def test_a_later_epoch_without_known_regions_is_refused(tmp_path):
     with pytest.raises(Killed):
         run(None, after=[ChiefBackup(tmp_path), Kill(1, 1)])

@@ -89,6 +89,7 @@ def test_without_a_target_the_top_class_is_named(folder, capsys):
     assert said in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_every_method_can_be_asked_for_in_any_spelling(folder):
     for method in ("cam", "Grad-CAM", "hires_cam", "saliency", "smoothgrad"):
         status = cli.main(

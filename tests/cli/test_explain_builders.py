@@ -61,6 +61,12 @@ def roi_classifier():
     return models.roi_classifier(backbone(), merge_layer="first", merge="add")
 
 
+def segmentation_network():
+    return models.segmentation_network(trunk(), 3, filters=4)
+
+
+ON_AXIS_1 = ["--class-axis", "1"]
+
 # What the command needs to be told, and the target of a class 1 in Python.
 CASES = {
     complementary: (["--output", "head_b"], targets.Class(1, output=1)),
@@ -73,6 +79,7 @@ CASES = {
     fully_convolutional: ([], targets.MaskedMean(1)),
     multi_label_classifier: ([], targets.Class(1)),
     roi_classifier: ([], targets.Class(1)),
+    segmentation_network: ([], targets.MaskedMean(1)),
 }
 every_builder = pytest.mark.parametrize(
     "make", CASES, ids=[make.__name__ for make in CASES]
@@ -139,18 +146,74 @@ def test_the_command_gives_the_map_that_python_gives(
     assert "output explained:" in capsys.readouterr().out
 
 
-def test_maps_that_pass_no_gradient_are_explained_by_calls(folder, capsys):
-    """What `complementary_maps` returns is evidence already."""
+def test_maps_without_a_gradient_are_explained_behind_it_or_by_calls(
+    folder, capsys
+):
+    """What `complementary_maps` returns stands behind a `stop_gradient`."""
     model = saved(maps_of_complementary)
-    assert explain() == 2
-    assert "does not depend" in capsys.readouterr().err
-    assert explain(method="rise") == 0
+    assert explain(*ON_AXIS_1, method="saliency") == 2
+    assert "needs no gradient" in capsys.readouterr().err
+    assert explain(*ON_AXIS_1, method="rise") == 0
     found = explainers.RISE(model).explain(
-        data_of(model), targets.MaskedMean(1), verbose=0
+        data_of(model), targets.MaskedMean(1, axis=1), verbose=0
     )
     written = np.load("out/a.rise.npy")
     assert written.std() > 1e-3
     np.testing.assert_allclose(written, found[0], rtol=1e-3, atol=1e-5)
+
+
+def test_complementary_maps_are_weighed_by_how_often_each_wins(folder, capsys):
+    """Grad-CAM by hand: the score is the mean of the larger of two maps."""
+    model = saved(maps_of_complementary)
+    assert explain() == 2
+    assert "Expected: `--class-axis 1`" in capsys.readouterr().err
+    assert explain(*ON_AXIS_1) == 0
+    assert "layer explained: complementary_head/" in capsys.readouterr().out
+    head = model.get_layer("complementary_head")
+    features = keras.Model(model.input, head.input)(data_of(model)).numpy()
+    scores = head.head_a(features).numpy()
+    first = scaled(scores)
+    named = scores.mean(axis=(0, 1, 2)).argmax()
+    kept = first[..., named, None] < head.threshold
+    second = scaled(head.head_b(features * kept).numpy())
+    wins = (first > second)[..., 1].mean()
+    by_hand = wins * first[..., 1] + (1 - wins) * second[..., 1]
+    target = targets.MaskedMean(1, axis=1)
+    grad_cam = explainers.GradCAM(model, resize=False)
+    found = grad_cam.explain(data_of(model), target, verbose=0)
+    np.testing.assert_allclose(found * by_hand[0].size, by_hand, atol=1e-6)
+    grad_cam = explainers.GradCAM(model)
+    found = grad_cam.explain(data_of(model), target, verbose=0)
+    np.testing.assert_allclose(np.load("out/a.gradcam.npy"), found[0])
+
+
+@pytest.mark.parametrize(
+    ("size", "classes", "axis", "options", "error"),
+    [
+        ((12, 18), 3, -1, [], None),
+        ((12, 18), 3, 1, [], "--class-axis 1"),
+        ((12, 18), 3, 1, ["--class-axis", "1"], None),
+        ((12, 18), 3, 1, ["--class-axis", "0"], "behind the batch"),
+        ((12, 12), 4, -1, [], None),
+        ((None, None), 3, 1, [], "--class-axis 1"),
+    ],
+)
+def test_the_axis_of_classes_is_refused_where_sizes_speak_for_another(
+    folder, size, classes, axis, options, error, capsys
+):
+    inputs = keras.Input((*size, 3))
+    x = keras.layers.Conv2D(8, 3, strides=3, activation="relu")(inputs)
+    maps = keras.layers.Conv2D(classes, 1)(x)
+    if axis == 1:
+        maps = keras.layers.Permute((3, 1, 2))(maps)
+    keras.Model(inputs, maps).save("model.keras")
+    assert explain(*options) == (2 if error else 0)
+    assert (error or "") in capsys.readouterr().err
+
+
+def scaled(maps):
+    low = maps.min(axis=(1, 2), keepdims=True)
+    return (maps - low) / (maps.max(axis=(1, 2), keepdims=True) - low)
 
 
 @pytest.mark.parametrize(

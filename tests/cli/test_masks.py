@@ -30,6 +30,7 @@ def masks(folder, root, directory, *options):
     return cli.main(list(map(str, [*command, *options])))
 
 
+@pytest.mark.slow
 def test_a_folder_of_voc_is_told_by_one_argument(made, tmp_path, capsys):
     options = "--classes", "red", "green"
     assert masks(made / "scenes", made, tmp_path / "run", *options) == 0

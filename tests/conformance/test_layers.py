@@ -588,6 +588,7 @@ def test_both_data_formats_give_the_same_values(name):
     np.testing.assert_allclose(y, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @every_row
 def test_compiled_training_equals_plain_training(name, trained):
     case, plain = CASES[name], trained(name)
@@ -595,6 +596,7 @@ def test_compiled_training_equals_plain_training(name, trained):
     assert_same_training(compiled, plain)
 
 
+@pytest.mark.slow
 @every_row
 def test_two_replicas_train_as_one_device_does(name, strategy, trained):
     case, one = CASES[name], trained(name)

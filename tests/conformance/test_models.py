@@ -257,6 +257,7 @@ def test_mixed_precision_computes_in_half_and_trains(name, policy, trained):
     assert all(w.dtype in (np.float32, np.uint32, np.int64) for w in after)
 
 
+@pytest.mark.slow
 @every_row
 def test_two_replicas_train_as_one_device_does(name, strategy, trained):
     before, expected, others = trained(name)

@@ -233,6 +233,7 @@ def test_the_best_constant_answer_is_far_off():
     assert 9 < points.errors(np.zeros((1000, 2))).mean() < 12
 
 
+@pytest.mark.slow
 def test_the_numbers_of_images_of_the_source():
     assert len(ellipses(clutter="objects", seed=0).images) == 3000
     assert len(ellipses(clutter="objects", split="test", seed=0).images) == 1000

@@ -231,6 +231,7 @@ def test_what_is_no_image_with_its_mask_is_named(inputs, error, message):
         flip(inputs)
 
 
+@pytest.mark.slow
 def test_a_model_trains_on_the_batches_under_a_strategy(regions, strategy):
     batches = region_batches(regions, 16, 4, training=True, seed=0)
     with strategy.scope():

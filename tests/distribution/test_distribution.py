@@ -79,6 +79,7 @@ def test_keras_itself_fails_on_booleans(strategy):
         model.fit(data, verbose=0)
 
 
+@pytest.mark.slow
 def test_batches_that_do_not_divide_and_booleans_train(strategy):
     with strategy.scope():
         model = distribution_safe(make_model())
@@ -91,6 +92,7 @@ def test_batches_that_do_not_divide_and_booleans_train(strategy):
     assert model.predict(make_data(7, 8), verbose=0).shape == (7, 1)
 
 
+@pytest.mark.slow
 def test_what_is_learned_is_what_one_replica_learns(strategy):
     with strategy.scope():
         several = distribution_safe(make_model())

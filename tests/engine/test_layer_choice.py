@@ -291,6 +291,7 @@ def test_a_vector_model_is_refused_with_the_layers_that_were_found():
         layers_used(model, x=np.ones((2, 9), "float32"))
 
 
+@pytest.mark.slow
 def test_masks_are_no_ways_and_loops_are():
     inputs = keras.Input((12, 3))
     mask = ops.any(ops.not_equal(inputs, 0.0), axis=-1)

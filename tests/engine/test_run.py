@@ -370,6 +370,7 @@ def test_the_warning_points_at_the_users_line(way):
     assert of_ours.filename == __file__
 
 
+@pytest.mark.slow
 def test_a_step_that_is_used_again_is_kept():
     saliency = Saliency(linear())
 
@@ -386,6 +387,7 @@ def test_a_step_that_is_used_again_is_kept():
     assert saliency._runner.num_traces == before == 21
 
 
+@pytest.mark.slow
 def test_a_function_that_is_gone_does_not_lend_its_step_to_another():
     saliency = Saliency(linear(), None)
     for k in (0, 1, 2, 0):
@@ -412,6 +414,7 @@ def test_a_failed_trace_is_not_kept():
 # Memory
 
 
+@pytest.mark.slow
 def test_a_thousand_calls_hold_nothing():
     saliency = Saliency(linear())
     saliency(X, 0)
@@ -444,6 +447,7 @@ def test_explainers_of_one_model_do_not_pile_up():
     assert [ref() for ref in gone] == [None] * 6
 
 
+@pytest.mark.slow
 def test_the_model_may_be_freed_while_others_are_explained():
     kept = Saliency(linear())
     kept(X, 0)

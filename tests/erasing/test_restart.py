@@ -170,6 +170,7 @@ def test_a_model_without_config_needs_a_function():
         restart.begin(2)
 
 
+@pytest.mark.slow
 def test_all_replicas_start_alike(strategy):
     with strategy.scope():
         model = blobs.trained()
@@ -182,6 +183,7 @@ def test_all_replicas_start_alike(strategy):
     assert int(np.asarray(model.optimizer.iterations)) == 0
 
 
+@pytest.mark.slow
 def test_random_states_hang_on_seed_round_and_epoch():
     def states(seed, *places):
         model = blobs.trained()

@@ -300,6 +300,7 @@ def test_each_frame_of_a_mean_is_as_the_frame_alone():
         assert_close(maps[:, frame], expected, 1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_that_pools_each_frame_is_explained_inside_it():
     explainer = GradCAM(video(pooled=True))
     maps = explainer.explain(FRAMES, 1)

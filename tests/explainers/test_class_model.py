@@ -273,6 +273,7 @@ def test_the_image_of_one_class_does_not_depend_on_the_others(expected):
     assert_close(make(model, (3, 0, 2))[::2], expected[::-1])
 
 
+@pytest.mark.slow
 def test_one_step_is_traced_for_all_classes_and_numbers_of_them():
     maximise = ClassModel(model_kinds.functional(), 2)
     for target in (0, 1):
@@ -342,6 +343,7 @@ def test_four_threads_do_not_disturb_each_other(expected):
         assert_close(made[number], expected)
 
 
+@pytest.mark.slow
 def test_it_is_freed_with_its_model():
     model = model_kinds.functional()
     maximise = ClassModel(model, 2)

@@ -189,6 +189,7 @@ def derivatives(model, x, scales, names, classes, rule):
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -223,6 +224,7 @@ def test_layers_scales_and_options_are_those_of_the_reference(options):
         np.testing.assert_allclose(heatmap, expected[k], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_maps_do_not_depend_on_the_size_of_gradients_unless_asked_to():
     model, x = network(), images(12, 12, 3)
     options = {"candidates": 3, "scales": (1,)}
@@ -249,6 +251,7 @@ def test_candidates_of_score_maps_are_found_at_any_position():
     assert (found == -1).any() and (found >= 0).any()
 
 
+@pytest.mark.slow
 def test_images_may_have_different_numbers_of_classes(strategy):
     x = images(20, 20, 3, count=4)
     target = np.array([[2, 0, 1], [3, -1, -1], [1, 3, -1], [-1, -1, -1]])
@@ -273,6 +276,7 @@ def test_images_may_have_different_numbers_of_classes(strategy):
     np.testing.assert_allclose(np.concatenate(list(batches)), maps, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_sizes_that_are_known_only_when_running_give_the_same_maps():
     model, x = network(), images(21, 20, 3)
     explainer = DistinctClassSaliency(model, scales=(1, 1.3), candidates=2)
@@ -286,6 +290,7 @@ def test_sizes_that_are_known_only_when_running_give_the_same_maps():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scales, passes", [((1, 1.5), 2), ((1.2, 2), 3)])
 def test_all_classes_and_layers_share_one_forward_pass_a_scale(scales, passes):
     counter = CountsTraces()
@@ -308,6 +313,7 @@ def test_a_callable_is_explained_without_candidates():
     np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_layers_of_vgg_16_are_those_of_the_paper():
     model = keras.applications.VGG16(
         weights=None, input_shape=(32, 32, 3), classes=3
@@ -323,6 +329,7 @@ def test_the_layers_of_vgg_16_are_those_of_the_paper():
         assert explainer.layers_used == expected
 
 
+@pytest.mark.slow
 def test_models_of_one_size_are_told_how_to_take_others():
     model = keras.Sequential(
         [
@@ -374,6 +381,7 @@ def test_wrong_options_are_refused(options, error, message):
         DistinctClassSaliency(network(), **options)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_explained_is_refused():
     x = images(12, 12, 3)
     explainer = DistinctClassSaliency(network(), scales=(1,))
@@ -416,6 +424,7 @@ def two_convolutions(size=None, activation="relu"):
     return model
 
 
+@pytest.mark.slow
 def test_a_model_of_one_size_is_explained_at_that_size_by_default():
     model = two_convolutions(24)
     explainer = DistinctClassSaliency(model, candidates=2)
@@ -425,12 +434,14 @@ def test_a_model_of_one_size_is_explained_at_that_size_by_default():
     np.testing.assert_array_equal(maps, only.explain(images(24, 24, 3), 1))
 
 
+@pytest.mark.slow
 def test_a_model_of_any_size_is_explained_at_the_sizes_of_the_paper():
     explainer = DistinctClassSaliency(two_convolutions(), candidates=2)
     explainer.explain(images(20, 20, 3), 1)
     assert explainer.scales_used == (1, 1.2, 1.4, 1.6)
 
 
+@pytest.mark.slow
 def test_without_a_relu_the_refusal_names_the_rule_that_works():
     model = two_convolutions(activation="gelu")
     with pytest.raises(ValueError, match='pass relu_rule="standard"'):

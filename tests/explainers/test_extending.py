@@ -48,6 +48,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_method_of_ones_own_is_as_good_as_ours(name, strategy):
     mine, ours = CASES[name]

@@ -152,6 +152,7 @@ def test_more_sizes_than_there_are_is_refused_with_those_there_are():
         GradCAM(pyramid(), 4).explain(IMAGES, 1)
 
 
+@pytest.mark.slow
 def test_sizes_that_are_unknown_while_tracing_are_refused():
     inputs = keras.Input((None, None, 3))
     x = layers.Conv2D(4, 3, name="fine")(inputs)
@@ -173,6 +174,7 @@ def test_a_number_of_sizes_below_one_is_refused(model, number):
         GradCAM(model, number)
 
 
+@pytest.mark.slow
 def test_stages_are_all_sizes_from_the_first_kernel_on():
     inputs = keras.Input((32, 32, 3))
     x = layers.Rescaling(2.0, name="pixels")(inputs)

@@ -104,6 +104,7 @@ def test_the_baseline_of_words_may_be_the_embedding_of_padding(text_models):
     np.testing.assert_array_equal(maps[2, 4:], [0, 0])
 
 
+@pytest.mark.slow
 def test_each_of_several_layers_is_complete_by_itself(text_models):
     model = text_models("int32")
     explainer = IntegratedGradients(

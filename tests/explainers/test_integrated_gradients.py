@@ -125,6 +125,7 @@ def test_without_biases_it_is_gradient_times_input():
     )
 
 
+@pytest.mark.slow
 def test_relu_networks_are_complete_within_a_hundredth():
     model, x = wide_relu_network(), images(12, 12, 3, count=6)
     classes = np.array([[0, 1, 2, 3]] * 6)
@@ -140,6 +141,7 @@ def test_relu_networks_are_complete_within_a_hundredth():
     assert gaps[500].mean() < gaps[50].mean() / 4
 
 
+@pytest.mark.slow
 def test_smooth_networks_are_complete_after_few_steps():
     model, x = smooth_network(), images(9, 7, 3)
     explainers = {n: IntegratedGradients(model, n) for n in (2, 4, 16)}
@@ -228,6 +230,7 @@ def test_channels_may_come_first(baseline):
     assert_close(maps, expected, 1e-4)
 
 
+@pytest.mark.slow
 def test_arrays_of_one_image_may_have_a_batch_axis_or_fewer_axes():
     model, x = smooth_network(), images(9, 7, 3)
     expected = IntegratedGradients(model, 3, 0.5).explain(x, 0)
@@ -259,6 +262,7 @@ def test_every_input_may_have_a_baseline_of_its_own():
     np.testing.assert_allclose(gaps, np.zeros(3), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_class_is_that_of_the_image_all_the_way():
     model = keras.Sequential(
         [keras.Input((4,)), layers.Dense(3, activation="tanh"), layers.Dense(5)]
@@ -288,6 +292,7 @@ def test_a_copy_tells_the_gap_of_its_own_model():
     assert not np.allclose(gap, explainer.completeness_gap(x, 1))
 
 
+@pytest.mark.slow
 def test_gaps_come_in_the_order_of_any_data(strategy):
     x = images(9, 7, 3, count=5)
     classes = np.array([0, 1, 2, 3, 0])

@@ -93,6 +93,7 @@ def test_random_networks_have_the_maps_of_the_reference(size, cells, keep):
     assert_close(maps, expected, 3e-6)
 
 
+@pytest.mark.slow
 def test_of_a_linear_model_the_expectation_is_known():
     """`E = p * S(I) + sum_j w_j * I_j * cov(m_j, m_i) / p`, exactly."""
     size, cells, keep = (5, 6), 3, 0.4

@@ -324,6 +324,7 @@ def test_all_images_that_make_the_layer_are_masked_and_nothing_else():
             assert_close(maps[i], total, 2e-6)
 
 
+@pytest.mark.slow
 def test_sizes_known_only_at_the_call_are_all_the_same():
     inputs = keras.Input((None, None, 3))
     x = layers.Conv2D(5, 3, activation="relu", name="last")(inputs)

@@ -46,6 +46,7 @@ def test_the_gradient_of_a_square_is_the_image_plus_the_mean_noise():
     assert_close(explainer.explain(x, NUMBER), expected)
 
 
+@pytest.mark.slow
 def test_random_networks_have_the_maps_of_the_reference():
     model, x = random_network(**MODEL_OPTIONS), images(9, 7, 3)
     noises = [noise(5, i) for i in range(6)]

@@ -58,6 +58,7 @@ def test_an_empty_batch_costs_nothing():
     assert float(layer.losses[0]) == 0
 
 
+@pytest.mark.slow
 def test_training_moves_the_area_to_the_ratio():
     x = keras.Input((4, 4, 1))
     maps = keras.layers.Conv2D(

@@ -98,6 +98,7 @@ def test_a_model_with_it_is_saved_by_the_name_of_its_parameters(tmp_path):
     np.testing.assert_allclose(q[1], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_learns_through_it():
     """Pixels of one colour are judged by all of them together."""
     labels = np.zeros((4, 10, 10), "int32")

@@ -146,6 +146,7 @@ def test_the_start_is_not_a_dead_end(merge):
         assert (np.abs(slope) > 0).all()
 
 
+@pytest.mark.slow
 def test_training_learns_to_look_where_the_mask_points():
     # Two objects, one value each: the answer is the one under the mask.
     rng = np.random.default_rng(0)

@@ -139,6 +139,7 @@ def test_a_label_that_is_no_class_makes_the_loss_of_its_image_nan(label):
     assert np.isnan(values).tolist() == [False, True, False]
 
 
+@pytest.mark.slow
 def test_it_trains_a_network_of_two_branches():
     """On one nested output, with labels in a dict of the same structure."""
     images = keras.Input((6, 6, 3))

@@ -40,6 +40,7 @@ def test_the_shorter_side_decides_the_depth(shape, depth):
     assert len(pooling) == depth
 
 
+@pytest.mark.slow
 def test_a_map_can_follow_a_single_pixel():
     rng = np.random.default_rng(0)
     images = (rng.uniform(size=(64, 16, 16, 1)) < 0.05).astype("float32")

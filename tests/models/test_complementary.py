@@ -65,6 +65,7 @@ def test_the_model_is_backbone_and_head():
     assert model.output_names == ["head_a", "head_b"]
 
 
+@pytest.mark.slow
 def test_plain_fit_trains_both_heads_and_the_second_sees_more():
     keras.utils.set_random_seed(1)
     model = compiled(complementary(backbone(), 2, filters=16))
@@ -92,6 +93,7 @@ def test_plain_fit_trains_both_heads_and_the_second_sees_more():
     assert recall > recall_a + 0.05
 
 
+@pytest.mark.slow
 def test_the_labels_can_be_an_input():
     model = complementary(backbone(), 2, filters=4, label_input=True)
     images, labels, _ = scenes(8)
@@ -157,6 +159,7 @@ def test_a_frozen_backbone_stays_as_it_is():
         assert (a == b).all()
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one_device_does(strategy):
     images, labels, _ = scenes(8)
     losses, weights = [], []

@@ -79,6 +79,7 @@ def test_images_are_scaled_in_training_alone():
     assert "random_scale" not in [layer.name for layer in without.layers]
 
 
+@pytest.mark.slow
 def test_it_learns_colours_by_compile_and_fit():
     """Red, green and blue squares on grey: which are there?"""
     generator = np.random.default_rng(0)

@@ -206,6 +206,7 @@ def test_mixed_precision_keeps_the_map_in_float32(policy):
     np.testing.assert_allclose(maps.mean(), 0.95, atol=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_two_replicas_train_as_one_device_does(strategy):
     x, y = small_data()
@@ -237,6 +238,7 @@ class InterruptAfterTwoEpochs(keras.callbacks.Callback):
             raise InterruptedError
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_training_resumes_from_a_backup_with_the_same_noise(tmp_path):
     x, y = small_data()
@@ -285,6 +287,7 @@ np.savez(folder + "/trained.npz", *model.get_weights())
 """
 
 
+@pytest.mark.slow
 def test_a_saved_model_goes_on_in_a_new_process(tmp_path):
     model = compile_model(
         pixel_attention(small_predictor(), noise=MaskNoise(0.5, seed=1))

@@ -137,6 +137,7 @@ def test_a_new_classifier_stands_on_the_mean_of_the_features(merge):
     assert logits_too.layers[-1].activation is keras.activations.linear
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("include_top", [False, True])
 def test_an_application_starts_as_it_was_and_is_entered_first(include_top):
     model = application(include_top=include_top)
@@ -256,6 +257,7 @@ def test_weight_decay_can_leave_the_attention_alone():
         assert same == ("roi_attention" in new.path or not old.any())
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_backbone_from_outside_of_the_scope_trains_inside(strategy):
     model = backbone(16)

@@ -140,6 +140,7 @@ def differences(function, x, positions, step=1e-4):
     return np.array(slopes)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("blocks", [False, True])
 def test_the_gradients_are_the_finite_differences(blocks, request):
@@ -177,6 +178,7 @@ def test_the_gradients_are_the_finite_differences(blocks, request):
     np.testing.assert_allclose(compiled[1], in_scores, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_sizes_may_stay_unknown_in_a_traced_function():
     import tensorflow as tf

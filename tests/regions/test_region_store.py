@@ -270,6 +270,7 @@ def test_a_store_prints_as_the_call_that_makes_it(tmp_path):
     assert repr(RegionStore()) == "RegionStore(directory=None, worker=0)"
 
 
+@pytest.mark.slow
 def test_no_other_library_is_needed(tmp_path):
     code = """
 import sys

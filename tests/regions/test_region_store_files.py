@@ -260,6 +260,7 @@ def run(code, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_process_killed_while_it_writes_loses_only_that_shard(tmp_path):
     done = run(KILLED, tmp_path)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
@@ -297,6 +298,7 @@ for i in range(10**6):
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_all_that_was_flushed_is_there(tmp_path):
     rng = np.random.default_rng(0)
     process = subprocess.Popen(

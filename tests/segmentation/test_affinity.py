@@ -65,6 +65,7 @@ def fitted():
     return affinity.fit(features, labels, epochs=40, verbose=0)
 
 
+@pytest.mark.slow
 def test_the_head_learns_what_belongs_together_and_the_walk_stops_there(fitted):
     assert fitted.losses[-1] < 0.7 * fitted.losses[0]
     # Other images, of which it has seen no label.
@@ -84,6 +85,7 @@ def test_the_head_learns_what_belongs_together_and_the_walk_stops_there(fitted):
     assert (reached == objects).mean() < 0.8
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_head(fitted):
     features, labels = scenes()
     again = Affinity(channels=8, radius=3, seed=0)
@@ -94,6 +96,7 @@ def test_the_same_seed_gives_the_same_head(fitted):
     )
 
 
+@pytest.mark.slow
 def test_labels_of_photos_are_read_in_the_middle_of_each_position():
     features, labels = scenes()
     large = labels.repeat(4, axis=1).repeat(4, axis=2)

@@ -63,6 +63,7 @@ def copy(done, tmp_path):
     return pathlib.Path(shutil.copytree(done[0], tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_every_image_has_its_label_maps_of_its_own_size(few, done):
     directory, report = done
     assert report.num_images == 9 and report.problems == {}
@@ -151,6 +152,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_work(
         quick_run(tmp_path / "run").fit(few, verbose=0)
 
 
+@pytest.mark.slow
 def test_bad_files_are_named_and_no_good_image_is_lost(few, tmp_path):
     root = tmp_path / "scenes"
     blots.write_scenes(root, 8)
