@@ -5,6 +5,7 @@ from keras_xmap.metrics.collusion import collusion
 from keras_xmap.metrics.energy_in_mask import EnergyInMask
 from keras_xmap.metrics.max_box_accuracy import MaxBoxAccuracy
 from keras_xmap.metrics.mean_iou import MeanIoU
+from keras_xmap.metrics.pixel_average_precision import PixelAveragePrecision
 from keras_xmap.metrics.pointing_game import PointingGame
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "EnergyInMask",
     "MaxBoxAccuracy",
     "MeanIoU",
+    "PixelAveragePrecision",
     "PointingGame",
     "collusion",
 ]

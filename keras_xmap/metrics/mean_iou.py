@@ -5,6 +5,7 @@ from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_threshold
 from keras_xmap._saving import registered
 from keras_xmap._typing import Tensor
+from keras_xmap.metrics._levels import counts_above
 from keras_xmap.metrics._localization_metric import LocalizationMetric
 from keras_xmap.ops import normalize
 
@@ -95,29 +96,11 @@ class MeanIoU(LocalizationMetric):
 
     def image_scores(self, masks: Tensor, maps: Tensor) -> Tensor:
         shares = normalize(maps, "max", axis=(1, 2))
-        # The level of a pixel is the number of thresholds it exceeds: of the
-        # next numbers above them, subnormal ones left out, that it reaches.
         thresholds = self._thresholds.astype(self.dtype)
-        smallest = np.finfo(thresholds.dtype).tiny
-        bins = np.maximum(np.nextafter(thresholds, 2.0), smallest)
-        levels = ops.digitize(shares, bins.astype(self.dtype))
-        per_level = self._count(levels, masks)
-        exceeding = ops.flip(ops.cumsum(ops.flip(per_level, 1), axis=1), 1)
+        exceeding = counts_above(shares, masks, thresholds)
         region, overlap = exceeding[:, 1:, 0], exceeding[:, 1:, 1]
-        area = ops.sum(masks, axis=(1, 2))[:, None]
+        area = exceeding[:, :1, 1]
         return ops.divide_no_nan(overlap, region + area - overlap)
-
-    def _count(self, levels, masks):
-        # Pixels, and pixels of the object, per image and level.
-        batch = ops.shape(levels)[0]
-        num_levels = len(self._thresholds) + 1
-        first = ops.reshape(ops.arange(batch) * num_levels, (-1, 1, 1))
-        bins = ops.reshape(levels + ops.cast(first, levels.dtype), (-1,))
-        pixels = ops.stack([ops.ones_like(masks), masks], axis=-1)
-        counts = ops.segment_sum(
-            ops.reshape(pixels, (-1, 2)), bins, num_segments=batch * num_levels
-        )
-        return ops.reshape(counts, (-1, num_levels, 2))
 
     def get_config(self):
         config = {

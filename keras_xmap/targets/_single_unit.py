@@ -5,8 +5,8 @@ from keras import ops
 from keras_xmap import engine
 
 _REMEDY = (
-    "For the classes pass `keras_xmap.targets.{binary}`: 1 for what raises the "
-    "unit, 0 for what lowers it; for the number itself "
+    "For the classes pass {binary}: 1 for what raises the unit, 0 for what "
+    "lowers it; for the number itself "
     "`keras_xmap.targets.Component()`; or compile the model with the loss it "
     "was trained with."
 )
@@ -65,9 +65,12 @@ def check_readable(unit, is_map=False):
             "`keras_xmap.targets.Component()`."
         )
     if unit.meaning is None:
-        binary = "Binary(target)"
-        if unit.threshold is None:  # behind a sigmoid, so of a probability
-            binary = "Binary(target, threshold=0.5)"
+        binary = "`keras_xmap.targets.Binary(target, threshold=0.5)`"
+        if unit.threshold is not None:  # None is behind a sigmoid
+            binary = (
+                "`keras_xmap.targets.Binary(target)` if it is a logit, or with "
+                "`threshold=0.5` if it is a probability"
+            )
         remedy = _MAP_REMEDY if is_map else _REMEDY.format(binary=binary)
         raise ValueError(
             "Whether a single unit is that of two classes or a number cannot "

@@ -692,12 +692,19 @@ METRICS = {
         },
         then=scored,
     ),
+    "metrics.PixelAveragePrecision": Call(
+        lambda: {"num_thresholds": 4, "name": "pixels", "dtype": None},
+        then=scored,
+    ),
     "metrics.PointingGame": Call(
         lambda: {"tolerance": 1, "name": "pointing", "dtype": None},
         then=scored,
     ),
     "metrics.EnergyInMask.update_state": _update(kx.metrics.EnergyInMask),
     "metrics.MeanIoU.update_state": _update(kx.metrics.MeanIoU),
+    "metrics.PixelAveragePrecision.update_state": _update(
+        kx.metrics.PixelAveragePrecision
+    ),
     "metrics.PointingGame.update_state": _update(kx.metrics.PointingGame),
     "metrics.MaxBoxAccuracy.update_state": Call(
         lambda: {
@@ -1464,6 +1471,7 @@ LEFT_OUT = {
             "explainers.PerturbationExplainer.maps_of_input",
             "metrics.EnergyInMask.image_scores",
             "metrics.MeanIoU.image_scores",
+            "metrics.PixelAveragePrecision.image_scores",
             "metrics.PointingGame.image_scores",
             "targets.Target.check_length",
             "targets.Target.expects_maps",

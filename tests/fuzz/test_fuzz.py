@@ -75,6 +75,7 @@ EXCEPTIONS = {
             "EnergyInMask",
             "MaxBoxAccuracy",
             "MeanIoU",
+            "PixelAveragePrecision",
             "PointingGame",
         )
     },

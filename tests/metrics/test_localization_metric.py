@@ -10,6 +10,7 @@ from keras_xmap.metrics._localization_metric import LocalizationMetric
 CASES = {
     "EnergyInMask": metrics.EnergyInMask,
     "MeanIoU": metrics.MeanIoU,
+    "PixelAveragePrecision": metrics.PixelAveragePrecision,
     "PointingGame": lambda: metrics.PointingGame(tolerance=2),
 }
 all_metrics = pytest.mark.parametrize("make", CASES.values(), ids=CASES)

@@ -104,6 +104,17 @@ def test_a_unit_that_the_loss_takes_for_a_probability_is_one():
     np.testing.assert_allclose(signed(model, None, x), expected, rtol=1e-6)
 
 
+def test_of_a_probability_that_nothing_tells_the_remedy_names_the_border():
+    """A hard sigmoid without a loss: 0.5 parts its classes, not 0."""
+    model = unit("hard_sigmoid")
+    x = np.array([[0.2, 0, 0], [-0.1, 0, 0]], "float32")
+    remedy = r"Binary\(target\)` if it is a logit, or with `threshold=0.5`"
+    with pytest.raises(ValueError, match=remedy):
+        signed(model, None, x)
+    maps = signed(model, Binary(threshold=0.5), x)
+    np.testing.assert_allclose(maps, of_classes([1, 0]) / 6, rtol=1e-6)
+
+
 def test_a_number_keeps_its_sign_and_has_no_class(linear):
     explain = linear("mse")
     for target in (None, 0):
