@@ -21,6 +21,8 @@ SOURCES = sorted(BENCHMARKS.rglob("*.py"))
 RESULTS = sorted(BENCHMARKS.glob("*/results.json"))
 # Folders without a benchmark in them.
 SHARED = {"common"}
+# Half a minute each even so; `make test-sweep` runs them.
+LONG = {"erasing", "pixel_attention"}
 CIRCUMSTANCES = {"command", "date", "device", "versions", "figures"}
 
 pytestmark = pytest.mark.tensorflow
@@ -35,6 +37,10 @@ def folders():
     return sorted({file.parent.name for file in files} - SHARED)
 
 
+def swept_if_long(name):
+    return pytest.param(name, marks=pytest.mark.sweep) if name in LONG else name
+
+
 def snapshot():
     """Returns when each file of the project was last written to."""
     return {
@@ -47,7 +53,7 @@ def snapshot():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", folders())
+@pytest.mark.parametrize("name", [swept_if_long(name) for name in folders()])
 def test_a_benchmark_runs_under_smoke_and_keeps_nothing(
     name, tmp_path, monkeypatch
 ):

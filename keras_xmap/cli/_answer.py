@@ -51,7 +51,7 @@ class Answers(explainers.Explainer):
         return self._output.by_class(values), notes
 
 
-def answer_of(values, answers, output, asked):
+def answer_of(values, answers, output, asked, names):
     """Returns the class to explain, and what is said of it.
 
     Args:
@@ -59,12 +59,14 @@ def answer_of(values, answers, output, asked):
         answers: The `Answers` that it is from.
         output: `ModelOutput`.
         asked: Integer, `"raise"`, `"lower"` or `None`: `--target`.
+        names: `ClassNames`.
     """
     if asked in ("raise", "lower"):
         return asked, f"what would {asked} the number {values[-1]:.3f}"
     if len(values) == 1:
         _check_told(answers.unit)
         return asked, f"number {values[0]:.3f}"
+    names.check_count(len(values))
     # A picture is mostly background; asked about is the object.
     is_object_map = output.is_map and output.has_one_unit
     chosen = asked
@@ -73,7 +75,7 @@ def answer_of(values, answers, output, asked):
     is_two = output.has_one_unit
     kind = "probability" if is_two or answers.is_probability else "output"
     highest = "highest, " if asked is None and not is_object_map else ""
-    said = f"class {chosen}"
+    said = names.described(chosen)
     if 0 <= chosen < len(values):
         said += f" ({highest}{kind} {values[chosen]:.3f})"
     return chosen, said

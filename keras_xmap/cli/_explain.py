@@ -10,9 +10,11 @@ from keras_xmap import visualization
 from keras_xmap._image_files import read_photo
 from keras_xmap.cli._answer import Answers
 from keras_xmap.cli._answer import answer_of
+from keras_xmap.cli._class_names import ClassNames
 from keras_xmap.cli._model_inputs import ModelInputs
 from keras_xmap.cli._model_outputs import ModelOutput
 from keras_xmap.cli._output import OutputFolder
+from keras_xmap.cli._pixels import Pixels
 
 # What Keras says of a class that it does not know.
 _UNKNOWN_LAYER = ("Could not locate class", "Unknown layer")
@@ -45,8 +47,12 @@ def run(arguments):
     )
     _check_there(arguments.images)
     masks = _masks(arguments.mask, len(arguments.images))
+    class_names = ClassNames(arguments.labels)
+    target = class_names.index(arguments.target)
+    pixels = Pixels(arguments.range, arguments.preprocess)
     model = load_model(arguments.model, safe=not arguments.unsafe)
-    inputs = ModelInputs(model, arguments.range)
+    pixels.hint(model)
+    inputs = ModelInputs(model, pixels)
     output = ModelOutput(model, arguments.output, inputs, arguments.class_axis)
     _check_mask_taken(arguments.mask, inputs)
     explainer = _make_explainer(kind, model, arguments.target_layer, inputs)
@@ -57,7 +63,7 @@ def run(arguments):
             picture = _read(path)
             data = inputs.make(picture, mask)
             index, answer = answer_of(
-                answers.of_image(data), answers, output, arguments.target
+                answers.of_image(data), answers, output, target, class_names
             )
             found = explainer.explain(data, output.target(index), verbose=0)
         except Exception as error:

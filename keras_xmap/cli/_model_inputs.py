@@ -14,13 +14,13 @@ class ModelInputs:
 
     Args:
         model: A Keras model.
-        value_range: Pair: the values for black and white.
+        pixels: `Pixels`: what the model was trained to see.
     """
 
-    def __init__(self, model, value_range):
+    def __init__(self, model, pixels):
         self._structure = tensors_of(model, "input")
         tensors = keras.tree.flatten(self._structure)
-        self._value_range = _checked_range(value_range)
+        self._pixels = pixels
         if isinstance(self._structure, dict):
             names = list(self._structure)
             tensors = [self._structure[name] for name in names]
@@ -139,24 +139,13 @@ class ModelInputs:
         )
         if size != image.shape[:2]:
             image = resize(image, size, anti_aliasing=True)
-        black, white = self._value_range
-        image = (black + (white - black) * image).astype("float32")
+        image = self._pixels.of(image)
         return (np.moveaxis(image, -1, 0) if self._channels_first else image)[
             None
         ]
 
     def _described(self):
         return ", ".join(f"{n} {s}" for n, s in self._shapes.items()) or "none"
-
-
-def _checked_range(value_range):
-    black, white = value_range
-    if not np.isfinite([black, white]).all() or black == white:
-        raise ValueError(
-            "`--range` must be two different numbers. Received: --range "
-            f"{black} {white}."
-        )
-    return black, white
 
 
 def tensors_of(model, end):

@@ -4,6 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from keras_xmap import __version__
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `keras-xmap` and returns the exit status.
@@ -14,7 +16,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: List of strings. Defaults to `None`: those of the process.
     """
-    parsed = make_parser().parse_args(arguments)
+    parser = make_parser()
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        parser.print_help()
+        return 0
+    parsed = parser.parse_args(given)
     # A newcomer's mistake ends in one line, not in a traceback.
     try:
         return parsed.run(parsed) or 0
@@ -32,6 +39,9 @@ def make_parser():
     parser = argparse.ArgumentParser(
         prog="keras-xmap",
         description="Shows which pixels carried the answer of a Keras model.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {__version__}"
     )
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True
@@ -57,13 +67,13 @@ def make_parser():
     return parser
 
 
-def _add_range(command):
+def _add_range(command, default=(0.0, 255.0)):
     command.add_argument(
         "--range",
         type=float,
         nargs=2,
         metavar=("BLACK", "WHITE"),
-        default=(0.0, 255.0),
+        default=default,
         help="values that the model was trained to see for black and white; "
         "default: 0 255, as Keras loads images",
     )
@@ -221,10 +231,17 @@ def _add_what_to_explain(explain):
     explain.add_argument(
         "--target",
         type=target,
-        metavar="N",
-        help="class to explain; or `raise` or `lower`, what does that to the "
+        metavar="CLASS",
+        help="class to explain, by number, or by name where `--labels` gives "
+        "names; or `raise` or `lower`, what does that to the "
         "number of a model with a single unit; default: the answer, the class "
         "with the highest score of each image",
+    )
+    explain.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="text with the name of a class on each line, that of class 0 "
+        "first",
     )
     explain.add_argument(
         "--target-layer",
@@ -256,7 +273,10 @@ def _add_what_to_explain(explain):
 
 
 def target(text):
-    return text if text in ("raise", "lower") else int(text)
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def _add_how_to_read_and_write(explain):
@@ -266,7 +286,13 @@ def _add_how_to_read_and_write(explain):
         required=True,
         help="folder that the results are written to",
     )
-    _add_range(explain)
+    _add_range(explain, default=None)
+    explain.add_argument(
+        "--preprocess",
+        metavar="NAME",
+        help="in place of --range, what the network of this name in "
+        "keras.applications was trained on, such as resnet50 or vgg16",
+    )
     explain.add_argument(
         "--force", action="store_true", help="overwrite files in DIR"
     )
@@ -314,7 +340,7 @@ def _methods(arguments):
     from keras_xmap.cli import _explain as explain
 
     for name, kind in explain.methods().items():
-        print(f"{name:<20} {kind.__doc__.splitlines()[0]}")
+        print(f"{name:<21} {kind.__doc__.splitlines()[0]}")
 
 
 def _demo(arguments):

@@ -6,10 +6,12 @@ import pytest
 from keras import layers
 from PIL import Image
 
+import keras_xmap
 from keras_xmap import cli
 from keras_xmap import explainers
 from keras_xmap import visualization
 from keras_xmap.cli import _explain as explain
+from keras_xmap.cli._pixels import Pixels
 
 pytestmark = pytest.mark.tensorflow
 
@@ -270,6 +272,23 @@ def test_what_is_wrong_for_all_images_is_told_once(folder, capsys):
 
 
 MISTAKES = {
+    "two ways to read pixels": (
+        ["model.keras", "grey.png", "--range", "0", "1"]
+        + ["--preprocess", "vgg16"],
+        "Received: both",
+    ),
+    "no such network": (
+        ["model.keras", "grey.png", "--preprocess", "lenet"],
+        "Received: lenet",
+    ),
+    "no file of names": (
+        ["model.keras", "grey.png", "--labels", "no.txt"],
+        "Received: no.txt, which is not one",
+    ),
+    "a name without names": (
+        ["model.keras", "grey.png", "--target", "cat"],
+        "Received: --target cat and no `--labels`",
+    ),
     "no range": (
         ["model.keras", "grey.png", "--range", "3", "3"],
         "Received: --range 3.0 3.0",
@@ -348,7 +367,97 @@ def test_methods_lists_every_explainer_with_its_first_line(capsys):
     assert "classmodel" not in printed
 
 
-def test_without_a_command_the_usage_is_shown(capsys):
-    with pytest.raises(SystemExit):
-        cli.main([])
-    assert "usage: keras-xmap" in capsys.readouterr().err
+def test_without_a_command_the_help_is_shown(capsys):
+    assert cli.main([]) == 0
+    assert "explain a saved model on images" in capsys.readouterr().out
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"keras-xmap {keras_xmap.__version__}\n"
+
+
+def test_classes_are_named_and_asked_for_by_name(folder, capsys):
+    (folder / "names.txt").write_text("cat\ntabby cat\ndog\n\n")
+    arguments = ["explain", "model.keras", "grey.png", "--directory", "out"]
+    arguments += ["--force", "--labels", "names.txt"]
+    assert cli.main(arguments) == 0
+    assert ": class 1, tabby cat (highest" in capsys.readouterr().out
+    assert cli.main([*arguments, "--target", "dog"]) == 0
+    assert ": class 2, dog (probability" in capsys.readouterr().out
+    by_name = np.load("out/grey.gradcam.npy")
+    assert cli.main([*arguments, "--target", "2"]) == 0
+    np.testing.assert_array_equal(np.load("out/grey.gradcam.npy"), by_name)
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "message"),
+    [
+        ("cat\ndog\n", "1", "names.txt with 2 names, and 3 classes"),
+        ("cat\ndog\nhen\n", "cow", "Received: --target cow and names.txt"),
+        ("cat\ndog\ncat\n", "1", "'cat' more than once"),
+        ("\n", "1", "names.txt with 0 lines"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(
+    folder, text, target, message, capsys
+):
+    (folder / "names.txt").write_text(text)
+    arguments = ["explain", "model.keras", "grey.png", "--directory", "out"]
+    arguments += ["--labels", "names.txt", "--target", target]
+    assert cli.main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("ResNet50", "resnet50"),
+        ("vgg-16", "vgg16"),
+        ("mobilenet_v2", "mobilenet_v2"),
+        ("EfficientNetB0", "efficientnet"),
+    ],
+)
+def test_pixels_are_those_of_a_network_of_keras_applications(name, module):
+    image = np.random.default_rng(0).uniform(size=(3, 4, 3))
+    before = image.copy()
+    found = Pixels(None, name).of(image)
+    preprocess = getattr(keras.applications, module).preprocess_input
+    expected = preprocess((255 * image).astype("float32"))
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(image, before)
+    assert found.dtype == "float32"
+
+
+def test_preprocess_reaches_the_explainer(folder):
+    arguments = ["explain", "model.keras", "rgb.png", "--method", "saliency"]
+    arguments += ["--target", "1", "--directory", "out", "--force"]
+    assert cli.main([*arguments, "--preprocess", "mobilenet_v2"]) == 0
+    found = np.load("out/rgb.saliency.npy")
+    assert cli.main([*arguments, "--range", "-1", "1"]) == 0
+    by_range = np.load("out/rgb.saliency.npy")
+    np.testing.assert_allclose(found, by_range, rtol=1e-4, atol=1e-9)
+    assert cli.main(arguments) == 0
+    assert np.abs(np.load("out/rgb.saliency.npy") - by_range).max() > 1e-6
+
+
+def test_a_hint_says_what_photos_are_read_as_where_nothing_tells(
+    folder, capsys
+):
+    arguments = ["grey.png", "--directory", "out", "--force"]
+    scaled = keras.saving.load_model("model.keras")
+    inner = keras.Sequential([keras.Input((12, 16, 3)), scaled])
+    inner.save("inner.keras")
+    bare = keras.Sequential([keras.Input((12, 16, 3)), *scaled.layers[1:]])
+    bare.save("bare.keras")
+    for name, options, is_told in [
+        ("model", [], False),
+        ("inner", [], False),
+        ("bare", [], True),
+        ("bare", ["--range", "0", "255"], False),
+        ("bare", ["--preprocess", "vgg16"], False),
+    ]:
+        assert cli.main(["explain", f"{name}.keras", *arguments, *options]) == 0
+        assert ("holds no Rescaling" in capsys.readouterr().err) is is_told

@@ -245,7 +245,7 @@ BENT = {
     "hard silu": ("hard_silu", "Relu6, Mul"),
     "layer normalization": (
         layers.LayerNormalization(),
-        "SquaredDifference, Rsqrt, Mul",
+        "(SquaredDifference|Square), Rsqrt, Mul",
     ),
     "leaky relu": ("leaky_relu", "LeakyRelu"),
     "log": (lambda x: ops.log(1 + ops.abs(x)), "Abs, Log"),
