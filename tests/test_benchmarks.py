@@ -21,8 +21,14 @@ SOURCES = sorted(BENCHMARKS.rglob("*.py"))
 RESULTS = sorted(BENCHMARKS.glob("*/results.json"))
 # Folders without a benchmark in them.
 SHARED = {"common"}
-# Half a minute each even so; `make test-sweep` runs them.
-LONG = {"erasing", "pixel_attention"}
+# A third to two thirds of a minute each even so; `make test-sweep` runs them.
+LONG = {
+    "distinct_class_saliency",
+    "erasing",
+    "localization",
+    "pixel_attention",
+    "regions",
+}
 CIRCUMSTANCES = {"command", "date", "device", "versions", "figures"}
 
 pytestmark = pytest.mark.tensorflow

@@ -229,7 +229,9 @@ WORKER = pathlib.Path(__file__).with_name("worker.py")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sign", ["epoch 3", "mining 6"])
+@pytest.mark.parametrize(
+    "sign", ["mining 6", pytest.param("epoch 3", marks=pytest.mark.sweep)]
+)
 def test_a_killed_process_is_resumed(tmp_path, sign):
     def start(directory, *arguments):
         return subprocess.Popen(

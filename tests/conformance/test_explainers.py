@@ -110,14 +110,12 @@ MECHANISMS = ("CAM", "GradCAM", "GuidedBackprop", "Occlusion", "Saliency")
 COPIED = ("ClassModel", "GradCAM", "Occlusion", "Saliency")
 
 
-def everyday(chosen, names=CASES):
-    """Gives a test all names, those that are not chosen as slow ones."""
+def everyday(chosen, names=CASES, others=(pytest.mark.slow,)):
+    """Gives a test all names, those that are not chosen under marks."""
     return pytest.mark.parametrize(
         "name",
         [
-            name
-            if name in chosen
-            else pytest.param(name, marks=pytest.mark.slow)
+            name if name in chosen else pytest.param(name, marks=others)
             for name in names
         ],
     )
@@ -126,6 +124,8 @@ def everyday(chosen, names=CASES):
 all_explainers = pytest.mark.parametrize("name", CASES)
 every_explainer = everyday(EVERYDAY)
 every_mechanism = everyday(MECHANISMS)
+# What the engine does, whatever the method: others come with `make test-sweep`.
+SWEPT = (pytest.mark.slow, pytest.mark.sweep)
 
 
 def explain(name, model, inputs, target=2, **options):
@@ -459,7 +459,7 @@ def test_a_model_without_weights_is_built_in_its_strategy(
     assert_close(explain(name, model, images(SIZE, SIZE, 3)), expected(name))
 
 
-@every_explainer
+@everyday(EVERYDAY, others=SWEPT)
 def test_it_runs_inside_the_users_strategy_run(
     name, strategy, replicated, shared
 ):
@@ -502,7 +502,7 @@ def test_mixed_precision_gives_float32_maps_close_to_float32_models(
     assert correlation > (0.999 if policy == "mixed_float16" else 0.98)
 
 
-@every_mechanism
+@everyday(MECHANISMS, others=SWEPT)
 def test_four_threads_do_not_disturb_each_other(name, expected):
     shared_model = model_kinds.nested_functional()
     shared = CASES[name](shared_model)
@@ -745,7 +745,7 @@ def test_it_prints_as_the_call_that_makes_it(name, twins):
     assert repr(getattr(explainers, name)(model)) == f"{name}({shown})"
 
 
-@everyday(COPIED, ARGUMENTS)
+@everyday(COPIED, ARGUMENTS, others=SWEPT)
 def test_a_copy_explains_the_same_and_by_itself(name):
     explainer = getattr(explainers, name)(
         model_kinds.functional(), **ARGUMENTS[name]

@@ -56,6 +56,7 @@ def test_a_run_that_is_killed_in_every_stage_ends_as_if_it_was_not(tmp_path):
     assert found == results(tmp_path / "whole") and len(found) == 40
 
 
+@pytest.mark.sweep
 def test_erasing_that_is_killed_goes_on(tmp_path):
     blots.write_scenes(tmp_path / "scenes", 12)
     whole = run(tmp_path / "scenes", tmp_path / "whole", "--erase")
@@ -69,6 +70,7 @@ def test_erasing_that_is_killed_goes_on(tmp_path):
     assert found == results(tmp_path / "whole")
 
 
+@pytest.mark.sweep
 def test_memory_does_not_grow_with_the_number_of_images(
     tmp_path, record_property
 ):
