@@ -92,20 +92,10 @@ METHODS_OF_WORDS = tuple(
 # These explain scores that cannot be differentiated, too.
 GRADIENT_FREE_METHODS = ("EigenCAM", "Occlusion", "RISE", "ScoreCAM")
 
-# The methods that stand for the others from day to day: one of each base, and
-# those the demonstration is about. `make test-slow` runs the whole grid.
-EVERYDAY = (
-    "CAM",
-    "GradCAM",
-    "GuidedBackprop",
-    "HiResCAM",
-    "Occlusion",
-    "Saliency",
-    "SmoothGrad",
-)
-# Of those, one for each way of reading a model: its head, a layer, a rule for
-# ReLUs, perturbed images, the input's gradients. For the costly grids.
-MECHANISMS = ("CAM", "GradCAM", "GuidedBackprop", "Occlusion", "Saliency")
+# The methods that stand for the others from day to day, one for each way of
+# reading a model: its head, a layer, a rule for ReLUs, perturbed images, the
+# input's gradients. `make test-slow` runs the whole grid.
+EVERYDAY = ("CAM", "GradCAM", "GuidedBackprop", "Occlusion", "Saliency")
 # One of each base, for what the bases alone do.
 COPIED = ("ClassModel", "GradCAM", "Occlusion", "Saliency")
 
@@ -123,7 +113,6 @@ def everyday(chosen, names=CASES, others=(pytest.mark.slow,)):
 
 all_explainers = pytest.mark.parametrize("name", CASES)
 every_explainer = everyday(EVERYDAY)
-every_mechanism = everyday(MECHANISMS)
 # What the engine does, whatever the method: others come with `make test-sweep`.
 SWEPT = (pytest.mark.slow, pytest.mark.sweep)
 
@@ -190,7 +179,7 @@ def test_every_public_explainer_has_a_row():
     assert set(CASES) | NO_EXPLAINERS | BASES == set(explainers.__all__)
 
 
-@every_mechanism
+@every_explainer
 @pytest.mark.parametrize("kind", TWINS)
 def test_the_same_function_has_the_same_maps_however_it_is_built(
     name, kind, twins, expected
@@ -208,7 +197,7 @@ def _assert_alike_everywhere(kind):
     assert not maps.any()
 
 
-@every_mechanism
+@every_explainer
 @pytest.mark.parametrize("kind", OTHERS)
 def test_every_kind_of_model_is_explained_or_refused_with_the_cause(
     name, kind, others
@@ -306,7 +295,7 @@ WHERE_DOUBLED = {
 }
 
 
-@everyday(MECHANISMS, OF_ONE_UNIT)
+@everyday(EVERYDAY, OF_ONE_UNIT)
 def test_a_single_unit_is_two_classes(name, others):
     kind = others("binary_unit")
     explainer = CASES[name](kind.model)
@@ -325,7 +314,7 @@ def test_a_single_unit_is_two_classes(name, others):
         np.testing.assert_allclose(both[:, k], expected, atol=1e-6)
 
 
-@every_mechanism
+@every_explainer
 @pytest.mark.parametrize("kind", TEXTS)
 def test_texts_are_explained_at_a_layer_that_the_refusal_names(name, kind):
     if name == "RegionCAM" and kind in ALIKE_EVERYWHERE:
@@ -419,7 +408,7 @@ def test_several_classes_are_those_of_single_calls(name, shared):
         assert_close(together[:, k], alone)
 
 
-@every_mechanism
+@every_explainer
 def test_a_mirrored_view_is_the_map_of_the_mirrored_images(name, shared):
     explainer, data = shared(name), images(SIZE, SIZE, 3)
     mirrored = explainer.explain(data[:, :, ::-1], 2, verbose=0)[:, :, ::-1]
@@ -502,7 +491,7 @@ def test_mixed_precision_gives_float32_maps_close_to_float32_models(
     assert correlation > (0.999 if policy == "mixed_float16" else 0.98)
 
 
-@everyday(MECHANISMS, others=SWEPT)
+@everyday(EVERYDAY, others=SWEPT)
 def test_four_threads_do_not_disturb_each_other(name, expected):
     shared_model = model_kinds.nested_functional()
     shared = CASES[name](shared_model)

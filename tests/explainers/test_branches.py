@@ -27,7 +27,7 @@ from keras_xmap.explainers import LayerCAM
 from keras_xmap.explainers import Saliency
 from keras_xmap.explainers import ScoreCAM
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 SIZE, PIXELS = (8, 8), 64
 X = images(*SIZE, 3)

@@ -21,7 +21,7 @@ from keras_xmap.explainers import Occlusion
 from keras_xmap.explainers import Saliency
 from keras_xmap.targets import Component
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 SIZE = (8, 8)
 PAIR = {"left": images(*SIZE, 3), "right": images(*SIZE, 3, seed=1)}
@@ -300,7 +300,6 @@ def test_each_frame_of_a_mean_is_as_the_frame_alone():
         assert_close(maps[:, frame], expected, 1e-5)
 
 
-@pytest.mark.slow
 def test_a_network_that_pools_each_frame_is_explained_inside_it():
     explainer = GradCAM(video(pooled=True))
     maps = explainer.explain(FRAMES, 1)

@@ -22,7 +22,7 @@ from keras_xmap.explainers import HiResCAM
 from keras_xmap.explainers import Saliency
 from keras_xmap.explainers import SmoothGrad
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 METHODS = {
     "Saliency": Saliency,

@@ -20,7 +20,7 @@ from keras_xmap.explainers import Occlusion
 from keras_xmap.explainers import Saliency
 from keras_xmap.explainers import SmoothGrad
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 STEPS, WORDS = 6, 12
 TEXTS = np.array(["a good film", "bad so bad a film", "good"])
@@ -104,7 +104,6 @@ def test_the_baseline_of_words_may_be_the_embedding_of_padding(text_models):
     np.testing.assert_array_equal(maps[2, 4:], [0, 0])
 
 
-@pytest.mark.slow
 def test_each_of_several_layers_is_complete_by_itself(text_models):
     model = text_models("int32")
     explainer = IntegratedGradients(

@@ -20,7 +20,7 @@ from keras_xmap.explainers import GuidedGradCAM
 from keras_xmap.explainers import HiResCAM
 from keras_xmap.explainers import ScoreCAM
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 SIZE = (32, 48)
 ONES = keras.initializers.Ones()

@@ -14,7 +14,7 @@ from keras_xmap import explainers
 from keras_xmap import models
 from keras_xmap import targets
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 SIZE = (12, 10)
 X = np.random.default_rng(0).normal(size=(3, *SIZE, 3)).astype("float32")
@@ -145,7 +145,6 @@ def test_all_views_explain_what_the_model_answers_to_the_image_itself():
     np.testing.assert_allclose(maps[0], [[0, 5], [0, 0]])
 
 
-@pytest.mark.slow
 def test_distinct_class_saliency_of_score_maps_answers_likewise():
     inputs = keras.Input((None, None, 3))
     x = layers.Conv2D(4, 3, activation="relu", name="hidden")(inputs)
@@ -163,7 +162,6 @@ def test_distinct_class_saliency_of_score_maps_answers_likewise():
     assert_close(dcsm.explain(X, views=VIEWS), expected)
 
 
-@pytest.mark.slow
 def test_a_call_in_the_users_function_and_batches_are_as_explain(grad_cam):
     expected = grad_cam.explain(X, 2, views=VIEWS, batch_size=2)
     inside = tf.function(lambda x: grad_cam(x, 2, views=VIEWS))
@@ -212,7 +210,6 @@ def test_signals_and_volumes_are_mirrored_along_their_last_positions(rank):
     assert_close(saliency.explain(x, 1, views=[2]), expected, 1e-5)
 
 
-@pytest.mark.slow
 def test_channels_in_front_stay_there():
     inputs = keras.Input((3, None, None))
     x = layers.Permute((2, 3, 1))(inputs)
