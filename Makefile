@@ -83,8 +83,8 @@ test-slow: .venv/installed
 	.venv/bin/python -m pytest $(SPREAD) -m "slow and not sweep" $(ARGS) \
 		|| test $$? -eq 5
 
-# Every public name on hostile values, every architecture that users bring, more
-# kills of workers.
+# Every public name on hostile values, every architecture that users bring, the
+# longest benchmarks, more kills of workers.
 # The classifiers of keras-hub are among them where it is installed.
 test-sweep: .venv/installed
 	.venv/bin/python -m pytest $(SPREAD) -m sweep $(ARGS)

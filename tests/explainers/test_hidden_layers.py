@@ -34,16 +34,7 @@ METHODS = {
         model, 3, reduction="variance", **options
     ),
 }
-# All take layers by the code of their common base. These two, one of a single
-# gradient and one of many, stand for the others from day to day.
-EVERYDAY = ("Saliency", "SmoothGrad")
-every_method = pytest.mark.parametrize(
-    "name",
-    [
-        name if name in EVERYDAY else pytest.param(name, marks=pytest.mark.slow)
-        for name in METHODS
-    ],
-)
+every_method = pytest.mark.parametrize("name", METHODS)
 
 
 @pytest.mark.parametrize(
