@@ -61,7 +61,7 @@ def describe_model(model):
     """
     names = layer_names(model)
     found = {"class": describe(type(model))}
-    for layer in _layers(model)[1:]:
+    for layer in layers_of(model)[1:]:
         parts = [describe(type(layer)), _config(layer, names)]
         # A config names functions; here their code counts as well.
         parts += [
@@ -94,7 +94,7 @@ def describe_training(model):
 def layer_names(model):
     """Returns a dictionary, the name of each layer and its place."""
     names = {}
-    for layer in _layers(model):
+    for layer in layers_of(model):
         names.setdefault(layer.name, f"layer {len(names)}")
     return names
 
@@ -259,7 +259,8 @@ def _array(value):
     return f"array {array.dtype} {array.shape} {content:08x}"
 
 
-def _layers(model):
+def layers_of(model):
+    """Returns a model and all layers in it, however deep, as a list."""
     return list(model._flatten_layers(include_self=True, recursive=True))
 
 

@@ -61,12 +61,12 @@ def answer_of(values, answers, output, asked, names):
         asked: Integer, `"raise"`, `"lower"` or `None`: `--target`.
         names: `ClassNames`.
     """
+    names.check_count(len(values))
     if asked in ("raise", "lower"):
         return asked, f"what would {asked} the number {values[-1]:.3f}"
     if len(values) == 1:
         _check_told(answers.unit)
         return asked, f"number {values[0]:.3f}"
-    names.check_count(len(values))
     # A picture is mostly background; asked about is the object.
     is_object_map = output.is_map and output.has_one_unit
     chosen = asked

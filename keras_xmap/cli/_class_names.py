@@ -26,7 +26,7 @@ class ClassNames:
         """
         if asked in (None, "raise", "lower") or isinstance(asked, int):
             return asked
-        if asked in (self._names or ()):
+        if asked and asked in (self._names or ()):
             return self._names.index(asked)
         given = "no `--labels`" if self._names is None else self._path
         raise ValueError(
@@ -46,9 +46,9 @@ class ClassNames:
 
     def described(self, index):
         """Returns the class in words: its number, and its name if known."""
-        if self._names is None or not 0 <= index < len(self._names):
-            return f"class {index}"
-        return f"class {index}, {self._names[index]}"
+        is_there = self._names is not None and 0 <= index < len(self._names)
+        name = self._names[index] if is_there else ""
+        return f"class {index}, {name}" if name else f"class {index}"
 
 
 def _read(path):

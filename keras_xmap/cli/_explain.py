@@ -89,8 +89,7 @@ def _print_what_was_explained(explainer, output, inputs, masks):
     if layers_used:
         print(f"layer explained: {', '.join(layers_used)}")
     print(f"score explained: {explainer.score_used}")
-    part = ", the mean over its positions" if output.is_map else ""
-    print(f"output explained: {output.name}{part}")
+    print(f"output explained: {output.described}")
     if inputs.takes_mask and not masks:
         print("mask: the whole image; `--mask FILE` gives a region")
 

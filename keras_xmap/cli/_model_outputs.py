@@ -38,6 +38,16 @@ class ModelOutput:
         return len(self._shape) > 2
 
     @property
+    def described(self):
+        """String: what is explained of it."""
+        if not self.is_map:
+            return self.name
+        return (
+            f"{self.name}, the mean over its positions, classes on axis "
+            f"{self._axis}"
+        )
+
+    @property
     def has_one_unit(self):
         return len(self._shape) == 1 or self._shape[self._axis] == 1
 

@@ -5,6 +5,8 @@ import sys
 import keras
 import numpy as np
 
+from keras_xmap._description import layers_of
+
 _SCALING = (keras.layers.Normalization, keras.layers.Rescaling)
 
 
@@ -51,7 +53,7 @@ class Pixels:
     def hint(self, model):
         """Says what photos are read as where nothing tells."""
         if not self._told and not any(
-            isinstance(layer, _SCALING) for layer in _layers(model)
+            isinstance(layer, _SCALING) for layer in layers_of(model)
         ):
             print(
                 "keras-xmap: the model holds no Rescaling and no Normalization "
@@ -60,12 +62,6 @@ class Pixels:
                 "NAME` of a network in keras.applications.",
                 file=sys.stderr,
             )
-
-
-def _layers(model):
-    for layer in getattr(model, "layers", ()):
-        yield layer
-        yield from _layers(layer)
 
 
 def _checked(value_range):
@@ -80,17 +76,17 @@ def _checked(value_range):
 
 def _named(name):
     """Returns `preprocess_input` of a network or of its module."""
-    known = {}
-    for title in dir(keras.applications):
-        module = getattr(keras.applications, title)
-        if hasattr(module, "preprocess_input"):
-            for member in (title, *dir(module)):
-                known.setdefault(_plain(member), module.preprocess_input)
-    modules = [
-        title
-        for title in dir(keras.applications)
-        if hasattr(getattr(keras.applications, title), "preprocess_input")
-    ]
+    modules = {
+        title: module
+        for title, module in vars(keras.applications).items()
+        if hasattr(module, "preprocess_input")
+    }
+    known = {
+        _plain(member): module.preprocess_input
+        for title, module in modules.items()
+        for member in (title, *vars(module))
+        if member == title or member[0].isupper()  # a network, no helper
+    }
     if _plain(name) not in known:
         raise ValueError(
             "`--preprocess` must name a network of keras.applications, such "

@@ -281,6 +281,10 @@ MISTAKES = {
         ["model.keras", "grey.png", "--preprocess", "lenet"],
         "Received: lenet",
     ),
+    "a helper for a network": (
+        ["model.keras", "grey.png", "--preprocess", "decode_predictions"],
+        "Received: decode_predictions",
+    ),
     "no file of names": (
         ["model.keras", "grey.png", "--labels", "no.txt"],
         "Received: no.txt, which is not one",

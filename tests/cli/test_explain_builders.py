@@ -168,7 +168,11 @@ def test_complementary_maps_are_weighed_by_how_often_each_wins(folder, capsys):
     assert explain() == 2
     assert "Expected: `--class-axis 1`" in capsys.readouterr().err
     assert explain(*ON_AXIS_1) == 0
-    assert "layer explained: complementary_head/" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "layer explained: complementary_head/" in printed
+    assert (
+        "class_maps, the mean over its positions, classes on axis 1" in printed
+    )
     head = model.get_layer("complementary_head")
     features = keras.Model(model.input, head.input)(data_of(model)).numpy()
     scores = head.head_a(features).numpy()

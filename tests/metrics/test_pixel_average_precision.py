@@ -96,11 +96,16 @@ def test_without_images_there_is_nothing():
 
 
 def test_an_image_counts_the_same_whatever_its_size():
-    metric = PixelAveragePrecision()
-    metric.update_state(MASK, MAP)
-    metric.update_state(*(np.repeat(x, 3, axis=1) for x in (MASK, MAP)))
-    np.testing.assert_allclose(metric.recalls[metric.recalls < 1].max(), 0.5)
-    assert float(metric.result()) == pytest.approx((1 + 2 / 3) / 2)
+    small, large = PixelAveragePrecision(), PixelAveragePrecision()
+    for metric, times in ((small, 1), (large, 3)):
+        metric.update_state(MASK, MAP)
+        # Ranked the wrong way round.
+        pair = (1 - MASK, MAP)
+        metric.update_state(*(np.repeat(x, times, axis=1) for x in pair))
+    # 0.9: one of two; 0.7: two of four, 0.3 and 0: half of the pixels.
+    assert float(small.result()) == pytest.approx(0.5)
+    np.testing.assert_allclose(large.precisions, small.precisions, rtol=1e-6)
+    np.testing.assert_allclose(large.recalls, small.recalls, rtol=1e-6)
 
 
 @pytest.mark.parametrize("num_thresholds", [0, 2.5, "all"])
