@@ -26,6 +26,7 @@ from imports_in_use import uses
 # Each part of the package, lowest first, and the parts that it imports. The
 # private modules beside the folders are open to all.
 IMPORTS = """
+__main__:
 _checks:
 _files:
 _installation:
@@ -59,7 +60,6 @@ weak_segmentation: callbacks datasets distribution explainers losses models
     ops segmentation targets
 cli: datasets explainers layers metrics segmentation targets visualization
     weak_segmentation
-__main__: cli
 """
 # Each library, and the parts that import it.
 LIBRARIES = """
@@ -68,6 +68,7 @@ cv2: segmentation
 keras: _axes _checks _description _fillings _numeric _repr _saving callbacks
     cli datasets distribution engine erasing explainers layers losses
     metrics models ops segmentation targets visualization weak_segmentation
+keras_xmap_command: __main__ cli
 numpy: _description _image_files _numeric _repr callbacks cli datasets
     engine erasing explainers metrics regions segmentation targets
     visualization weak_segmentation

@@ -1,5 +1,8 @@
-"""The command line: `keras-xmap explain | methods | demo`."""
+"""What the commands of `keras-xmap` do: explain, masks and demo.
 
-from keras_xmap.cli.commands import main
+They are called by `keras_xmap_command`, which reads the arguments.
+"""
+
+from keras_xmap_command import main
 
 __all__ = ["main"]

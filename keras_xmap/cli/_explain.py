@@ -2,6 +2,8 @@
 
 import inspect
 import os
+import sys
+import warnings
 
 import keras
 
@@ -15,22 +17,19 @@ from keras_xmap.cli._model_inputs import ModelInputs
 from keras_xmap.cli._model_outputs import ModelOutput
 from keras_xmap.cli._output import OutputFolder
 from keras_xmap.cli._pixels import Pixels
+from keras_xmap_command import METHODS
+from keras_xmap_command import method_name
 
 # What Keras says of a class that it does not know.
 _UNKNOWN_LAYER = ("Could not locate class", "Unknown layer")
 
 
 def methods():
-    """Returns the explainers of images by their name on the command line.
-
-    The name is the class's own in small letters: `gradcam` for `GradCAM`.
-    """
-    kinds = [getattr(explainers, name) for name in explainers.__all__]
-    return {
-        kind.__name__.lower(): kind
-        for kind in sorted(kinds, key=lambda kind: kind.__name__.lower())
-        if hasattr(kind, "explain") and not inspect.isabstract(kind)
+    """Returns the explainers of images by their name on the command line."""
+    kinds = {
+        name.lower(): getattr(explainers, name) for name in explainers.__all__
     }
+    return {name: kinds[name] for name in METHODS}
 
 
 def run(arguments):
@@ -65,7 +64,11 @@ def run(arguments):
             index, answer = answer_of(
                 answers.of_image(data), answers, output, target, class_names
             )
-            found = explainer.explain(data, output.target(index), verbose=0)
+            with warnings.catch_warnings(record=True) as notes:
+                warnings.simplefilter("always")
+                found = explainer.explain(data, output.target(index), verbose=0)
+            for note in notes:
+                print(f"keras-xmap: {path}: {note.message}", file=sys.stderr)
         except Exception as error:
             # Of a size that the model does not take, each backend has its own.
             errors[path] = error
@@ -96,13 +99,7 @@ def _print_what_was_explained(explainer, output, inputs, masks):
 
 def method_named(name):
     """Returns the class of a method by its name on the command line."""
-    known = methods()
-    plain = name.lower().replace("-", "").replace("_", "")
-    if plain not in known:
-        raise ValueError(
-            f"`--method` must be one of {', '.join(known)}. Received: {name}."
-        )
-    return known[plain]
+    return methods()[method_name(name)]
 
 
 def _check_there(paths):

@@ -7,6 +7,8 @@ likewise: those of a functional model as Keras names them, `"base/add_3"`,
 and `"block/add"` for the first sum in the `call` of the layer `block`.
 """
 
+import difflib
+
 import keras
 from keras import ops
 
@@ -132,7 +134,8 @@ def _fitting_calls(calls, target_layer):
         raise ValueError(
             "`target_layer` must be a layer that runs when the model is "
             "called, given as the layer, its name or its path. Received: "
-            f"target_layer={_describe(target_layer)}. {_known(calls)}"
+            f"target_layer={_describe(target_layer)}. "
+            f"{_known(calls, target_layer)}"
         )
     if len({id(call.layer or call.path) for call in found}) > 1:
         paths = dict.fromkeys(name_of(calls, call) for call in found)
@@ -170,14 +173,35 @@ def _may_mean_a_layer(calls, call):
     )
 
 
-def _known(calls):
-    """Lists the names of layers, and of the operations that may be meant."""
-    layers = dict.fromkeys(x.path for x in calls if x.path and x.is_layer)
-    joins = dict.fromkeys(x.path for x in calls if x.is_join)
-    text = f"Layers that run: {', '.join(layers) or 'none'}."
+def _known(calls, target_layer):
+    """Tells the names of layers, and of the operations that may be meant."""
+    layers = list(dict.fromkeys(x.path for x in calls if x.path and x.is_layer))
+    joins = list(dict.fromkeys(x.path for x in calls if x.is_join))
+    close = _alike([*layers, *joins], target_layer)
+    text = f"Did you mean {' or '.join(close)}? " if close else ""
+    text += f"Layers that run: {_listed(layers)}."
     if joins:
-        text += f" Operations that join branches: {', '.join(joins)}."
+        text += f" Operations that join branches: {_listed(joins)}."
     return text
+
+
+def _alike(names, target_layer):
+    """Returns the names most like the one that is not there."""
+    name = getattr(target_layer, "name", target_layer).lower()
+    by_end = {path.rpartition("/")[2].lower(): path for path in names}
+    by_end |= {path.lower(): path for path in names}
+    found = difflib.get_close_matches(name, by_end, n=3, cutoff=0.75)
+    return list(dict.fromkeys(by_end[key] for key in found))
+
+
+def _listed(names):
+    """Returns the names, of many the last, which are asked for most."""
+    if len(names) <= 2 * _MOST_NAMES:
+        return ", ".join(names) or "none"
+    return (
+        f"{len(names)}, listed by `model.summary(expand_nested=True)`; the "
+        f"last are {', '.join(names[-_MOST_NAMES:])}"
+    )
 
 
 def _numbered_call(target_layer, calls, index):

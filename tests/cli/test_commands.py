@@ -1,4 +1,9 @@
+import importlib
+import inspect
 import io
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -12,6 +17,8 @@ from keras_xmap import explainers
 from keras_xmap import visualization
 from keras_xmap.cli import _explain as explain
 from keras_xmap.cli._pixels import Pixels
+from keras_xmap_command import METHODS
+from keras_xmap_command import method_name
 
 pytestmark = pytest.mark.tensorflow
 
@@ -363,12 +370,100 @@ def test_a_model_of_something_else_than_images_is_refused(folder, capsys):
 
 def test_methods_lists_every_explainer_with_its_first_line(capsys):
     assert cli.main(["methods"]) == 0
-    printed = capsys.readouterr().out
-    assert len(printed.splitlines()) == len(explain.methods()) > 10
-    for name, kind in explain.methods().items():
-        assert f"{name} " in printed
-        assert kind.__doc__.splitlines()[0] in printed
-    assert "classmodel" not in printed
+    lines = capsys.readouterr().out.splitlines()
+    of_images = {
+        name.lower(): getattr(explainers, name)
+        for name in explainers.__all__
+        if hasattr(getattr(explainers, name), "explain")
+        and not inspect.isabstract(getattr(explainers, name))
+    }
+    assert explain.methods() == of_images
+    assert list(METHODS) == sorted(of_images)
+    width = max(map(len, of_images)) + 2
+    assert lines == [
+        f"{name:<{width}}{of_images[name].__doc__.splitlines()[0]}"
+        for name in sorted(of_images)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        ("gradcam++", "gradcamplusplus"),
+        ("Grad-CAM++", "gradcamplusplus"),
+        ("grad_cam", "gradcam"),
+        ("Layer CAM", "layercam"),
+        ("Gradient*Input", "gradientinput"),
+        ("guided-backpropagation", "guidedbackprop"),
+    ],
+)
+def test_methods_are_known_by_what_people_call_them(spelling, name):
+    assert method_name(spelling) == name
+
+
+def test_a_method_that_is_misspelled_is_told_what_is_near():
+    with pytest.raises(ValueError, match="Received: gradcm. Did you mean grad"):
+        method_name("gradcm")
+
+
+INSTANT = """
+import sys
+from keras_xmap_command import main
+for arguments in (["methods"], ["explain", "m", "a.png", "--method", "magic"]
+                  + ["--directory", "out"]):
+    main(arguments)
+print("loaded", {"keras", "tensorflow", "numpy"} & set(sys.modules))
+"""
+
+
+def test_what_needs_no_model_imports_no_framework():
+    run = [sys.executable, "-c", INSTANT]
+    result = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert result.stdout.endswith("loaded set()\n")
+    assert "Received: magic" in result.stderr
+
+
+@pytest.mark.slow
+def test_frameworks_log_nothing_and_errors_are_seen(folder):
+    environment = {k: v for k, v in os.environ.items() if "TF_CPP" not in k}
+    code = "import sys, keras_xmap_command as k; sys.exit(k.main())"
+    run = [sys.executable, "-c", code, "explain", "model.keras"]
+    for image, status, error in (
+        ("grey.png", 0, ""),
+        ("no.png", 2, "keras-xmap: error: An image must be a file. Received:"),
+    ):
+        result = subprocess.run(
+            [*run, image, "--directory", "out"],
+            capture_output=True,
+            text=True,
+            env=environment,
+        )
+        assert result.returncode == status, result.stderr
+        assert len(result.stderr.splitlines()) == status // 2, result.stderr
+        assert result.stderr.startswith(error)
+
+
+def test_what_an_import_says_is_seen_if_it_fails(monkeypatch, capfd):
+    def fails(name):
+        os.write(2, b"why it is so\n")
+        raise ImportError("no such thing")
+
+    monkeypatch.setattr(importlib, "import_module", fails)
+    assert cli.main(["demo"]) == 2
+    error = capfd.readouterr().err
+    assert "why it is so" in error and "error: no such thing" in error
+
+
+def test_errors_are_told_without_escapes_and_nodes(monkeypatch, capsys):
+    def fails(arguments):
+        raise ValueError(
+            "\x1b[1mGraph\x1b[0m is\nwrong. Detected at node while/x/y"
+        )
+
+    monkeypatch.setattr(explain, "run", fails)
+    arguments = ["explain", "model.keras", "a.png", "--directory", "out"]
+    assert cli.main(arguments) == 2
+    assert capsys.readouterr().err == "keras-xmap: error: Graph is wrong.\n"
 
 
 def test_without_a_command_the_help_is_shown(capsys):

@@ -480,3 +480,17 @@ def test_one_number_an_image_has_no_places():
     model = keras.Model(number, layers.GlobalAveragePooling2D()(x))
     with pytest.raises(ValueError, match="no spatial layer.*known place"):
         GradCAM(model).explain(np.ones(3), 0)
+
+
+def test_of_many_layers_those_of_a_like_name_are_told_and_the_last():
+    network = keras.Sequential([keras.Input((4, 4, 3))])
+    for number in range(40):
+        network.add(keras.layers.Activation("relu", name=f"block_{number}"))
+    network.add(keras.layers.Conv2D(2, 1, name="features"))
+    network.add(keras.layers.GlobalAveragePooling2D(name="pool"))
+    with pytest.raises(ValueError, match="Did you mean features") as error:
+        GradCAM(network, "Feature").explain(np.ones((1, 4, 4, 3)), 0)
+    said = str(error.value)
+    assert "run: 42, listed by `model.summary(expand_nested=True)`" in said
+    assert said.endswith("block_38, block_39, features, pool.")
+    assert "block_20" not in said

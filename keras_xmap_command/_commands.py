@@ -1,10 +1,23 @@
 """What the command `keras-xmap` understands."""
 
 import argparse
+import importlib.metadata
+import os
+import re
 import sys
 from collections.abc import Sequence
 
-from keras_xmap import __version__
+from keras_xmap_command._methods import METHODS
+from keras_xmap_command._methods import method_name
+from keras_xmap_command._quiet import imported
+
+_ESCAPES = re.compile("\x1b\\[[0-9;]*m")
+# Where TensorFlow begins to tell which of its nodes an error came from.
+_NODES = re.compile(
+    r"(\[\[\{\{node|Detected at node|Stack trace for op|\[Op:).*",
+    re.DOTALL,
+)
+_INTERRUPTED = 130  # as shells have it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,14 +38,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A newcomer's mistake ends in one line, not in a traceback.
     try:
         return parsed.run(parsed) or 0
+    except BrokenPipeError:
+        # Who reads has seen enough, as `head` has; nothing more is flushed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("keras-xmap: interrupted.", file=sys.stderr)
+        return _INTERRUPTED
     except (ValueError, TypeError, OSError, ImportError) as error:
         _tell(error)
         return 2
 
 
 def _tell(error):
-    said = " ".join(str(error).split())
-    print(f"keras-xmap: error: {said}", file=sys.stderr)
+    print(f"keras-xmap: error: {_in_one_line(error)}", file=sys.stderr)
+
+
+def _in_one_line(error):
+    """Returns what an error says, without escapes and names of nodes."""
+    said = _NODES.sub("", _ESCAPES.sub("", str(error)))
+    return " ".join(said.split()) or type(error).__name__
 
 
 def make_parser():
@@ -41,7 +66,9 @@ def make_parser():
         description="Shows which pixels carried the answer of a Keras model.",
     )
     parser.add_argument(
-        "--version", action="version", version=f"%(prog)s {__version__}"
+        "--version",
+        action="version",
+        version=f"%(prog)s {importlib.metadata.version('keras-xmap')}",
     )
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True
@@ -300,9 +327,8 @@ def _add_how_to_read_and_write(explain):
 
 
 def _explain(arguments):
-    from keras_xmap.cli import _explain as explain
-
-    errors = explain.run(arguments)
+    arguments.method = method_name(arguments.method)
+    errors = imported("_explain").run(arguments)
     if not errors:
         return 0
     # What all of them have in common is told once.
@@ -323,9 +349,8 @@ def _explain(arguments):
 
 
 def _masks(arguments):
-    from keras_xmap.cli import _masks as masks
-
-    number, problems = masks.run(arguments)
+    arguments.method = method_name(arguments.method)
+    number, problems = imported("_masks").run(arguments)
     for file, error in problems.items():
         _tell(f"{file}: {error}")
     if problems:
@@ -337,16 +362,13 @@ def _masks(arguments):
 
 
 def _methods(arguments):
-    from keras_xmap.cli import _explain as explain
-
-    for name, kind in explain.methods().items():
-        print(f"{name:<21} {kind.__doc__.splitlines()[0]}")
+    width = max(map(len, METHODS))
+    for name, said in METHODS.items():
+        print(f"{name:<{width}}  {said}")
 
 
 def _demo(arguments):
-    from keras_xmap.cli import _demo as demo
-
-    demo.main(
+    imported("_demo").main(
         arguments.directory,
         num_scenes=arguments.scenes,
         epochs=arguments.epochs,
