@@ -52,7 +52,7 @@ _run_files: _description _files
 explainers: engine ops targets
 layers: losses ops
 erasing: datasets distribution layers ops regions targets
-metrics: layers ops segmentation
+metrics: engine explainers layers ops segmentation targets
 models: layers
 __init__: layers losses metrics models ops
 callbacks: distribution erasing explainers layers regions visualization
@@ -73,7 +73,7 @@ numpy: _description _image_files _numeric _repr callbacks cli datasets
     engine erasing explainers metrics regions segmentation targets
     visualization weak_segmentation
 scipy: segmentation
-skimage: cli datasets segmentation visualization
+skimage: cli datasets metrics segmentation visualization
 sklearn: datasets segmentation
 tensorflow: _files callbacks datasets distribution engine erasing
     weak_segmentation

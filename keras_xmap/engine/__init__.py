@@ -25,6 +25,8 @@ from keras_xmap.engine.given import given
 from keras_xmap.engine.given import map_given
 from keras_xmap.engine.named_inputs import chosen_inputs
 from keras_xmap.engine.run import Runner
+from keras_xmap.engine.run import progress_bar
+from keras_xmap.engine.source import Source
 from keras_xmap.engine.units import Unit
 from keras_xmap.engine.ways_past import WaysPast
 
@@ -38,6 +40,7 @@ __all__ = [
     "Placement",
     "RuleError",
     "Runner",
+    "Source",
     "Unit",
     "WaysPast",
     "after",
@@ -48,6 +51,7 @@ __all__ = [
     "map_given",
     "mean_of_samples",
     "normal_noise",
+    "progress_bar",
     "require",
     "stack_of_samples",
     "uniform_noise",

@@ -1,158 +1,40 @@
-"""Batches of inputs: where they come from, and what is checked of them."""
+"""What is checked of a batch of inputs, and what it becomes."""
 
-import os
 import reprlib
 
 import keras
-import numpy as np
 from keras import ops
 
-from keras_xmap._checks import check_positive_integer
 from keras_xmap.engine.given import given
 from keras_xmap.engine.given import map_given
 
-_KINDS = (
+KINDS = (
     "`data` must be what `model.predict` takes: an array, a tensor, a "
     "structure of them, a tf.data.Dataset or keras.utils.PyDataset of "
     "batches, or a generator of batches."
 )
 
 
-class Source:
-    """Batches of inputs and labels, once and in order.
-
-    Iterating gives pairs: the inputs of a batch, in the structure that the
-    model takes, and its labels, `None` where the data has none.
-
-    Args:
-        data: See `Explainer.explain`.
-        batch_size: Integer, for arrays.
-
-    Attributes:
-        size: Integer: how many images there are, `None` if not known.
-        num_batches: Integer, `None` if not known.
-    """
-
-    def __init__(self, data, batch_size):
-        self._data = data
-        self.size = self.num_batches = None
-        _check_kind(data)
-        if _is_dataset(data):
-            self._batches = self._of_dataset
-            count = int(data.cardinality())
-            # -1 is infinite, -2 unknown.
-            if count == -1:
-                raise ValueError(
-                    "`data` must end. Received: a tf.data.Dataset of infinite "
-                    "cardinality. Remove `repeat()` or add `take(count)`."
-                )
-            self.num_batches = count if count >= 0 else None
-        elif isinstance(data, keras.utils.PyDataset):
-            self._batches = self._of_py_dataset
-            self.num_batches = _num_batches(data)
-            if self.num_batches is None:
-                raise ValueError(
-                    "`data` must end. Received: a keras.utils.PyDataset "
-                    "without a number of batches. Define its `__len__`."
-                )
-        elif hasattr(data, "__next__"):
-            self._batches = self._of_dataset
-        else:
-            self._batches = self._of_arrays
-            self._data = map_given(_as_array, data)
-            self.size = num_images(self._data)
-            self._batch_size = check_positive_integer("batch_size", batch_size)
-            self.num_batches = -(-self.size // batch_size)
-
-    def __iter__(self):
-        return self._batches()
-
-    def _of_dataset(self):
-        for element in self._data:
-            yield _inputs_and_labels(element)
-
-    def _of_py_dataset(self):
-        for number in range(self.num_batches):
-            yield _inputs_and_labels(self._data[number])
-
-    def _of_arrays(self):
-        for start in range(0, self.size, self._batch_size):
-            stop = start + self._batch_size
-            yield (
-                map_given(
-                    lambda x, start=start, stop=stop: x[start:stop], self._data
-                ),
-                None,
-            )
-
-
-def _num_batches(dataset):
-    try:
-        return dataset.num_batches
-    except NotImplementedError:  # by Keras, of one that says no length
-        return None
-
-
-def _check_kind(data):
-    for part in keras.tree.flatten(data):
-        if isinstance(part, (str, bytes, os.PathLike)):
-            raise TypeError(
-                f"{_KINDS} Received: the text or path {part!r}. Read the image "
-                "first: `datasets.read_photo(path)[np.newaxis]`, then "
-                "prepare it as in training. Texts for a model that takes "
-                "strings go in as an array: `np.array(texts)[:, np.newaxis]`."
-            )
-        if type(part).__module__.partition(".")[0] == "PIL":
-            raise TypeError(
-                f"{_KINDS} Received: a PIL image of size {part.size}. Pass "
-                "`np.asarray(image)[np.newaxis]`, prepared as in training."
-            )
-        if callable(part) and not hasattr(part, "shape"):
-            raise TypeError(
-                f"{_KINDS} Received: {type(part).__name__}. Call it, and pass "
-                "what it returns."
-            )
-        _check_is_array(part)
-    _check_no_numbers(data)
-
-
-def _check_no_numbers(data):
+def check_no_numbers(data):
     """Refuses images as lists of lists of numbers."""
     is_list = isinstance(data, (list, tuple))
     if is_list and any(
         isinstance(part, (int, float)) for part in keras.tree.flatten(data)
     ):
         raise TypeError(
-            f"{_KINDS} Received: numbers in lists. Pass `np.array(images)`."
+            f"{KINDS} Received: numbers in lists. Pass `np.array(images)`."
         )
 
 
-def _check_is_array(x):
+def check_is_array(x):
     """Refuses sparse and ragged tensors."""
     # Told by what only these kinds of tensors can.
     for way, kind in (("to_tensor", "ragged"), ("dense_shape", "sparse")):
         if hasattr(x, way):
             how = "x.to_tensor()" if kind == "ragged" else "tf.sparse.to_dense"
             raise TypeError(
-                f"{_KINDS} Received: a {kind} tensor. Make it dense, by "
-                f"`{how}`."
+                f"{KINDS} Received: a {kind} tensor. Make it dense, by `{how}`."
             )
-
-
-def _is_dataset(data):
-    """Whether this is a `tf.data.Dataset`, without importing TensorFlow."""
-    return hasattr(data, "element_spec") and hasattr(data, "cardinality")
-
-
-def _inputs_and_labels(element):
-    if isinstance(element, tuple):
-        inputs, labels, _ = keras.utils.unpack_x_y_sample_weight(element)
-        return inputs, labels
-    return element, None
-
-
-def _as_array(x):
-    return x if hasattr(x, "shape") else np.asarray(x)
 
 
 def as_tensors(inputs):
@@ -181,11 +63,11 @@ def _no_tensor(x):
 
 
 def _as_input(x):
-    _check_is_array(x)
+    check_is_array(x)
     tensor = as_tensors(x)
     if "complex" in str(tensor.dtype):
         raise TypeError(
-            f"{_KINDS} Received: complex numbers. Pass their magnitude, or "
+            f"{KINDS} Received: complex numbers. Pass their magnitude, or "
             "their real and imaginary parts as channels."
         )
     return tensor
@@ -198,7 +80,7 @@ def as_inputs(model, inputs):
     floats that the model declares. One that declares nothing gets images of
     integers, which have four axes or more, as floats.
     """
-    _check_no_numbers(inputs)
+    check_no_numbers(inputs)
     tensors = map_given(_as_input, inputs)
     flat = keras.tree.flatten(tensors)
     declared = getattr(model, "inputs", None) or ()

@@ -1,6 +1,6 @@
 """How much is computed at a time: steps, compiled once and run on batches.
 
-With `_batches` (what comes in) and the backend's `Placement` (where it runs)
+With `source` (what comes in) and the backend's `Placement` (where it runs)
 the one place that compiles, batches, reads data sets, spreads work over
 replicas, shows progress and copies results to the host.
 """
@@ -14,7 +14,6 @@ import numpy as np
 
 from keras_xmap._checks import check_one_of
 from keras_xmap._warnings import warn_user
-from keras_xmap.engine._batches import Source
 from keras_xmap.engine._batches import as_inputs
 from keras_xmap.engine._batches import as_tensors
 from keras_xmap.engine._batches import check_batch
@@ -25,6 +24,7 @@ from keras_xmap.engine.contract import StepError
 from keras_xmap.engine.given import given
 from keras_xmap.engine.given import map_given
 from keras_xmap.engine.given import pack_given
+from keras_xmap.engine.source import Source
 
 _MAX_STEPS = 16  # compiled steps that one runner keeps
 
@@ -87,7 +87,7 @@ class Runner:
         if source.size is not None:
             target.check_length(source.size)
         where = self._backend.placement(self.model)
-        bar = _progress_bar(source.num_batches, verbose)
+        bar = progress_bar(source.num_batches, verbose)
         offset, number, waiting = 0, 0, None
         for number, (inputs, labels) in enumerate(source, start=1):
             inputs = as_inputs(self.model, inputs)
@@ -232,8 +232,14 @@ def _signature(args):
     return str(map_given(lambda x: 0, args)), str(leaves)
 
 
-def _progress_bar(num_batches, verbose):
+def progress_bar(number, verbose):
+    """Returns Keras' own over so many parts of some work, or `None`.
+
+    Args:
+        number: Integer, `None` where it is not known.
+        verbose: `"auto"`, 0 or 1; `"auto"` shows one from two parts on.
+    """
     check_one_of("verbose", verbose, ("auto", 0, 1, 2, False, True))
-    if not verbose or (verbose == "auto" and num_batches == 1):
+    if not verbose or (verbose == "auto" and number == 1):
         return None
-    return keras.utils.Progbar(num_batches)
+    return keras.utils.Progbar(number)

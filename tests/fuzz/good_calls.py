@@ -714,6 +714,30 @@ METRICS = {
         },
         lambda: kx.metrics.MaxBoxAccuracy(num_thresholds=2),
     ),
+    "metrics.label_randomization": Call(
+        lambda: {
+            "explainer": kx.explainers.Saliency(headed()),
+            "permuted": kx.explainers.Saliency(headed()),
+            "data": images(2, 8, 3),
+            "target": 1,
+            "batch_size": 2,
+        }
+    ),
+    "metrics.map_similarity": Call(
+        lambda: {"first": maps(), "second": maps()[::-1]}
+    ),
+    "metrics.parameter_randomization": Call(
+        lambda: {
+            "explainer": kx.explainers.Saliency(headed()),
+            "data": images(2, 8, 3),
+            "target": 1,
+            "mode": "cascading",
+            "steps": 1,
+            "batch_size": 2,
+            "seed": 0,
+            "verbose": 0,
+        }
+    ),
     "metrics.collusion": Call(
         lambda: {
             "model": attentive(),
@@ -1489,6 +1513,7 @@ LEFT_OUT = {
             "datasets.Ellipses",
             "datasets.HandwrittenScenes",
             "metrics.Collusion",
+            "metrics.MapSimilarity",
         )
     },
 }
