@@ -10,7 +10,7 @@ from keras_xmap._checks import is_number
 _MOST_CHARACTERS = 60
 
 
-def call_repr(instance, positional=()):
+def call_repr(instance, positional=(), without=()):
     """Returns the call that makes `instance`, without what is at its default.
 
     For classes that keep each argument of `__init__` as an attribute of the
@@ -19,10 +19,11 @@ def call_repr(instance, positional=()):
     Args:
         instance: The object.
         positional: Names of arguments that are shown without their name.
+        without: Names of arguments that are not shown.
     """
     shown = {}
     for name, parameter in inspect.signature(type(instance)).parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
+        if parameter.kind is parameter.VAR_KEYWORD or name in without:
             continue
         value = getattr(instance, name, parameter.default)
         if not _is_default(value, parameter.default):

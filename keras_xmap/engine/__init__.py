@@ -23,6 +23,7 @@ from keras_xmap.engine.geometry import Geometry
 from keras_xmap.engine.geometry import GeometryError
 from keras_xmap.engine.given import given
 from keras_xmap.engine.given import map_given
+from keras_xmap.engine.input_layout import InputLayout
 from keras_xmap.engine.named_inputs import chosen_inputs
 from keras_xmap.engine.run import Runner
 from keras_xmap.engine.run import progress_bar
@@ -37,6 +38,7 @@ __all__ = [
     "Evaluation",
     "Geometry",
     "GeometryError",
+    "InputLayout",
     "Placement",
     "RuleError",
     "Runner",

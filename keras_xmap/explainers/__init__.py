@@ -5,6 +5,7 @@ a Keras model: `explainer(images, target)` as `model(images)`, and
 `explainer.explain(data, target)` as `model.predict(data)`.
 """
 
+from keras_xmap.engine import InputLayout
 from keras_xmap.explainers.cam import CAM
 from keras_xmap.explainers.cam_explainer import CAMExplainer
 from keras_xmap.explainers.channel_sum_explainer import ChannelSumExplainer
@@ -24,7 +25,6 @@ from keras_xmap.explainers.hires_cam import HiResCAM
 from keras_xmap.explainers.integrated_gradients import IntegratedGradients
 from keras_xmap.explainers.layer_cam import LayerCAM
 from keras_xmap.explainers.occlusion import Occlusion
-from keras_xmap.explainers.perturbation_explainer import InputLayout
 from keras_xmap.explainers.perturbation_explainer import PerturbationExplainer
 from keras_xmap.explainers.region_cam import RegionCAM
 from keras_xmap.explainers.rise import RISE

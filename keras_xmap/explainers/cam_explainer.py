@@ -16,9 +16,9 @@ from keras_xmap._typing import Tensor
 from keras_xmap.explainers._spatial_layer import SpatialLayer
 from keras_xmap.explainers._spatial_layer import check_tokens
 from keras_xmap.explainers.explainer import Explainer
-from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
 from keras_xmap.ops import normalize
+from keras_xmap.targets import class_scores
 
 
 class CAMExplainer(Explainer):

@@ -26,8 +26,8 @@ from keras_xmap.explainers._slots import beside
 from keras_xmap.explainers._slots import distinct
 from keras_xmap.explainers._spatial_layer import SpatialLayer
 from keras_xmap.explainers.explainer import Explainer
-from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
+from keras_xmap.targets import class_scores
 
 PAPER_SCALES = (1, 1.2, 1.4, 1.6)
 

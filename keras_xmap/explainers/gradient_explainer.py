@@ -17,8 +17,8 @@ from keras_xmap.explainers._layers_and_scales import check_entries
 from keras_xmap.explainers._layers_and_scales import check_layers
 from keras_xmap.explainers._layers_and_scales import check_part
 from keras_xmap.explainers.explainer import Explainer
-from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
+from keras_xmap.targets import class_scores
 
 CHANNEL_REDUCTIONS = ("max", "mean", "norm", "sum", None)
 

@@ -2,10 +2,10 @@ import keras
 
 from keras_xmap import targets
 from keras_xmap._typing import Structure
-from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.grad_cam import GradCAM
 from keras_xmap.explainers.gradient_explainer import GradientExplainer
 from keras_xmap.explainers.gradient_explainer import Gradients
+from keras_xmap.targets import class_scores
 
 
 class GuidedGradCAM(GradientExplainer):

@@ -8,13 +8,13 @@ from keras_xmap._fillings import check_filling
 from keras_xmap._fillings import filling_of_input
 from keras_xmap._typing import Structure
 from keras_xmap.explainers._views import check_baseline
-from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
 from keras_xmap.explainers.gradient_explainer import GradientExplainer
 from keras_xmap.explainers.gradient_explainer import Gradients
 from keras_xmap.explainers.gradient_explainer import channel_axis_of
 from keras_xmap.explainers.gradient_explainer import floating
 from keras_xmap.explainers.gradient_explainer import with_floating
+from keras_xmap.targets import class_scores
 
 
 class IntegratedGradients(GradientExplainer):

@@ -8,8 +8,8 @@ from keras_xmap._checks import check_positive_integer
 from keras_xmap._fillings import check_filling
 from keras_xmap._fillings import filling_of_input
 from keras_xmap._typing import Tensor
+from keras_xmap.engine import InputLayout
 from keras_xmap.explainers._views import check_baseline
-from keras_xmap.explainers.perturbation_explainer import InputLayout
 from keras_xmap.explainers.perturbation_explainer import PerturbationExplainer
 
 

@@ -11,9 +11,10 @@ from keras_xmap import engine
 from keras_xmap import targets
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
+from keras_xmap.engine import InputLayout
 from keras_xmap.explainers.explainer import Explainer
-from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.explainer import join_classes
+from keras_xmap.targets import class_scores
 
 
 class PerturbationExplainer(Explainer):
@@ -66,7 +67,7 @@ class PerturbationExplainer(Explainer):
 
     @abc.abstractmethod
     def maps_of_input(
-        self, x: Tensor, clean: Tensor, scores: Callable, layout: "InputLayout"
+        self, x: Tensor, clean: Tensor, scores: Callable, layout: InputLayout
     ) -> Tensor:
         """Returns the maps of one input, `(batch, classes, *positions)`.
 
@@ -137,30 +138,3 @@ def _stacked_scores(evaluation, target, parts):
     """Returns float32 scores `(batch, classes)`."""
     scores = class_scores(evaluation, target, parts)
     return ops.cast(ops.stack(scores, axis=1), "float32")
-
-
-class InputLayout:
-    """Which axes of an input are its positions.
-
-    Attributes:
-        number: Integer: the input's number among the model's inputs.
-        axes: Tuple of integers: the axes of the positions.
-        size: Tuple: the sizes of these axes, integers or scalar tensors.
-        channel_axis: Integer: the axis of the channels, or `None`.
-    """
-
-    def __init__(self, x: Tensor, number: int, channel_axis: int | None):
-        rank = len(x.shape)
-        self.axes = tuple(
-            axis for axis in range(1, rank) if axis != channel_axis
-        )
-        self.number = number
-        self.channel_axis = channel_axis
-        self.size = tuple(ops.shape(x)[axis] for axis in self.axes)
-        self._others = [axis for axis in range(rank) if axis not in self.axes]
-
-    def expand(self, values: Tensor) -> Tensor:
-        """Gives `values`, of shape `size`, the rank of the input."""
-        for axis in self._others:
-            values = ops.expand_dims(values, axis)
-        return values

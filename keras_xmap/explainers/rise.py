@@ -8,7 +8,7 @@ from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
 from keras_xmap._typing import Tensor
-from keras_xmap.explainers.perturbation_explainer import InputLayout
+from keras_xmap.engine import InputLayout
 from keras_xmap.explainers.perturbation_explainer import PerturbationExplainer
 
 

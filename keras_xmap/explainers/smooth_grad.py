@@ -8,10 +8,10 @@ from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
 from keras_xmap._typing import Structure
-from keras_xmap.explainers.explainer import class_scores
 from keras_xmap.explainers.gradient_explainer import GradientExplainer
 from keras_xmap.explainers.gradient_explainer import Gradients
 from keras_xmap.explainers.gradient_explainer import floating
+from keras_xmap.targets import class_scores
 
 
 class SmoothGrad(GradientExplainer):

@@ -2,16 +2,16 @@
 
 import abc
 
-import keras
 from keras import ops
 
 from keras_xmap._numeric import as_tensor
 from keras_xmap._numeric import of_each
 from keras_xmap._typing import Tensor
-from keras_xmap.metrics._metric_repr import metric_repr
+from keras_xmap.metrics._image_mean import ImageMean
+from keras_xmap.metrics._image_mean import check_weights
 
 
-class LocalizationMetric(keras.metrics.Metric, abc.ABC):
+class LocalizationMetric(ImageMean, abc.ABC):
     """Mean over images of the score of a map against the object's mask.
 
     A subclass is its formula, `image_scores`. This class checks the input,
@@ -31,15 +31,6 @@ class LocalizationMetric(keras.metrics.Metric, abc.ABC):
     function nothing can be raised; there they turn the result into NaN.
     """
 
-    def __init__(self, num_scores=1, name=None, dtype=None):
-        super().__init__(name=name, dtype=dtype)
-        self.total = self.add_variable(
-            (num_scores,), "zeros", dtype=self.dtype, name="total"
-        )
-        self.weight = self.add_variable(
-            (), "zeros", dtype=self.dtype, name="weight"
-        )
-
     def update_state(self, y_true, y_pred, sample_weight=None):
         masks, maps = self._checked_pair(y_true, y_pred)
         valid = self._check_values(masks, maps)
@@ -51,12 +42,7 @@ class LocalizationMetric(keras.metrics.Metric, abc.ABC):
         if sample_weight is not None:
             given = check_weights(sample_weight, masks.shape[0])
             weights = weights * ops.cast(given, self.dtype)
-        weighted = ops.expand_dims(weights, -1) * scores
-        self.total.assign_add(ops.sum(weighted, axis=0))
-        self.weight.assign_add(ops.sum(weights))
-
-    def result(self):
-        return self.mean_scores()[0]
+        self._add(scores, weights)
 
     @abc.abstractmethod
     def image_scores(self, masks: Tensor, maps: Tensor) -> Tensor:
@@ -64,13 +50,6 @@ class LocalizationMetric(keras.metrics.Metric, abc.ABC):
 
         Both arguments are of the metric's dtype, the masks 0 or 1.
         """
-
-    def mean_scores(self) -> Tensor:
-        """Returns the mean over the images so far, `(num_scores,)`."""
-        return ops.divide_no_nan(self.total, self.weight)
-
-    def __repr__(self):
-        return metric_repr(self)
 
     def _checked_pair(self, y_true, y_pred):
         masks = as_tensor("y_true", y_true)
@@ -108,38 +87,6 @@ class LocalizationMetric(keras.metrics.Metric, abc.ABC):
                 "y_pred",
             ),
         )
-
-
-def check_weights(sample_weight, batch):
-    """Returns weights `(batch,)`, or one for all, as a tensor.
-
-    `batch` may be `None`. What can be seen must be finite and >= 0.
-    """
-    weights = as_tensor("sample_weight", sample_weight)
-    if not keras.backend.is_float_dtype(weights.dtype):
-        weights = ops.cast(weights, keras.config.floatx())
-    shape = tuple(weights.shape)
-    if shape[1:] == (1,):  # as Keras hands them on
-        weights = ops.squeeze(weights, -1)
-    if len(weights.shape) > 1 or (
-        None not in (batch, *weights.shape)
-        and (tuple(weights.shape) not in ((), (batch,)))
-    ):
-        raise ValueError(
-            "`sample_weight` must hold one weight for each image. Received: "
-            f"sample_weight.shape={shape} for {batch} images."
-        )
-    allowed = ops.logical_and(ops.isfinite(weights), weights >= 0)
-    try:
-        all_allowed = bool(ops.all(allowed))
-    except TypeError:  # A tracer of TensorFlow or JAX has no value.
-        return weights
-    if not all_allowed:
-        raise ValueError(
-            "`sample_weight` must hold finite numbers >= 0. Received: "
-            f"sample_weight={ops.convert_to_numpy(weights)}."
-        )
-    return weights
 
 
 def check_values(values, allowed, expected, name, remedy=""):

@@ -10,7 +10,7 @@ from keras_xmap._checks import check_positive_integer
 from keras_xmap._numeric import as_array
 from keras_xmap._saving import registered
 from keras_xmap._typing import Numbers
-from keras_xmap.metrics._localization_metric import check_weights
+from keras_xmap.metrics._image_mean import check_weights
 from keras_xmap.metrics._metric_repr import metric_repr
 from keras_xmap.ops import box_iou
 from keras_xmap.ops import normalize

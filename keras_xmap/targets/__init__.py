@@ -40,6 +40,7 @@ the unit of any model. Of several units, as of a multi-label classifier, a class
 is the number of its unit.
 """
 
+from keras_xmap.targets._class_scores import class_scores as class_scores
 from keras_xmap.targets._present_classes import of_classes as of_classes
 from keras_xmap.targets._present_classes import (
     present_classes as present_classes,

@@ -669,6 +669,45 @@ def _update(kind):
     )
 
 
+_OF_MODEL = {
+    "Deletion": {"num_steps": 2, "baseline": "mean"},
+    "Insertion": {"num_steps": 2, "baseline": "blur"},
+    "AverageDrop": {"baseline": "zero"},
+    "IncreaseInConfidence": {"baseline": "zero"},
+}
+
+
+@functools.cache
+def _model_metric(name):
+    """Returns a metric whose step all calls share."""
+    return getattr(kx.metrics, name)(network(), **_OF_MODEL[name])
+
+
+def _of_model(name):
+    """Returns the calls of a metric that asks a model."""
+    asked = {"inputs": images(), "maps": maps(), "target": 1}
+    owner = functools.partial(_model_metric, name)
+    common = {
+        "input_name": None,
+        "score": "output",
+        "batch_size": 2,
+        "name": name,
+        "dtype": None,
+    }
+    calls = {
+        f"metrics.{name}": Call(
+            lambda: {"model": network(), **_OF_MODEL[name], **common}
+        ),
+        f"metrics.{name}.image_scores": Call(lambda: asked, owner),
+        f"metrics.{name}.update_state": Call(
+            lambda: {**asked, "sample_weight": np.ones(2)}, owner
+        ),
+    }
+    if "num_steps" in _OF_MODEL[name]:
+        calls[f"metrics.{name}.curves"] = Call(lambda: asked, owner)
+    return calls
+
+
 METRICS = {
     "metrics.EnergyInMask": Call(
         lambda: {"name": "energy", "dtype": None}, then=scored
@@ -738,6 +777,17 @@ METRICS = {
             "verbose": 0,
         }
     ),
+    "metrics.Sparseness": Call(
+        lambda: {"name": "sparseness", "dtype": None},
+        then=lambda metric: metric(maps()),
+    ),
+    "metrics.Sparseness.image_scores": Call(
+        lambda: {"maps": maps()}, kx.metrics.Sparseness
+    ),
+    "metrics.Sparseness.update_state": Call(
+        lambda: {"maps": maps(), "sample_weight": np.ones(2)},
+        kx.metrics.Sparseness,
+    ),
     "metrics.collusion": Call(
         lambda: {
             "model": attentive(),
@@ -748,6 +798,9 @@ METRICS = {
         }
     ),
 }
+
+for _name in _OF_MODEL:
+    METRICS |= _of_model(_name)
 
 MODELS = {
     "models.attention_network": Call(
@@ -1514,6 +1567,7 @@ LEFT_OUT = {
             "datasets.HandwrittenScenes",
             "metrics.Collusion",
             "metrics.MapSimilarity",
+            "metrics.Curves",
         )
     },
 }

@@ -72,11 +72,16 @@ EXCEPTIONS = {
     **{
         f"metrics.{name}": {"dtype": _OF_KERAS, "name": _OF_KERAS}
         for name in (
+            "AverageDrop",
+            "Deletion",
             "EnergyInMask",
+            "IncreaseInConfidence",
+            "Insertion",
             "MaxBoxAccuracy",
             "MeanIoU",
             "PixelAveragePrecision",
             "PointingGame",
+            "Sparseness",
         )
     },
     "targets.Difference": {"a": _OF_THE_USER, "b": _OF_THE_USER},
