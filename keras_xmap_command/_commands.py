@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.metadata
+import math
 import os
 import re
 import sys
@@ -277,6 +278,13 @@ def _add_what_to_explain(explain):
         "default: the last spatial one",
     )
     explain.add_argument(
+        "--views",
+        type=views,
+        metavar="VIEWS",
+        help="explain the mean of the maps of resized and mirrored images, "
+        "such as 1,1.5,mirror,1.5:mirror; default: the image as it is",
+    )
+    explain.add_argument(
         "--output",
         metavar="NAME",
         help="output to explain, of a model with several",
@@ -304,6 +312,27 @@ def target(text):
         return int(text)
     except ValueError:
         return text
+
+
+def views(text):
+    """Returns the views that text such as `1,mirror,1.5:mirror` names."""
+    return [_view(word.strip(), text) for word in text.split(",")]
+
+
+def _view(word, text):
+    scale, colon, mirror = word.partition(":")
+    if word == "mirror":
+        return word
+    try:
+        number = float(scale)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf or (colon and mirror != "mirror"):
+        raise argparse.ArgumentTypeError(
+            "must be scales > 0, `mirror`, or both as in 1.5:mirror, with "
+            f"commas between them and no spaces. Received: {text}"
+        )
+    return (number, mirror) if colon else number
 
 
 def _add_how_to_read_and_write(explain):

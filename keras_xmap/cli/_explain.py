@@ -1,5 +1,6 @@
 """`keras-xmap explain`: a saved model and image files in, pictures out."""
 
+import functools
 import inspect
 import os
 import sys
@@ -55,6 +56,9 @@ def run(arguments):
     output = ModelOutput(model, arguments.output, inputs, arguments.class_axis)
     _check_mask_taken(arguments.mask, inputs)
     explainer = _make_explainer(kind, model, arguments.target_layer, inputs)
+    explained = functools.partial(
+        explainer.explain, verbose=0, views=arguments.views
+    )
     answers = Answers(model, output)
     errors = {}
     for path, name, mask in zip(arguments.images, names, masks, strict=True):
@@ -66,7 +70,7 @@ def run(arguments):
             )
             with warnings.catch_warnings(record=True) as notes:
                 warnings.simplefilter("always")
-                found = explainer.explain(data, output.target(index), verbose=0)
+                found = explained(data, output.target(index))
             for note in notes:
                 print(f"keras-xmap: {path}: {note.message}", file=sys.stderr)
         except Exception as error:

@@ -134,6 +134,29 @@ def test_target_layer_and_range_reach_the_explainer(folder):
     )
 
 
+def test_views_reach_the_explainer(folder):
+    status = cli.main(
+        ["explain", "model.keras", "grey.png", "--target", "1"]
+        + ["--views", "1,mirror,1:mirror", "--directory", "out"]
+    )
+    assert status == 0
+    image = keras.utils.img_to_array(Image.open("grey.png").convert("RGB"))
+    grad_cam = explainers.GradCAM(keras.saving.load_model("model.keras"))
+    one, mirrored = grad_cam.explain(np.stack([image, image[:, ::-1]]), 1)
+    expected = (one + 2 * mirrored[:, ::-1]) / 3
+    written = np.load("out/grey.gradcam.npy")
+    np.testing.assert_allclose(written, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "nan", "inf", "", "1,", "miror", "1:up", "mirror:2", "1;2"]
+)
+def test_views_that_are_none_are_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["explain", "m", "i", "--views", text, "--directory", "o"])
+    assert f"Received: {text}" in capsys.readouterr().err
+
+
 def test_models_of_grey_images_and_of_any_size_are_served(folder):
     classifier((None, None, 1)).save("grey.keras")
     status = cli.main(
