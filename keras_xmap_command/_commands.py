@@ -199,6 +199,7 @@ def _add_how_to_segment(masks):
         default="gradcam",
         help="one of `keras-xmap methods`; default: gradcam, here CAM",
     )
+    _add_views(masks)
     masks.add_argument(
         "--rounds",
         type=int,
@@ -277,13 +278,7 @@ def _add_what_to_explain(explain):
         help="layer that class activation maps look at, by name or path; "
         "default: the last spatial one",
     )
-    explain.add_argument(
-        "--views",
-        type=views,
-        metavar="VIEWS",
-        help="explain the mean of the maps of resized and mirrored images, "
-        "such as 1,1.5,mirror,1.5:mirror; default: the image as it is",
-    )
+    _add_views(explain)
     explain.add_argument(
         "--output",
         metavar="NAME",
@@ -312,6 +307,16 @@ def target(text):
         return int(text)
     except ValueError:
         return text
+
+
+def _add_views(command):
+    command.add_argument(
+        "--views",
+        type=views,
+        metavar="VIEWS",
+        help="take the mean of the maps of resized and mirrored images, such "
+        "as 1,1.5,mirror,1.5:mirror; default: the map of the image as it is",
+    )
 
 
 def views(text):

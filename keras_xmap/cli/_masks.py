@@ -45,6 +45,7 @@ def run(arguments):
         crf=None if arguments.crf == "none" else arguments.crf,
         value_range=arguments.range,
         seed=arguments.seed,
+        views=arguments.views,
     )
     report = made.fit(images)
     print(f"{report.num_images} masks -> {report.masks}")

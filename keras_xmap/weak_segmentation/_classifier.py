@@ -20,7 +20,7 @@ def make(run):
     """Returns the classifier, compiled, its weights those of a start."""
     settings = run.settings
     classifier = models.multi_label_classifier(
-        run.with_value_range(),
+        run.with_value_range(any_size=settings.views is not None),
         run.num_classes,
         scale_range=None,
         pooling="average",

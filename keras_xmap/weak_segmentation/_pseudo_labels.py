@@ -1,6 +1,7 @@
 """From what a classifier looks at to label maps."""
 
 import os
+import warnings
 
 import keras
 import numpy as np
@@ -67,12 +68,7 @@ class _Maps:
         if self._run.num_classes == 1:
             classes = classes + 1  # of a single unit, the class that is there
         target = targets.of_classes(self._explainer, classes)
-        maps = next(
-            self._explainer.explain_batches(
-                batch, target, batch_size=len(batch)
-            )
-        )
-        maps = keras.ops.convert_to_numpy(maps)
+        maps = _explained(self._run, self._explainer, batch, target)
         return [of_image[n] for of_image, n in zip(maps, is_class, strict=True)]
 
     def saliency(self, photos, batch):
@@ -101,6 +97,26 @@ class _Maps:
             for c in np.flatnonzero(labels).tolist()
         ]
         return np.reshape(found, (-1, height, width)).astype(bool)
+
+
+def check_views(run):
+    """Raises if no view of photos can be explained, before any training."""
+    if run.settings.views is not None:
+        explainer = run.settings.explainer(_classifier.make(run))
+        classes = np.full((1, 1), run.num_classes == 1, "int32")
+        target = targets.of_classes(explainer, classes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a map that is empty yet
+            _explained(run, explainer, run.photos.resized(0)[None], target)
+
+
+def _explained(run, explainer, batch, target):
+    views = run.settings.views
+    options = {} if views is None else {"views": views}
+    batches = explainer.explain_batches(
+        batch, target, batch_size=len(batch), **options
+    )
+    return keras.ops.convert_to_numpy(next(batches))
 
 
 def _of_all_classes(scores):

@@ -58,11 +58,18 @@ class Run:
         """Begins the run, or goes on with it."""
         self.folder.open(self._description())
 
-    def with_value_range(self):
-        """Returns the backbone behind what brings photos to its values."""
+    def with_value_range(self, any_size=False):
+        """Returns the backbone behind what brings photos to its values.
+
+        Args:
+            any_size: Boolean: whether it takes what the backbone takes, or
+                photos of `image_size` alone.
+        """
         settings = self.settings
-        channels = channels_of(settings.backbone)
-        inputs = keras.Input((*settings.image_size, channels), name="photos")
+        shape = *settings.image_size, channels_of(settings.backbone)
+        if any_size:
+            shape = settings.backbone.inputs[0].shape[1:]
+        inputs = keras.Input(shape, name="photos")
         black, white = settings.value_range
         x = inputs
         if (black, white) != (0.0, 255.0):

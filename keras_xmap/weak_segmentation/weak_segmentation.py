@@ -102,6 +102,10 @@ class WeakSegmentation:
             white. Defaults to `(0, 255)`.
         seed: Integer, for the order of photos and new weights. Defaults to
             `0`.
+        views: List of views of the photos whose maps are averaged, such as
+            `[1, 1.5, "mirror"]`; see `explain` of the explainer. Scales need
+            a backbone that takes photos of any size. Defaults to `None`: the
+            photo as it is, as always with several rounds of erasing.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -148,6 +152,7 @@ class WeakSegmentation:
         crf: str | dict[str, float] | None = "paper",
         value_range: Sequence[Number] = (0, 255),
         seed: int = 0,
+        views: Sequence[Any] | None = None,
     ) -> None:
         self.backbone = _check_backbone(backbone)
         self.directory = _files.check_path("directory", directory)
@@ -175,6 +180,7 @@ class WeakSegmentation:
         self.crf = crf if crf is None else crf_parameters(crf)
         self.value_range = _check_value_range(value_range)
         self.seed = check_seed("seed", seed)
+        self.views = _check_views(views, self.max_rounds)
 
     def __repr__(self) -> str:
         return call_repr(self)
@@ -206,6 +212,7 @@ class WeakSegmentation:
         check_beforehand(self, _check_images(images))
         good = _readable(images, level)
         run = Run(self, good, level)
+        _pseudo_labels.check_views(run)
         run.open()
         _files.write_atomically(
             run.folder.path("problems.json"),
@@ -315,6 +322,16 @@ def _check_value_range(value_range):
             f"{value_range!r}."
         )
     return tuple(float(x) for x in value_range)
+
+
+def _check_views(views, max_rounds):
+    if views is not None and max_rounds > 1:
+        raise ValueError(
+            "`views` are of photos of which nothing was erased. Received: "
+            f"views={views!r} with max_rounds={max_rounds}. Leave out one of "
+            "the two."
+        )
+    return views
 
 
 def _check_verbose(verbose):

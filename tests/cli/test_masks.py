@@ -32,7 +32,7 @@ def masks(folder, root, directory, *options):
 
 @pytest.mark.slow
 def test_a_folder_of_voc_is_told_by_one_argument(made, tmp_path, capsys):
-    options = "--classes", "red", "green"
+    options = "--classes", "red", "green", "--views", "1,1.5:mirror"
     assert masks(made / "scenes", made, tmp_path / "run", *options) == 0
     said = capsys.readouterr().out
     assert f"6 masks -> {tmp_path / 'run' / 'masks'}" in said

@@ -201,6 +201,11 @@ def test_a_network_masks_other_photos(scenes, done, copy, tmp_path):
             "background='drfi'. Or a function",
         ),
         ({"loss": "ce"}, ValueError, "Received: loss='ce'"),
+        (
+            {"views": ["mirror"], "max_rounds": 2},
+            ValueError,
+            r"Received: views=\['mirror'\] with max_rounds=2",
+        ),
         ({"crf": "fast"}, ValueError, "Received: parameters='fast'"),
         ({"value_range": (1, 1)}, ValueError, r"value_range=\(1, 1\)"),
         ({"explainer": 3}, TypeError, "Received: explainer=3"),
@@ -226,6 +231,34 @@ def test_a_backbone_that_does_not_fit_is_refused(tmp_path):
         WeakSegmentation(four, tmp_path, 16)
 
 
+@pytest.mark.slow
+def test_views_are_tried_before_the_training(few, tmp_path):
+    with pytest.raises(ValueError, match=r"Received: views=\['up'\]"):
+        quick_run(tmp_path / "run", views=["up"]).fit(few, verbose=0)
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(4, 3, strides=4)(inputs)
+    fixed = keras.layers.LayerNormalization(axis=(1, 2, 3))(x)  # of 8 x 8
+    fixed = keras.Model(inputs, fixed)
+    options = {"classifier_epochs": 1, "epochs": 1, "crf": None}
+    run = WeakSegmentation(
+        fixed, tmp_path / "run", 32, views=[1, 1.5], **options
+    )
+    with pytest.raises(ValueError, match="Received: the view 1.5. Leave the"):
+        run.fit(few, verbose=0)
+    # The remedy, in the same folder, where nothing was left.
+    seen = []
+
+    class Noted(explainers.GradCAM):
+        def explain_batches(self, *args, views=None, **kwargs):
+            seen.append(views)
+            return super().explain_batches(*args, views=views, **kwargs)
+
+    options = {**options, "views": [1, "mirror"], "explainer": Noted}
+    run = WeakSegmentation(fixed, tmp_path / "run", 32, **options)
+    assert run.fit(few, verbose=0).num_images == len(few)
+    assert len(seen) > 1 and all(views == [1, "mirror"] for views in seen)
+
+
 def test_images_of_no_reader_are_refused(tmp_path):
     (tmp_path / "photos" / "cat").mkdir(parents=True)
     (tmp_path / "photos" / "cat" / "a.png").write_text("no image")
@@ -246,6 +279,7 @@ KINDS = {
     "psl": ({"loss": "psl"}, 0.8),
     "erasing": ({"max_rounds": 2, "erasing_threshold": 0.5}, 0.5),
     "layercam": ({"explainer": explainers.LayerCAM}, 0.8),
+    "views": ({"views": [1, 1.5, "mirror"]}, 0.8),
 }
 
 
