@@ -41,6 +41,14 @@ _TURNS = {
 }
 
 
+def photo_extensions():
+    """Returns the endings of names of files of `FORMATS`, as `.jpg`."""
+    from PIL import Image
+
+    known = Image.registered_extensions().items()
+    return {ending for ending, name in known if name in FORMATS}
+
+
 def open_image(file):
     """Returns the `PIL.Image` in a file of one of `FORMATS`, read whole."""
     content = io.BytesIO(read_file(file))

@@ -7,7 +7,8 @@ themselves are in `keras_xmap.cli`.
 """
 
 from keras_xmap_command._commands import main
+from keras_xmap_command._methods import DEFAULT_LAYERS
 from keras_xmap_command._methods import METHODS
 from keras_xmap_command._methods import method_name
 
-__all__ = ["METHODS", "main", "method_name"]
+__all__ = ["DEFAULT_LAYERS", "METHODS", "main", "method_name"]

@@ -44,9 +44,10 @@ METHODS = {
     "smoothgrad": "The gradient, averaged over noisy copies of the image.",
 }
 
-# The measured choice for photos, see docs/localization.md; what explainers do
-# by themselves stays what their papers define.
-DEFAULT_METHOD, DEFAULT_LAYER = "layercam", "stages"
+# What points best on photos, see docs/localization.md: what the command does by
+# default. The explainers themselves begin with what their papers define.
+DEFAULT_METHOD = "layercam"
+DEFAULT_LAYERS = {"layercam": 2}
 
 _ALSO_CALLED = {
     "deconv": "deconvnet",

@@ -58,8 +58,8 @@ __init__: layers losses metrics models ops
 callbacks: distribution erasing explainers layers regions visualization
 weak_segmentation: callbacks datasets distribution explainers losses models
     ops segmentation targets
-cli: datasets explainers layers metrics segmentation targets visualization
-    weak_segmentation
+cli: datasets engine explainers layers metrics segmentation targets
+    visualization weak_segmentation
 """
 # Each library, and the parts that import it.
 LIBRARIES = """

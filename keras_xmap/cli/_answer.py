@@ -1,5 +1,6 @@
 """What a model answers, in words: a class and its probability, or a number."""
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -22,18 +23,19 @@ class Answers(explainers.Explainer):
         self._output = output
         self.unit = None
 
-    def of_image(self, data):
-        """Returns the outputs of one image by class, `(classes,)`.
+    def of_images(self, data):
+        """Returns the outputs of a batch by class, `(batch, classes)`.
 
         Of a single unit of two classes those of both; of a logit the
         probabilities.
         """
-        (values,) = next(self.explain_batches(data))
-        if len(values) > 1 or self.unit.meaning != "classes":
+        size = len(keras.tree.flatten(data)[0])
+        (values,) = self.explain_batches(data, batch_size=size)
+        if values.shape[1] > 1 or self.unit.meaning != "classes":
             return values
         if not self.is_probability:
             values = 1 / (1 + np.exp(-values))
-        return np.concatenate([1 - values, values])
+        return np.concatenate([1 - values, values], axis=1)
 
     @property
     def is_probability(self):
@@ -51,34 +53,56 @@ class Answers(explainers.Explainer):
         return self._output.by_class(values), notes
 
 
-def answer_of(values, answers, output, asked, names):
-    """Returns the class to explain, and what is said of it.
+def answers_of(values, answers, output, target, top_k, names):
+    """Returns the classes to explain of an image, and what is said of them.
 
     Args:
-        values: Array `(classes,)`, as `Answers.of_image` returns it.
+        values: Array `(classes,)`, a row of what `Answers.of_images` returns.
         answers: The `Answers` that it is from.
         output: `ModelOutput`.
-        asked: Integer, `"raise"`, `"lower"` or `None`: `--target`.
+        target: Integer, `"raise"`, `"lower"` or `None`: `--target`.
+        top_k: Integer: how many of the highest classes, or `None`.
         names: `ClassNames`.
+
+    Returns:
+        A list of pairs: what `ModelOutput.target` takes, and a string.
     """
     names.check_count(len(values))
-    if asked in ("raise", "lower"):
-        return asked, f"what would {asked} the number {values[-1]:.3f}"
+    if target in ("raise", "lower"):
+        return [(target, f"what would {target} the number {values[-1]:.3f}")]
+    if top_k is not None and not 1 <= top_k <= len(values):
+        raise ValueError(
+            "`--top-k` must be at most the number of classes. Received: "
+            f"--top-k {top_k} for {len(values)}."
+        )
     if len(values) == 1:
         _check_told(answers.unit)
-        return asked, f"number {values[0]:.3f}"
+        return [(target, f"number {values[0]:.3f}")]
+    if target is not None and target >= len(values):
+        raise ValueError(
+            "`--target` must be a class of the output, from 0 to "
+            f"{len(values) - 1}. Received: --target {target}."
+        )
     # A picture is mostly background; asked about is the object.
     is_object_map = output.is_map and output.has_one_unit
-    chosen = asked
-    if asked is None:
-        chosen = 1 if is_object_map else int(values.argmax())
-    is_two = output.has_one_unit
-    kind = "probability" if is_two or answers.is_probability else "output"
-    highest = "highest, " if asked is None and not is_object_map else ""
-    said = names.described(chosen)
-    if 0 <= chosen < len(values):
-        said += f" ({highest}{kind} {values[chosen]:.3f})"
-    return chosen, said
+    if target is None and top_k is None and is_object_map:
+        target = 1
+    chosen = [target]
+    if target is None:
+        chosen = np.argsort(-values, kind="stable")[: top_k or 1].tolist()
+    kind = "output"
+    if output.has_one_unit or answers.is_probability:
+        kind = "probability"
+    highest = values.argmax() if target is None else None
+    return [
+        (
+            index,
+            f"{names.described(index)} ("
+            + ("highest, " if index == highest else "")
+            + f"{kind} {values[index]:.3f})",
+        )
+        for index in chosen
+    ]
 
 
 def _check_told(unit):

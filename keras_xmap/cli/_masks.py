@@ -8,7 +8,7 @@ import keras
 from keras_xmap import datasets
 from keras_xmap import segmentation
 from keras_xmap.cli._explain import load_model
-from keras_xmap.cli._explain import method_named
+from keras_xmap.cli._method import method_named
 
 
 def run(arguments):

@@ -55,11 +55,12 @@ class ModelOutput:
         """Returns what an explainer is asked for.
 
         Args:
-            index: Integer or `None`, a class or the answer; `"raise"` or
-                `"lower"`: what does that to a single unit.
+            index: Integer or `None`, a class or the answer, or of scores an
+                array of classes; `"raise"` or `"lower"`: what does that to a
+                single unit.
         """
         key = None if self._is_single else self._key
-        if index in ("raise", "lower"):
+        if isinstance(index, str):
             return self._of_unit(1 if index == "raise" else -1)
         if self.is_map:
             return targets.MaskedMean(index or 0, output=key, axis=self._axis)

@@ -1,5 +1,6 @@
 """Files of results: complete, and never in place of others by accident."""
 
+import collections
 import io
 import os
 
@@ -27,12 +28,14 @@ class OutputFolder:
 
     def check_free(self, names):
         """Checks, before any work is done, that `names` can be written."""
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        counts = collections.Counter(names)
+        repeated = sorted(name for name in counts if counts[name] > 1)
         if repeated:
             raise ValueError(
                 "Images must have different names. Received: more than one "
-                f"result would be {repeated[0]}. Explain them one by one, "
-                "with another `--directory` each."
+                f"result would be {repeated[0]}. Name the folder that they "
+                "are in, with `--recursive`, so that results keep the path in "
+                "it; or explain them one by one."
             )
         if "://" not in self.path:
             self._check_local(names)
@@ -97,8 +100,8 @@ class OutputFolder:
         return _files.file_exists(f"{self.path}/{name}")
 
     def _write(self, name, content):
-        _files.make_directory(self.path)
         path = f"{self.path}/{name}"
+        _files.make_directory(path.rpartition("/")[0])
         _files.write_atomically(path, content)
         return path
 

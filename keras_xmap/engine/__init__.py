@@ -21,6 +21,7 @@ from keras_xmap.engine.contract import Placement
 from keras_xmap.engine.contract import RuleError
 from keras_xmap.engine.geometry import Geometry
 from keras_xmap.engine.geometry import GeometryError
+from keras_xmap.engine.geometry import TooFewSizesError
 from keras_xmap.engine.given import given
 from keras_xmap.engine.given import map_given
 from keras_xmap.engine.input_layout import InputLayout
@@ -43,6 +44,7 @@ __all__ = [
     "RuleError",
     "Runner",
     "Source",
+    "TooFewSizesError",
     "Unit",
     "WaysPast",
     "after",

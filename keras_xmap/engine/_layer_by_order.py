@@ -28,6 +28,7 @@ from keras_xmap.engine._order_refusals import listed
 from keras_xmap.engine._order_refusals import no_spatial_layer
 from keras_xmap.engine._order_refusals import way_without_layer
 from keras_xmap.engine.geometry import GeometryError
+from keras_xmap.engine.geometry import TooFewSizesError
 
 logger = logging.getLogger("keras_xmap")
 
@@ -73,13 +74,14 @@ def last_calls_of_sizes(evaluation, score, num_sizes, inputs=None):
         List of lists of `LayerCall`, the coarsest first.
 
     Raises:
-        ValueError: If there are fewer sizes, or if they are not known.
+        TooFewSizesError: If there are fewer sizes.
+        ValueError: If they are not known.
     """
     sizes = _sizes(evaluation, score, num_sizes, inputs)
     found = list(itertools.islice(sizes, num_sizes))
     if len(found) < num_sizes:
         names = [[name_of(evaluation.calls, x) for x in size] for size in found]
-        raise ValueError(
+        raise TooFewSizesError(
             "`target_layer` asks for more sizes than there are. Received: "
             f"target_layer={num_sizes} for a model with the sizes of "
             f"{', '.join(map(listed, names))}."

@@ -23,6 +23,10 @@ _GAP = 2.5
 _SAME = 0.75
 
 
+class TooFewSizesError(ValueError):
+    """A model has layers of fewer sizes than are asked for."""
+
+
 class GeometryError(ValueError):
     """A layer's positions cannot be laid where they belong.
 

@@ -16,6 +16,7 @@ from keras_xmap import cli
 from keras_xmap import explainers
 from keras_xmap import visualization
 from keras_xmap.cli import _explain as explain
+from keras_xmap.cli._method import methods
 from keras_xmap.cli._pixels import Pixels
 from keras_xmap_command import METHODS
 from keras_xmap_command import method_name
@@ -68,25 +69,26 @@ def test_explain_writes_the_map_and_the_picture_of_every_image(folder, capsys):
     )
     assert status == 0
     assert sorted(p.name for p in (folder / "out").iterdir()) == [
-        f"{stem}.gradcam.{suffix}"
+        f"{stem}.layercam.{suffix}"
         for stem in ("grey", "rgb", "rgba")
         for suffix in ("npy", "png")
     ]
     # The map is what the explainer says of the image, as Keras loads it.
     image = keras.utils.img_to_array(Image.open("grey.png").convert("RGB"))
     model = keras.saving.load_model("model.keras")
-    expected = explainers.GradCAM(model).explain(image[None], 1)[0]
-    written = np.load("out/grey.gradcam.npy")
+    explainer = explainers.LayerCAM(model, 2)
+    expected = explainer.explain(image[None], 1)[0]
+    written = np.load("out/grey.layercam.npy")
     np.testing.assert_allclose(written, expected, rtol=1e-5)
     picture = visualization.overlay(read(folder / "grey.png"), expected)
     np.testing.assert_array_equal(
-        read(folder / "out/grey.gradcam.png"), picture
+        read(folder / "out/grey.layercam.png"), picture
     )
     # Other sizes: the map has the model's, the picture the image's own.
-    assert np.load("out/rgb.gradcam.npy").shape == (12, 16)
-    assert read(folder / "out/rgb.gradcam.png").shape == (24, 32, 3)
+    assert np.load("out/rgb.layercam.npy").shape == (12, 16)
+    assert read(folder / "out/rgb.layercam.png").shape == (24, 32, 3)
     printed = capsys.readouterr().out
-    assert "layer explained: last" in printed
+    assert "layers explained: last, " in printed
     assert "score explained: input of Softmax" in printed
 
 
@@ -126,11 +128,11 @@ def test_target_layer_and_range_reach_the_explainer(folder):
     assert status == 0
     image = keras.utils.img_to_array(Image.open("grey.png").convert("RGB"))
     model = keras.saving.load_model("model.keras")
-    expected = explainers.GradCAM(model, "features").explain(
+    expected = explainers.LayerCAM(model, "features").explain(
         (image / 127.5 - 1)[None].astype("float32"), 2
     )[0]
     np.testing.assert_allclose(
-        np.load("out/grey.gradcam.npy"), expected, rtol=1e-4, atol=1e-7
+        np.load("out/grey.layercam.npy"), expected, rtol=1e-4, atol=1e-7
     )
 
 
@@ -141,10 +143,11 @@ def test_views_reach_the_explainer(folder):
     )
     assert status == 0
     image = keras.utils.img_to_array(Image.open("grey.png").convert("RGB"))
-    grad_cam = explainers.GradCAM(keras.saving.load_model("model.keras"))
-    one, mirrored = grad_cam.explain(np.stack([image, image[:, ::-1]]), 1)
+    model = keras.saving.load_model("model.keras")
+    layer_cam = explainers.LayerCAM(model, 2)
+    one, mirrored = layer_cam.explain(np.stack([image, image[:, ::-1]]), 1)
     expected = (one + 2 * mirrored[:, ::-1]) / 3
-    written = np.load("out/grey.gradcam.npy")
+    written = np.load("out/grey.layercam.npy")
     np.testing.assert_allclose(written, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -163,21 +166,21 @@ def test_models_of_grey_images_and_of_any_size_are_served(folder):
         ["explain", "grey.keras", "rgb.png", "grey.png", "--directory", "out"]
     )
     assert status == 0
-    assert np.load("out/rgb.gradcam.npy").shape == (24, 32)
-    assert np.load("out/grey.gradcam.npy").shape == (12, 16)
+    assert np.load("out/rgb.layercam.npy").shape == (24, 32)
+    assert np.load("out/grey.layercam.npy").shape == (12, 16)
 
 
 def test_files_are_overwritten_only_by_force(folder, capsys):
     arguments = ["explain", "model.keras", "grey.png", "--directory", "out"]
     assert cli.main(arguments) == 0
-    (folder / "out/grey.gradcam.npy").write_bytes(b"mine")
-    (folder / "out/grey.gradcam.png").unlink()
+    (folder / "out/grey.layercam.npy").write_bytes(b"mine")
+    (folder / "out/grey.layercam.png").unlink()
     assert cli.main(arguments) == 2
-    assert "already holds grey.gradcam.npy" in capsys.readouterr().err
-    assert (folder / "out/grey.gradcam.npy").read_bytes() == b"mine"
-    assert not (folder / "out/grey.gradcam.png").exists()
+    assert "already holds grey.layercam.npy" in capsys.readouterr().err
+    assert (folder / "out/grey.layercam.npy").read_bytes() == b"mine"
+    assert not (folder / "out/grey.layercam.png").exists()
     assert cli.main([*arguments, "--force"]) == 0
-    assert np.load("out/grey.gradcam.npy").shape == (12, 16)
+    assert np.load("out/grey.layercam.npy").shape == (12, 16)
 
 
 def test_models_with_python_code_are_loaded_only_if_asked(folder, capsys):
@@ -212,7 +215,7 @@ OUTPUTS = {
     "no name": ("", "must be a path of text, not empty"),
     "a file": ("grey.png", "must be a folder. Received: grey.png, where /"),
     "below a file": ("grey.png/a/b", "grey.png is a file"),
-    "taken": ("taken", "where grey.gradcam.npy is a folder"),
+    "taken": ("taken", "where grey.layercam.npy is a folder"),
     "a long name": ("x" * 300, "of names below 215 bytes"),
     "a long path": ("x/" * 3000, "must be a shorter path"),
     "a dead link": ("dead", "dead is a file"),
@@ -224,7 +227,7 @@ OUTPUTS = {
 def test_a_folder_that_cannot_be_written_is_found_before_the_model_loads(
     folder, case, force, capsys, monkeypatch
 ):
-    (folder / "taken" / "grey.gradcam.npy").mkdir(parents=True)
+    (folder / "taken" / "grey.layercam.npy").mkdir(parents=True)
     (folder / "dead").symlink_to(folder / "nowhere")
     before = sorted(folder.rglob("*"))
     monkeypatch.setattr(keras.saving, "load_model", None)
@@ -268,10 +271,12 @@ def test_photos_are_seen_as_they_look(folder):
     names = ["plain.png", "turned.png"]
     arguments = ["explain", "model.keras", *names, "--target", "1"]
     assert cli.main([*arguments, "--directory", "out"]) == 0
-    maps = [np.load(f"out/{name[:-4]}.gradcam.npy") for name in names]
+    maps = [np.load(f"out/{name[:-4]}.layercam.npy") for name in names]
     np.testing.assert_array_equal(*maps)
     # The picture is of the photo as it was seen.
-    pictures = [read(folder / f"out/{name[:-4]}.gradcam.png") for name in names]
+    pictures = [
+        read(folder / f"out/{name[:-4]}.layercam.png") for name in names
+    ]
     np.testing.assert_array_equal(*pictures)
     expected = visualization.overlay(upright, maps[0])
     np.testing.assert_array_equal(pictures[0], expected)
@@ -282,8 +287,8 @@ def test_bad_images_are_told_at_the_end_and_the_others_are_done(folder, capsys):
     arguments = ["explain", "model.keras", "bad.png", "rgb.png", "no.png"]
     assert cli.main([*arguments, "grey.png", "--directory", "out"]) == 1
     assert sorted(p.name for p in (folder / "out").glob("*.npy")) == [
-        "grey.gradcam.npy",
-        "rgb.gradcam.npy",
+        "grey.layercam.npy",
+        "rgb.layercam.npy",
     ]
     error = capsys.readouterr().err
     assert "keras-xmap: error: bad.png: " in error
@@ -296,12 +301,36 @@ def test_what_is_wrong_for_all_images_is_told_once(folder, capsys):
     arguments = ["explain", "model.keras", "rgb.png", "grey.png", "--target"]
     assert cli.main([*arguments, "9", "--directory", "out"]) == 2
     error = capsys.readouterr().err
-    assert error.count("Received: (classes, target) [3] [9]") == 1
+    assert error.count("from 0 to 2. Received: --target 9.") == 1
     assert "error: rgb.png, grey.png: " in error
     assert "0 of 2 images are explained" in error
 
 
 MISTAKES = {
+    "two ways to choose classes": (
+        ["no.keras", "grey.png", "--target", "1", "--top-k", "2"],
+        "Received: --target 1 --top-k 2",
+    ),
+    "a class below 0": (
+        ["no.keras", "grey.png", "--target", "-1"],
+        "Received: --target -1",
+    ),
+    "no classes": (
+        ["no.keras", "grey.png", "--top-k", "0"],
+        "`--top-k` must be at least 1. Received: 0",
+    ),
+    "no images in a batch": (
+        ["no.keras", "grey.png", "--batch-size", "0"],
+        "`--batch-size` must be at least 1. Received: 0",
+    ),
+    "more than all classes": (
+        ["model.keras", "grey.png", "--top-k", "4"],
+        "Received: --top-k 4 for 3",
+    ),
+    "scales of one size": (
+        ["model.keras", "grey.png", "--scales", "1,1.5:mirror"],
+        "Received: --views with 1.5 for a model of images of 12 x 16",
+    ),
     "two ways to read pixels": (
         ["model.keras", "grey.png", "--range", "0", "1"]
         + ["--preprocess", "vgg16"],
@@ -355,7 +384,7 @@ MISTAKES = {
     ),
     "layer for occlusion": (
         [
-            "model.keras",
+            "no.keras",
             "grey.png",
             "--method",
             "occlusion",
@@ -366,7 +395,7 @@ MISTAKES = {
     ),
     "no class": (
         ["model.keras", "grey.png", "--target", "9"],
-        "Received: (classes, target) [3] [9]",
+        "from 0 to 2. Received: --target 9.",
     ),
     "one name twice": (
         ["model.keras", "grey.png", "./grey.png"],
@@ -400,7 +429,7 @@ def test_methods_lists_every_explainer_with_its_first_line(capsys):
         if hasattr(getattr(explainers, name), "explain")
         and not inspect.isabstract(getattr(explainers, name))
     }
-    assert explain.methods() == of_images
+    assert methods() == of_images
     assert list(METHODS) == sorted(of_images)
     width = max(map(len, of_images)) + 2
     assert lines == [
@@ -509,9 +538,9 @@ def test_classes_are_named_and_asked_for_by_name(folder, capsys):
     assert ": class 1, tabby cat (highest" in capsys.readouterr().out
     assert cli.main([*arguments, "--target", "dog"]) == 0
     assert ": class 2, dog (probability" in capsys.readouterr().out
-    by_name = np.load("out/grey.gradcam.npy")
+    by_name = np.load("out/grey.layercam.npy")
     assert cli.main([*arguments, "--target", "2"]) == 0
-    np.testing.assert_array_equal(np.load("out/grey.gradcam.npy"), by_name)
+    np.testing.assert_array_equal(np.load("out/grey.layercam.npy"), by_name)
 
 
 @pytest.mark.parametrize(

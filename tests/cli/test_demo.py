@@ -7,7 +7,7 @@ from PIL import Image
 
 from keras_xmap import cli
 from keras_xmap.cli import _demo as demo
-from keras_xmap.cli import _explain as explain
+from keras_xmap.cli._method import methods
 
 pytestmark = pytest.mark.tensorflow
 
@@ -71,7 +71,7 @@ def test_the_demonstration_leaves_pictures_and_maps(demonstration):
 
 
 def test_every_explainer_of_images_is_shown_at_work():
-    of_images = {kind.__name__ for kind in explain.methods().values()}
+    of_images = {kind.__name__ for kind in methods().values()}
     assert set(demo.METHODS) == of_images
 
 

@@ -169,7 +169,7 @@ def test_complementary_maps_are_weighed_by_how_often_each_wins(folder, capsys):
     assert "Expected: `--class-axis 1`" in capsys.readouterr().err
     assert explain(*ON_AXIS_1) == 0
     printed = capsys.readouterr().out
-    assert "layer explained: complementary_head/" in printed
+    assert "layers explained: complementary_head/" in printed
     assert (
         "class_maps, the mean over its positions, classes on axis 1" in printed
     )
