@@ -9,6 +9,10 @@ from keras_xmap.ops.global_weighted_rank_pooling import (
 )
 from keras_xmap.ops.mean_field import mean_field
 from keras_xmap.ops.normalize import normalize
+from keras_xmap.ops.quadtree import quadtree
+from keras_xmap.ops.quadtree_decode import quadtree_decode
+from keras_xmap.ops.quadtree_encode import quadtree_encode
+from keras_xmap.ops.quadtree_leaves import quadtree_leaves
 from keras_xmap.ops.relevance import relevance
 from keras_xmap.ops.resize import resize
 from keras_xmap.ops.suppress_classes import suppress_classes
@@ -21,6 +25,10 @@ __all__ = [
     "global_weighted_rank_pooling",
     "mean_field",
     "normalize",
+    "quadtree",
+    "quadtree_decode",
+    "quadtree_encode",
+    "quadtree_leaves",
     "relevance",
     "resize",
     "suppress_classes",

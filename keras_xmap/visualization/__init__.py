@@ -7,6 +7,13 @@ bright means important, in every picture and with every colour map.
 from keras_xmap.visualization.grayscale_attention import grayscale_attention
 from keras_xmap.visualization.overlay import overlay
 from keras_xmap.visualization.panel import panel
+from keras_xmap.visualization.quadtree_cells import quadtree_cells
 from keras_xmap.visualization.to_uint8 import to_uint8
 
-__all__ = ["grayscale_attention", "overlay", "panel", "to_uint8"]
+__all__ = [
+    "grayscale_attention",
+    "overlay",
+    "panel",
+    "quadtree_cells",
+    "to_uint8",
+]

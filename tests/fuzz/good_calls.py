@@ -923,6 +923,32 @@ OPS = {
     "ops.normalize": Call(
         lambda: {"maps": maps(), "method": "min_max", "axis": (1, 2)}
     ),
+    "ops.quadtree": Call(
+        lambda: {
+            "x": images(),
+            "threshold": 0.2,
+            "num_levels": 2,
+            "criterion": "range",
+            "data_format": "channels_last",
+        }
+    ),
+    "ops.quadtree_decode": Call(
+        lambda: {
+            "values": np.ones((8, 3), "float32"),
+            "levels": np.ones((2, SIZE, SIZE), "int32"),
+            "data_format": "channels_last",
+        }
+    ),
+    "ops.quadtree_encode": Call(
+        lambda: {
+            "x": images(),
+            "levels": np.ones((2, SIZE, SIZE), "int32"),
+            "data_format": "channels_last",
+        }
+    ),
+    "ops.quadtree_leaves": Call(
+        lambda: {"levels": np.ones((2, SIZE, SIZE), "int32")}
+    ),
     "ops.relevance": Call(lambda: {"noise_mask": maps()}),
     "ops.resize": Call(
         lambda: {
@@ -1207,6 +1233,15 @@ VISUALIZATION = {
             "cell_size": (8, 8),
             "interpolation": "nearest",
             "gap": 1,
+        }
+    ),
+    "visualization.quadtree_cells": Call(
+        lambda: {
+            "image": photo(),
+            "levels": np.full((12, 12), 2),
+            "color": (255, 0, 0),
+            "min_side": 2,
+            "data_range": None,
         }
     ),
     "visualization.to_uint8": Call(
