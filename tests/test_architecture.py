@@ -69,6 +69,7 @@ keras: _axes _checks _description _fillings _numeric _repr _saving callbacks
     cli datasets distribution engine erasing explainers layers losses
     metrics models ops segmentation targets visualization weak_segmentation
 keras_xmap_command: __main__ cli
+matplotlib: visualization
 numpy: _description _image_files _numeric _repr callbacks cli datasets
     engine erasing explainers metrics regions segmentation targets
     visualization weak_segmentation

@@ -1244,6 +1244,39 @@ VISUALIZATION = {
             "data_range": None,
         }
     ),
+    "visualization.show": Call(
+        lambda: {
+            "images": [photo()],
+            "maps": photo_map()[None],
+            "titles": ["a"],
+            "alpha": 0.5,
+            "colormap": None,
+            "signed": False,
+            "data_range": (0, 255),
+        }
+    ),
+    "visualization.slice_panel": Call(
+        lambda: {
+            "volume": np.stack([photo()[..., 0]] * 3),
+            "heatmap": np.stack([photo()[..., 0] / 255] * 3),
+            "axis": 0,
+            "num_slices": 2,
+            "alpha": 0.5,
+            "colormap": None,
+            "signed": False,
+            "data_range": (0, 255),
+        }
+    ),
+    "visualization.trace": Call(
+        lambda: {
+            "signal": np.arange(6.0),
+            "heatmap": np.arange(6.0),
+            "times": np.arange(6.0),
+            "titles": ["a"],
+            "colormap": None,
+            "signed": False,
+        }
+    ),
     "visualization.to_uint8": Call(
         lambda: {"image": photo(), "data_range": (0, 255)}
     ),

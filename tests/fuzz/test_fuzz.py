@@ -86,7 +86,10 @@ EXCEPTIONS = {
     },
     "targets.Difference": {"a": _OF_THE_USER, "b": _OF_THE_USER},
     "targets.get": {"target": _OF_THE_USER},
-    "visualization.overlay": {"colormap": _OF_THE_USER},
+    **{
+        f"visualization.{name}": {"colormap": _OF_THE_USER}
+        for name in ("overlay", "show", "slice_panel", "trace")
+    },
 }
 
 # Numbers for which something else than a number may stand.

@@ -30,6 +30,63 @@ def test_alpha_zero_is_the_image_and_one_the_colours():
     assert colors[1, 1].tolist() == [253, 231, 37]
 
 
+def test_by_default_colours_are_as_strong_as_the_map_is():
+    image = np.full((1, 3), 0.4)  # 102
+    picture = overlay(image, [[0.0, 1.0, 2.0]])
+    middle = np.array([33, 145, 140])
+    expected = [
+        [102, 102, 102],
+        102 * (1 - 0.375) + 0.375 * middle,
+        102 * 0.25 + 0.75 * np.array([253, 231, 37]),
+    ]
+    np.testing.assert_allclose(picture[0], expected, atol=0.51)
+    signed = overlay(image, [[-2.0, 0.0, 1.0]], signed=True)
+    expected = [
+        102 * 0.25 + 0.75 * np.array([184, 224, 248]),
+        [102, 102, 102],
+        102 * (1 - 0.375) + 0.375 * np.array([180, 93, 17]),
+    ]
+    np.testing.assert_allclose(signed[0], expected, atol=0.51)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_map_that_says_nothing_leaves_the_photo_as_it_is(signed):
+    picture = overlay(COLORS, np.full((4, 4), 3.0), signed=signed)
+    np.testing.assert_array_equal(picture, COLORS)
+
+
+def test_a_batch_is_laid_image_by_image_on_one_scale():
+    generator = np.random.default_rng(0)
+    images = generator.uniform(0, 255, (3, 6, 5, 3))
+    images[1] /= 255  # dark, and not one of floats in 0..1
+    maps = generator.normal(size=(3, 2, 2))
+    found = overlay(images, maps)
+    expected = [
+        overlay(image, one, data_range=(0, 255))
+        for image, one in zip(images, maps, strict=True)
+    ]
+    np.testing.assert_array_equal(found, expected)
+    grey = overlay(images[..., :1], maps)
+    assert grey.shape == (3, 6, 5, 3) and grey[1].max() < 255
+
+
+def test_colour_maps_of_matplotlib_go_by_their_names():
+    matplotlib = pytest.importorskip("matplotlib")
+    heatmap = [[0.0, 1.0, 2.0]]
+    for name in ("jet", "turbo", "magma"):
+        found = overlay(np.zeros((1, 3)), heatmap, 1, name)
+        expected = matplotlib.colormaps[name]([0.0, 0.5, 1.0])[:, :3]
+        np.testing.assert_array_equal(found[0], np.round(255 * expected))
+
+
+def test_without_matplotlib_its_colour_maps_are_told_how_to_come_by(
+    monkeypatch,
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"Received: colormap='jet'.*plots"):
+        overlay(GRAY, GRAY, colormap="jet")
+
+
 def test_the_golden_picture():
     # Multiples of 1/8, at which both colour maps are tabulated.
     heatmap = np.array([[0.0, 0.25, 0.5], [0.75, 1.0, 0.125]])
@@ -174,12 +231,15 @@ def test_a_colour_map_of_matplotlib_is_a_callable():
     [
         ({"alpha": 1.5}, "alpha=1.5"),
         ({"alpha": "half"}, "alpha='half'"),
-        ({"colormap": "jet"}, "colormap='jet'"),
-        ({"colormap": "blue_orange"}, "colormap='blue_orange'"),
-        ({"colormap": "viridis", "signed": True}, "colormap='viridis'"),
+        ({"colormap": "viridi"}, "colormap='viridi'. Did you mean viridis"),
+        ({"colormap": 3}, "colormap=3"),
         ({"colormap": lambda v: v}, r"shape=\(2, 2\)"),
         ({"colormap": lambda v: np.dstack([255 * v] * 3)}, "from 0 to 255"),
         ({"heatmap": np.zeros((1, 2, 2))}, r"heatmap.shape=\(1, 2, 2\). Index"),
+        (
+            {"image": COLORS, "heatmap": COLORS},
+            r"\(2, 2, 3\) and heatmap.shape=\(2, 2, 3\). Index.* reduce",
+        ),
         ({"heatmap": np.zeros((2, 2, 3))}, r"heatmap.shape=\(2, 2, 3\)"),
         ({"heatmap": [[0.0, np.nan]]}, "heatmap with 1 of 2 values NaN"),
     ],
