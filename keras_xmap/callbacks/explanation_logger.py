@@ -250,7 +250,7 @@ class ExplanationLogger(keras.callbacks.Callback):
             for heatmap in maps[number]:
                 alone, laid_over = (
                     overlay(picture, heatmap, alpha, signed=self.signed)
-                    for alpha in (1, 0.5)
+                    for alpha in (1, None)
                 )
                 rows.append([picture, alone, laid_over])
             pictures[f"image-{number}"] = panel(rows)
