@@ -5,6 +5,7 @@ stands in `contract`; the answers of TensorFlow in `engine.tensorflow`, which
 is loaded when the first model is explained.
 """
 
+from keras_xmap.engine._noise import noise_in_range
 from keras_xmap.engine.backend import after
 from keras_xmap.engine.backend import backend
 from keras_xmap.engine.backend import evaluate
@@ -54,6 +55,7 @@ __all__ = [
     "given",
     "map_given",
     "mean_of_samples",
+    "noise_in_range",
     "normal_noise",
     "progress_bar",
     "require",

@@ -145,17 +145,16 @@ class SmoothGrad(GradientExplainer):
 
     def _with_noise(self, images, number):
         return [
-            x + self._noise(x, (self.seed + position) % 2**31, number)
+            x
+            + engine.noise_in_range(
+                engine.normal_noise,
+                x,
+                self.noise_level,
+                (self.seed + position) % 2**31,
+                number,
+            )
             for position, x in enumerate(images)
         ]
-
-    def _noise(self, x, seed, number):
-        axes = tuple(range(1, len(x.shape)))
-        spread = ops.max(x, axis=axes, keepdims=True) - ops.min(
-            x, axis=axes, keepdims=True
-        )
-        noise = engine.normal_noise((1, *ops.shape(x)[1:]), seed, number)
-        return self.noise_level * spread * ops.cast(noise, x.dtype)
 
 
 def _each(function, *nested):

@@ -13,27 +13,33 @@ from keras_xmap.metrics.curves import Curves
 from keras_xmap.metrics.deletion import Deletion
 from keras_xmap.metrics.energy_in_mask import EnergyInMask
 from keras_xmap.metrics.increase_in_confidence import IncreaseInConfidence
+from keras_xmap.metrics.infidelity import Infidelity
 from keras_xmap.metrics.insertion import Insertion
 from keras_xmap.metrics.label_randomization import label_randomization
 from keras_xmap.metrics.map_similarity import MapSimilarity
 from keras_xmap.metrics.map_similarity import map_similarity
 from keras_xmap.metrics.max_box_accuracy import MaxBoxAccuracy
+from keras_xmap.metrics.max_sensitivity import MaxSensitivity
 from keras_xmap.metrics.mean_iou import MeanIoU
 from keras_xmap.metrics.parameter_randomization import parameter_randomization
 from keras_xmap.metrics.pixel_average_precision import PixelAveragePrecision
 from keras_xmap.metrics.pointing_game import PointingGame
+from keras_xmap.metrics.road import ROAD
 from keras_xmap.metrics.sparseness import Sparseness
 
 __all__ = [
+    "ROAD",
     "AverageDrop",
     "Collusion",
     "Curves",
     "Deletion",
     "EnergyInMask",
     "IncreaseInConfidence",
+    "Infidelity",
     "Insertion",
     "MapSimilarity",
     "MaxBoxAccuracy",
+    "MaxSensitivity",
     "MeanIoU",
     "PixelAveragePrecision",
     "PointingGame",

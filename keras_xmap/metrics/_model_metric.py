@@ -1,7 +1,6 @@
 """What the metrics share that ask the model about a map."""
 
 import abc
-import inspect
 from collections.abc import Callable
 
 import keras
@@ -12,18 +11,20 @@ from keras_xmap import engine
 from keras_xmap import targets
 from keras_xmap._checks import check_layer
 from keras_xmap._checks import check_one_of
-from keras_xmap._checks import check_positive_integer
 from keras_xmap._numeric import as_array
 from keras_xmap._numeric import as_tensor
-from keras_xmap._repr import call_repr
 from keras_xmap._typing import Structure
 from keras_xmap._typing import Tensor
 from keras_xmap.metrics._asked import Asked
-from keras_xmap.metrics._image_mean import ImageMean
 from keras_xmap.metrics._image_mean import weights_of
+from keras_xmap.metrics._made_for_one import MadeForOne
+from keras_xmap.metrics._made_for_one import check_is_batch
+from keras_xmap.metrics._made_for_one import check_single
+from keras_xmap.metrics._made_for_one import on_host
+from keras_xmap.metrics._made_for_one import without_half
 
 
-class ModelMetric(ImageMean, abc.ABC):
+class ModelMetric(MadeForOne, abc.ABC):
     """Mean over images of what the model itself says of their maps.
 
     A subclass is its formula: `_answers`, what the model says to changed
@@ -42,13 +43,11 @@ class ModelMetric(ImageMean, abc.ABC):
     """
 
     def __init__(self, model, input_name, score, batch_size, name, dtype):
-        super().__init__(name=name, dtype=dtype)
-        self.model = check_layer("model", model)
+        model = check_layer("model", model)
+        super().__init__(model, batch_size, name, dtype)
+        self.model = model
         self.input_name = input_name
         self.score = check_one_of("score", score, ("logits", "output"))
-        self.batch_size = check_positive_integer("batch_size", batch_size)
-        self.score_used = None
-        self._runner = engine.Runner(model, self._compute, self._note)
 
     def update_state(
         self,
@@ -89,24 +88,6 @@ class ModelMetric(ImageMean, abc.ABC):
         answered = self._answered(inputs, maps, target)
         return on_host(self._image_scores(*answered))
 
-    def get_config(self):
-        raise NotImplementedError(
-            f"{type(self).__name__} holds a model, and its config cannot: a "
-            "file would bring it back without the weights. Received: "
-            "get_config(). Save the model, and make the metric anew from the "
-            "loaded one; copies and pickles hold both."
-        )
-
-    def __reduce__(self):
-        variables = [ops.convert_to_numpy(x) for x in self.variables]
-        return _made, (type(self), _arguments(self), variables)
-
-    def __repr__(self):
-        is_default = self.dtype == keras.config.floatx()
-        return call_repr(
-            self, ("model",), without=("dtype",) if is_default else ()
-        )
-
     @abc.abstractmethod
     def _answers(
         self,
@@ -146,14 +127,17 @@ class ModelMetric(ImageMean, abc.ABC):
 
     def _answered(self, inputs, maps, target):
         """Returns answers `(batch, n)`, and the number of positions."""
+        check_is_batch(inputs)
         target = targets.get(target)
         maps = _one_map(maps)
         if engine.backend().is_tracing():
             maps = ops.cast(as_tensor("maps", maps), "float32")
+            _check_rank(maps)
             asked = Asked(target, maps)
             answers = self._runner.call(inputs, asked)
             return answers, product(ops.shape(maps)[1:])
         maps = as_array("maps", maps).astype("float32")
+        _check_rank(maps)
         self._check_maps(maps)
         asked = Asked(target, maps)
         try:
@@ -164,20 +148,19 @@ class ModelMetric(ImageMean, abc.ABC):
 
     def _compute(self, inputs, asked, parts):
         maps, parts = parts["maps"], parts["target"]
-        if engine.backend().is_tracing():
-            self._check_maps(maps)
-        # As in explainers: half precision would round scores away.
-        inputs = engine.map_given(_without_half, inputs)
+        self._check_maps(maps)
+        inputs = without_half(inputs)
         clean = engine.evaluate(self.model, inputs, self.score)
         target = asked.target.for_units(clean.units)
         # The copies are asked for what the image itself answers.
         parts = target.resolve(clean.scores, parts)
-        _check_single(asked.target, parts)
+        remedy = "update_state(inputs, maps[:, k], classes[:, k])"
+        check_single(asked.target, parts, remedy)
         flat = keras.tree.flatten(inputs)
         number = self._number(inputs, flat)
         x = flat[number]
         layout = engine.InputLayout(x, number, clean.channel_axis(x))
-        _check_fits(maps, x, layout)
+        maps = self._fitting(maps, x, layout)
 
         def score(changed):
             copies = [*flat[:number], changed, *flat[number + 1 :]]
@@ -217,15 +200,10 @@ class ModelMetric(ImageMean, abc.ABC):
             "model that takes what their embedding puts out."
         )
 
-    def _note(self, notes):
-        vars(self).update(notes)
-
-
-def on_host(tensors):
-    """Returns tensors, in any structure, as arrays where they have values."""
-    if engine.backend().is_tracing():
-        return tensors
-    return keras.tree.map_structure(ops.convert_to_numpy, tensors)
+    def _fitting(self, maps, x, layout):
+        """Returns maps, which must have a value for each position of `x`."""
+        check_fits(maps, x, layout)
+        return maps
 
 
 def beside(maps, layout):
@@ -240,37 +218,34 @@ def _scores(evaluation, target, parts):
     return ops.cast(score, "float32")
 
 
-def _without_half(x):
-    dtype = keras.backend.standardize_dtype(x.dtype)
-    return ops.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
-
-
 def _one_map(maps):
     """Returns the maps of the one input that has some."""
     if not isinstance(maps, (dict, list, tuple)):
         return maps
     found = engine.given(maps)
-    if isinstance(maps, dict) or all(np.ndim(x) > 1 for x in found):
-        if len(found) == 1:
-            return found[0]
+    is_list = not isinstance(maps, dict)
+    all_given = len(found) == len(keras.tree.flatten(maps))
+    if is_list and all_given and all(np.ndim(x) < 3 for x in found):
+        return maps  # a list of the map of each image
+    if len(found) == 1:
+        return found[0]
+    raise ValueError(
+        f"`maps` must be those of one input. Received: maps of {len(found)} "
+        "inputs. Pass the maps of the input that `input_name` names alone."
+    )
+
+
+def _check_rank(maps):
+    shape = tuple(maps.shape)
+    if len(shape) < 2 or 0 in shape:
         raise ValueError(
-            "`maps` must be those of one input. Received: maps of "
-            f"{len(found)} inputs. Pass the maps of the input that "
-            "`input_name` names alone."
-        )
-    return maps
-
-
-def _check_single(target, parts):
-    if not target.is_single(parts):
-        raise ValueError(
-            "A map is judged by one class. Received: a target of shape "
-            "(batch, classes). Take one column after the other: "
-            "update_state(inputs, maps[:, k], classes[:, k])."
+            "`maps` must have the shape (batch, *positions), and not be "
+            f"empty. Received: maps.shape={shape}. A single map goes in as "
+            "`maps[None]`, beside `image[None]`."
         )
 
 
-def _check_fits(maps, x, layout):
+def check_fits(maps, x, layout):
     """Raises unless there is one value for each position of an input."""
     expected = tuple(x.shape[axis] for axis in layout.axes)
     found = tuple(maps.shape)[1:]
@@ -302,16 +277,3 @@ def product(sizes):
     for size in sizes:
         count = count * size
     return count
-
-
-def _arguments(metric):
-    names = list(inspect.signature(type(metric)).parameters)
-    return {name: getattr(metric, name) for name in names}
-
-
-def _made(kind, arguments, variables):
-    """Makes a metric again, from what `__reduce__` gave."""
-    metric = kind(**arguments)
-    for variable, value in zip(metric.variables, variables, strict=True):
-        variable.assign(value)
-    return metric

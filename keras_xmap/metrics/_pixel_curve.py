@@ -9,10 +9,11 @@ from keras_xmap._checks import check_positive_integer
 from keras_xmap._fillings import check_filling
 from keras_xmap._fillings import filling_of_input
 from keras_xmap._typing import Structure
+from keras_xmap.metrics._made_for_one import on_host
 from keras_xmap.metrics._model_metric import ModelMetric
 from keras_xmap.metrics._model_metric import beside
-from keras_xmap.metrics._model_metric import on_host
 from keras_xmap.metrics._model_metric import product
+from keras_xmap.metrics._pixel_order import ranks
 from keras_xmap.metrics.curves import Curves
 
 
@@ -102,23 +103,12 @@ class PixelCurve(ModelMetric):
     def _scores_of(self, x, maps, score, layout, first):
         """Returns the scores of copies from number `first` on, `(batch, n)`."""
         num_positions = product(layout.size)
-        ranks = beside(_ranks(maps), layout)
+        order = beside(ranks(maps), layout)
         hidden = filling_of_input(x, self.baseline, layout.channel_axis)
 
         def of_copy(number):
             count = self._count(number + first, num_positions)
-            return score(self._copy(x, hidden, ranks < count))
+            return score(self._copy(x, hidden, order < count))
 
         scores = engine.stack_of_samples(of_copy, self._points(num_positions))
         return ops.transpose(scores)
-
-
-def _ranks(maps):
-    """Returns how many pixels of each map come before each: an order.
-
-    From the highest value down; equal ones as they are read, row by row.
-    """
-    flat = ops.reshape(maps, (ops.shape(maps)[0], -1))
-    # Not `-flat`, whose zeros of two signs some devices keep apart.
-    order = ops.argsort(0.0 - flat, axis=-1)
-    return ops.reshape(ops.argsort(order, axis=-1), ops.shape(maps))

@@ -5,9 +5,9 @@ from keras import ops
 from keras_xmap import engine
 from keras_xmap._fillings import check_filling
 from keras_xmap._fillings import filling_of_input
+from keras_xmap.metrics._made_for_one import on_host
 from keras_xmap.metrics._model_metric import ModelMetric
 from keras_xmap.metrics._model_metric import beside
-from keras_xmap.metrics._model_metric import on_host
 
 
 class UnderMap(ModelMetric):

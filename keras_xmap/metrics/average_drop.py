@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from keras_xmap import engine
-from keras_xmap.metrics._model_metric import on_host
+from keras_xmap.metrics._made_for_one import on_host
 from keras_xmap.metrics._under_map import UnderMap
 
 

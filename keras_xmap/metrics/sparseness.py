@@ -1,3 +1,4 @@
+import keras
 from keras import ops
 
 from keras_xmap._numeric import as_tensor
@@ -72,6 +73,11 @@ class Sparseness(ImageMean):
         Args:
             maps: Maps `(batch, ...)`, finite.
         """
+        if isinstance(maps, keras.KerasTensor):
+            raise TypeError(
+                "`maps` must be an array or a tensor. Received: maps="
+                f"{maps!r}, which has no values yet."
+            )
         maps = as_tensor("maps", maps)
         if len(maps.shape) < 2:
             raise ValueError(

@@ -414,7 +414,7 @@ METRICS = [
     if inspect.isclass(metric)
     and issubclass(metric, keras.metrics.Metric)
     # Those made for a model go no way that would lose its weights.
-    and "model" not in inspect.signature(metric).parameters
+    and not {"model", "explainer"} & inspect.signature(metric).parameters.keys()
 ]
 
 

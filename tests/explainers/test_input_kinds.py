@@ -378,6 +378,18 @@ def test_the_model_tells_which_axis_of_a_matrix_is_channels(case):
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(6, 5, 2), (6, 5)])
+def test_sizes_that_are_unknown_in_a_function_are_flattened_alike(shape):
+    inputs = keras.Input(shape)
+    x = layers.Dense(2)(layers.Flatten()(inputs))
+    saliency = Saliency(keras.Model(inputs, x))
+    last = (None,) if len(shape) == 2 else (None, shape[-1])
+    signature = [tf.TensorSpec((None, None, *last))]
+    compiled = tf.function(lambda x: saliency(x, 1), input_signature=signature)
+    x = images(*shape)
+    np.testing.assert_allclose(compiled(x), saliency.explain(x, 1), rtol=1e-5)
+
+
 @pytest.mark.parametrize("is_first", [False, True])
 def test_a_product_over_the_rows_of_an_image_takes_no_channels(is_first):
     shape = (3, 5, 4) if is_first else (5, 4, 3)

@@ -674,6 +674,21 @@ _OF_MODEL = {
     "Insertion": {"num_steps": 2, "baseline": "blur"},
     "AverageDrop": {"baseline": "zero"},
     "IncreaseInConfidence": {"baseline": "zero"},
+    "Infidelity": {
+        "num_samples": 2,
+        "maps_of": "contributions",
+        "perturbation": "windows",
+        "baseline": "zero",
+        "noise_level": 0.1,
+        "rescale": False,
+        "seed": 0,
+    },
+    "ROAD": {
+        "shares": (0.2, 0.5),
+        "remove": "most_important",
+        "noise_level": 0.1,
+        "seed": 0,
+    },
 }
 
 
@@ -681,6 +696,12 @@ _OF_MODEL = {
 def _model_metric(name):
     """Returns a metric whose step all calls share."""
     return getattr(kx.metrics, name)(network(), **_OF_MODEL[name])
+
+
+@functools.cache
+def _sensitivity():
+    saliency = kx.explainers.Saliency(network())
+    return kx.metrics.MaxSensitivity(saliency, num_samples=2)
 
 
 def _of_model(name):
@@ -703,7 +724,7 @@ def _of_model(name):
             lambda: {**asked, "sample_weight": np.ones(2)}, owner
         ),
     }
-    if "num_steps" in _OF_MODEL[name]:
+    if name in ("Deletion", "Insertion", "ROAD"):
         calls[f"metrics.{name}.curves"] = Call(lambda: asked, owner)
     return calls
 
@@ -776,6 +797,28 @@ METRICS = {
             "seed": 0,
             "verbose": 0,
         }
+    ),
+    "metrics.MaxSensitivity": Call(
+        lambda: {
+            "explainer": kx.explainers.Saliency(network()),
+            "radius": 0.1,
+            "num_samples": 2,
+            "seed": 0,
+            "batch_size": 2,
+            "name": "sensitivity",
+            "dtype": None,
+        }
+    ),
+    "metrics.MaxSensitivity.image_scores": Call(
+        lambda: {"inputs": images(), "target": 1}, _sensitivity
+    ),
+    "metrics.MaxSensitivity.update_state": Call(
+        lambda: {
+            "inputs": images(),
+            "target": 1,
+            "sample_weight": np.ones(2),
+        },
+        _sensitivity,
     ),
     "metrics.Sparseness": Call(
         lambda: {"name": "sparseness", "dtype": None},

@@ -18,7 +18,9 @@ CASES = {
     "AverageDrop": {},
     "Deletion": {"num_steps": 3},
     "IncreaseInConfidence": {},
+    "Infidelity": {"num_samples": 3},
     "Insertion": {"num_steps": 3},
+    "ROAD": {"shares": (0.2, 0.5)},
 }
 every_metric = pytest.mark.parametrize("name", CASES)
 
@@ -69,6 +71,7 @@ def test_the_mean_is_that_of_the_images_however_they_come(name):
     images, maps = batch()
     classes = np.array([0, 1, 2, 0, 1])
     metric = made(name)
+    before = [w.copy() for w in metric.model.get_weights()]
     scores = metric.image_scores(images, maps, classes)
     assert scores.shape == (5,) and scores.dtype == "float32"
     assert np.ptp(scores) > 0 or name == "IncreaseInConfidence"
@@ -85,12 +88,14 @@ def test_the_mean_is_that_of_the_images_however_they_come(name):
         assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
     for n in range(5):
         one = metric.image_scores(images[[n]], maps[[n]], classes[[n]])
-        np.testing.assert_allclose(one, scores[[n]], rtol=1e-4)
+        np.testing.assert_allclose(one, scores[[n]], rtol=1e-3, atol=1e-6)
+    # The model is only called.
+    for old, now in zip(before, metric.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, now)
 
 
-@every_metric
-def test_one_step_serves_all_batches_and_keeps_none_of_them(name):
-    metric = new(name, batch_size=2)
+def test_one_step_serves_all_batches():
+    metric = new("Deletion", batch_size=2)
     images, maps = batch()
     metric.update_state(images, maps, 1)
     metric.update_state(images[:3], maps[:3], 0)
@@ -99,33 +104,43 @@ def test_one_step_serves_all_batches_and_keeps_none_of_them(name):
 
 
 @every_metric
-def test_the_model_is_only_called(name):
-    before = [w.copy() for w in classifier().get_weights()]
-    made(name).update_state(*batch())
-    for old, now in zip(before, classifier().get_weights(), strict=True):
-        np.testing.assert_array_equal(old, now)
-
-
-@every_metric
 def test_it_prints_copies_and_pickles_but_has_no_config(name):
     metric = new(name, classifier(), input_name="image", dtype="float64")
-    images, maps = batch()
-    metric.update_state(images, maps)
+    metric.total.assign([3.0])
+    metric.weight.assign(2.0)
     for again in (copy.deepcopy(metric), pickle.loads(pickle.dumps(metric))):
-        assert float(again.result()) == float(metric.result())
-        again.update_state(images[:1], maps[:1])
+        assert float(again.result()) == 1.5
         assert again.total.dtype == "float64"
         assert repr(again) == repr(metric)
-    arguments = "num_steps=3, " if CASES[name] else ""
+    shown = "".join(f"{k}={v}, " for k, v in CASES[name].items())
     assert repr(metric) == (
-        f"{name}(<Sequential {classifier().name!r}>, {arguments}"
+        f"{name}(<Sequential {classifier().name!r}>, {shown}"
         "input_name='image', dtype='float64')"
     )
     with pytest.raises(NotImplementedError, match="Received: get_config"):
         metric.get_config()
 
 
-@every_metric
+def test_a_copy_goes_on():
+    images, maps = batch()
+    metric = made("Deletion")
+    metric.reset_state()
+    metric.update_state(images[:3], maps[:3], 1)
+    again = copy.deepcopy(metric)
+    for one in (metric, again):
+        one.update_state(images[3:], maps[3:], 1)
+    assert float(again.result()) == float(metric.result()) > 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name == "Deletion"
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in CASES
+    ],
+)
 def test_a_function_of_the_users_takes_it_in(name):
     import tensorflow as tf
 
@@ -138,14 +153,17 @@ def test_a_function_of_the_users_takes_it_in(name):
 
     @tf.function(input_signature=signature)
     def step(images, maps, classes):
+        scores = metric.image_scores(images, maps, classes)
         metric.update_state(images, maps, classes)
-        return metric.image_scores(images, maps, classes)
+        return scores
 
     images, maps = batch()
     classes = np.array([0, 1, 2, 0, 1], "int32")
     expected = made(name).image_scores(images, maps, classes)
-    np.testing.assert_allclose(step(images, maps, classes), expected, rtol=1e-4)
-    assert float(metric.result()) == pytest.approx(expected.mean(), rel=1e-4)
+    found = step(images, maps, classes)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+    mean = pytest.approx(expected.mean(), rel=1e-3)
+    assert float(metric.result()) == mean
     with pytest.raises(Exception, match="must hold finite numbers"):
         step(images, maps * np.nan, classes)
 
@@ -205,6 +223,8 @@ def test_one_of_several_inputs_changes_and_one_of_several_outputs_tells():
         (lambda x, m: (x, x), r"maps.shape=\(None, 6, 5, 3\)"),
         (lambda x, m: (x, m[..., None]), r"maps.shape=\(None, 6, 5, 1\)"),
         (lambda x, m: (x, m / 0), "maps with NaN"),
+        (lambda x, m: (x, 1.5), r"maps.shape=\(\)"),
+        (lambda x, m: (x, m[:0]), r"maps.shape=\(0, 6, 5\)"),
         (lambda x, m: (x, m, np.zeros((5, 2), int)), "a target of shape"),
         (lambda x, m: (x, m, "labels"), "no labels"),
         (lambda x, m: (x, m, None, [1, 2]), r"sample_weight.shape=\(2,\)"),
@@ -215,6 +235,21 @@ def test_one_of_several_inputs_changes_and_one_of_several_outputs_tells():
 def test_what_does_not_fit_is_told(change, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         made("Deletion").update_state(*change(*batch()))
+
+
+def test_a_dataset_is_refused_and_its_batches_are_taken():
+    import tensorflow as tf
+
+    images, maps = batch()
+    data = tf.data.Dataset.from_tensor_slices((images, maps)).batch(2)
+    with pytest.raises(TypeError, match="Received: inputs of type _Batch"):
+        made("Deletion").update_state(data, maps)
+    metric = copy.deepcopy(made("Deletion"))
+    metric.reset_state()
+    for some_images, some_maps in data:
+        metric.update_state(some_images, some_maps)
+    expected = made("Deletion").image_scores(images, maps).mean()
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_maps_of_other_sizes_follow_the_remedy():

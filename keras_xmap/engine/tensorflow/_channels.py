@@ -241,15 +241,13 @@ def _sliced(op, axes):
 def _reshaped(axes, before, after):
     """Follows axes that are kept, those of size 1 that are new, and merges."""
     left = 0
-    while (
-        left < min(len(before), len(after))
-        and before[left] == after[left]
-        and (before[left] is not None or _is_as_much(before, after))
-    ):
+    most = min(len(before), len(after))
+    while left < most and _is_same(left, left, before, after):
         left += 1
     right = 0
-    most = min(len(before), len(after)) - left
-    while right < most and before[-1 - right] == after[-1 - right]:
+    while right < most - left and _is_same(
+        -1 - right, len(before) - 1 - right, before, after
+    ):
         right += 1
     middle = axes[left : len(axes) - right]
     merged = set().union(*middle)
@@ -261,11 +259,21 @@ def _reshaped(axes, before, after):
     return axes[:left] + new + kept
 
 
-def _is_as_much(before, after):
-    """Whether the one unknown size is the same: all others hold as much."""
+def _is_same(index, place, before, after):
+    """Whether an axis is kept: of unknown size, if all others hold as much.
+
+    Of several unknown sizes, the first one is that of the batch.
+    """
+    if before[index] != after[index]:
+        return False
+    if before[index] is not None:
+        return True
     sizes = [[n for n in shape if n is not None] for shape in (before, after)]
     lengths = len(before) - len(sizes[0]), len(after) - len(sizes[1])
-    return lengths != (1, 1) or math.prod(sizes[0]) == math.prod(sizes[1])
+    as_many = lengths[0] == lengths[1]
+    if as_many and math.prod(sizes[0]) == math.prod(sizes[1]):
+        return True
+    return place == 0 and lengths != (1, 1)
 
 
 def _multiplied(sizes, table):
