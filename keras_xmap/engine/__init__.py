@@ -5,7 +5,6 @@ stands in `contract`; the answers of TensorFlow in `engine.tensorflow`, which
 is loaded when the first model is explained.
 """
 
-from keras_xmap.engine._noise import noise_in_range
 from keras_xmap.engine.backend import after
 from keras_xmap.engine.backend import backend
 from keras_xmap.engine.backend import evaluate
@@ -27,6 +26,7 @@ from keras_xmap.engine.given import given
 from keras_xmap.engine.given import map_given
 from keras_xmap.engine.input_layout import InputLayout
 from keras_xmap.engine.named_inputs import chosen_inputs
+from keras_xmap.engine.noise import noise_in_range
 from keras_xmap.engine.run import Runner
 from keras_xmap.engine.run import progress_bar
 from keras_xmap.engine.source import Source
