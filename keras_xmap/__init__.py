@@ -2,7 +2,8 @@
 
 `keras_xmap.layers`, `losses`, `metrics`, `models` and `ops` are there after
 `import keras_xmap`, so that `keras.models.load_model` knows every class that
-a file may hold. The other sub-packages load when they are first used. All
+a file may hold. The other sub-packages load when they are first used, as does
+`keras_xmap.compare`, which stands in `keras_xmap.comparison`. All
 but `keras_xmap.distribution`, `keras_xmap.erasing` and
 `keras_xmap.weak_segmentation` import on every Keras backend; making an
 explainer needs TensorFlow.
@@ -27,6 +28,7 @@ except ModuleNotFoundError as error:
 # name would be one of ours.
 if TYPE_CHECKING:
     from keras_xmap import callbacks
+    from keras_xmap import comparison
     from keras_xmap import datasets
     from keras_xmap import distribution
     from keras_xmap import erasing
@@ -36,9 +38,12 @@ if TYPE_CHECKING:
     from keras_xmap import targets
     from keras_xmap import visualization
     from keras_xmap import weak_segmentation
+    from keras_xmap.comparison import compare as compare
 else:
 
     def __getattr__(name):
+        if name == "compare":
+            return __getattr__("comparison").compare
         if name not in __all__:
             raise AttributeError(
                 f"module {__name__!r} has no attribute {name!r}"
@@ -50,7 +55,7 @@ else:
             raise
 
     def __dir__():
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *__all__, "compare"})
 
 
 __version__ = "0.1.0"
@@ -58,6 +63,7 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "callbacks",
+    "comparison",
     "datasets",
     "distribution",
     "erasing",

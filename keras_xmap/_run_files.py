@@ -35,9 +35,8 @@ def check_same_run(directory, kept, received):
         raise ValueError(
             "`directory` must be empty, or of a run of the same data, "
             f"model and arguments. Received: directory={directory!r} with "
-            f"{'; '.join(found[:8])}{more}. Call `fit` with what the run has "
-            "to go on with it, or give an empty `directory` for a run of its "
-            "own."
+            f"{'; '.join(found[:8])}{more}. Give what the run has, to go on "
+            "with it, or an empty `directory` for a run of its own."
         )
 
 

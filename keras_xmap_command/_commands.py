@@ -76,6 +76,7 @@ def make_parser():
         title="commands", metavar="COMMAND", required=True
     )
     _add_explain(commands)
+    _add_compare(commands)
     _add_masks(commands)
     methods = commands.add_parser(
         "methods", help="list the methods of explanation"
@@ -108,6 +109,16 @@ def _add_range(command, default=(0.0, 255.0)):
     )
 
 
+def _add_pixels(command):
+    _add_range(command, default=None)
+    command.add_argument(
+        "--preprocess",
+        metavar="NAME",
+        help="in place of --range, what the network of this name in "
+        "keras.applications was trained on, such as resnet50 or vgg16",
+    )
+
+
 def _add_unsafe(command):
     command.add_argument(
         "--unsafe",
@@ -115,6 +126,60 @@ def _add_unsafe(command):
         help="load models that hold Python code (Lambda layers), which can "
         "do anything on this machine; only for files you trust",
     )
+
+
+def _add_compare(commands):
+    compare = commands.add_parser(
+        "compare",
+        help="measure which method to believe on a saved model",
+        description="Explains the images by each method, measures the maps, "
+        "and writes a table with a row for each method as DIR/compare.html, "
+        "with maps side by side, compare.csv and compare.md. A run that is "
+        "killed goes on when it is called again. Images that cannot be read "
+        "are named at the end, with exit status 1.",
+    )
+    compare.add_argument("model", metavar="MODEL.keras")
+    compare.add_argument(
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        help="files, folders of them, or patterns with *",
+    )
+    compare.add_argument(
+        "--recursive",
+        action="store_true",
+        help="take the images in folders of folders as well",
+    )
+    truth = compare.add_mutually_exclusive_group()
+    truth.add_argument(
+        "--masks",
+        metavar="DIR",
+        help="masks of the names of the images, white on the object",
+    )
+    truth.add_argument(
+        "--boxes",
+        metavar="FILE.csv",
+        help="columns image, x0, y0, x1, y1: edges of objects in pixels of the "
+        "image, a line each",
+    )
+    compare.add_argument(
+        "--methods",
+        metavar="METHOD",
+        nargs="+",
+        help="some of `keras-xmap methods`; default: all",
+    )
+    _add_what_is_asked(compare)
+    compare.add_argument("--batch-size", type=int, default=16)
+    compare.add_argument("--seed", type=int, default=0)
+    compare.add_argument(
+        "--directory",
+        metavar="DIR",
+        required=True,
+        help="folder of the run, empty or to be gone on with",
+    )
+    _add_pixels(compare)
+    _add_unsafe(compare)
+    compare.set_defaults(run=_compare)
 
 
 def _add_masks(commands):
@@ -274,33 +339,7 @@ def _add_what_to_explain(explain):
         help="explain the K highest classes of each image, as "
         "NAME.METHOD.top1.png and so on",
     )
-    explain.add_argument(
-        "--target",
-        type=_number_or_text,
-        metavar="CLASS",
-        help="class to explain, by number, or by name where `--labels` gives "
-        "names; or `raise` or `lower`, what does that to the "
-        "number of a model with a single unit; default: the answer, the class "
-        "with the highest score of each image",
-    )
-    explain.add_argument(
-        "--labels",
-        metavar="FILE",
-        help="text with the name of a class on each line, that of class 0 "
-        "first",
-    )
-    explain.add_argument(
-        "--output",
-        metavar="NAME",
-        help="output to explain, of a model with several",
-    )
-    explain.add_argument(
-        "--class-axis",
-        type=int,
-        metavar="AXIS",
-        help="where an output of maps has its classes, the batch being 0: 1 or "
-        "-1; default: last, or first where the images have channels first",
-    )
+    _add_what_is_asked(explain)
     explain.add_argument(
         "--mask",
         metavar="FILE",
@@ -309,6 +348,36 @@ def _add_what_to_explain(explain):
         help="image of the region that a model with a mask as second input "
         "is asked about, white inside; once for all images or once for each; "
         "default: the whole image",
+    )
+
+
+def _add_what_is_asked(command):
+    command.add_argument(
+        "--target",
+        type=_number_or_text,
+        metavar="CLASS",
+        help="class to explain, by number, or by name where `--labels` gives "
+        "names; or `raise` or `lower`, what does that to the "
+        "number of a model with a single unit; default: the answer, the class "
+        "with the highest score of each image",
+    )
+    command.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="text with the name of a class on each line, that of class 0 "
+        "first",
+    )
+    command.add_argument(
+        "--output",
+        metavar="NAME",
+        help="output to explain, of a model with several",
+    )
+    command.add_argument(
+        "--class-axis",
+        type=int,
+        metavar="AXIS",
+        help="where an output of maps has its classes, the batch being 0: 1 or "
+        "-1; default: last, or first where the images have channels first",
     )
 
 
@@ -380,13 +449,7 @@ def _add_how_to_read_and_write(explain):
         required=True,
         help="folder that the results are written to",
     )
-    _add_range(explain, default=None)
-    explain.add_argument(
-        "--preprocess",
-        metavar="NAME",
-        help="in place of --range, what the network of this name in "
-        "keras.applications was trained on, such as resnet50 or vgg16",
-    )
+    _add_pixels(explain)
     explain.add_argument(
         "--batch-size",
         type=int,
@@ -442,6 +505,18 @@ def _check_explain(arguments):
                 f"`--{name.replace('_', '-')}` must be at least 1. Received: "
                 f"{value}."
             )
+
+
+def _compare(arguments):
+    number, problems = imported("_compare").run(arguments)
+    for file, error in problems.items():
+        _tell(f"{file}: {error}")
+    if problems:
+        print(
+            f"keras-xmap: {number} images compared, {len(problems)} left out.",
+            file=sys.stderr,
+        )
+    return 1 if problems else 0
 
 
 def _masks(arguments):

@@ -51,27 +51,30 @@ _fillings: _axes _checks ops
 _run_files: _description _files
 explainers: engine ops targets
 layers: losses ops
+_run_folder: _files _run_files
 erasing: datasets distribution layers ops regions targets
 metrics: engine explainers layers ops segmentation targets
 models: layers
 __init__: layers losses metrics models ops
 callbacks: distribution erasing explainers layers regions visualization
+comparison: engine explainers metrics ops visualization
 weak_segmentation: callbacks datasets distribution explainers losses models
     ops segmentation targets
-cli: datasets engine explainers layers metrics segmentation targets
-    visualization weak_segmentation
+cli: comparison datasets engine explainers layers metrics segmentation
+    targets visualization weak_segmentation
 """
 # Each library, and the parts that import it.
 LIBRARIES = """
 PIL: _image_files datasets regions visualization weak_segmentation
 cv2: segmentation
 keras: _axes _checks _description _fillings _numeric _repr _saving callbacks
-    cli datasets distribution engine erasing explainers layers losses
-    metrics models ops segmentation targets visualization weak_segmentation
+    cli comparison datasets distribution engine erasing explainers layers
+    losses metrics models ops segmentation targets visualization
+    weak_segmentation
 keras_xmap_command: __main__ cli
 matplotlib: visualization
-numpy: _description _image_files _numeric _repr callbacks cli datasets
-    engine erasing explainers metrics regions segmentation targets
+numpy: _description _image_files _numeric _repr callbacks cli comparison
+    datasets engine erasing explainers metrics regions segmentation targets
     visualization weak_segmentation
 scipy: segmentation
 skimage: cli datasets metrics segmentation visualization

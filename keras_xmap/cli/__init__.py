@@ -1,4 +1,4 @@
-"""What the commands of `keras-xmap` do: explain, masks and demo.
+"""What the commands of `keras-xmap` do: explain, compare, masks, demo.
 
 They are called by `keras_xmap_command`, which reads the arguments.
 """

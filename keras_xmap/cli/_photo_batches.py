@@ -98,14 +98,15 @@ class Masks:
                     f"{path!r}, which is not there."
                 )
         self._paths = paths
-        self._only = _read_mask(paths[0]) if len(paths) == 1 else None
+        self._only = read_mask(paths[0]) if len(paths) == 1 else None
 
     def of(self, number):
         """Returns a boolean mask, or `None`: the whole photo is meant."""
         if len(self._paths) < 2:
             return self._only
-        return _read_mask(self._paths[number])
+        return read_mask(self._paths[number])
 
 
-def _read_mask(path):
+def read_mask(path):
+    """Returns the mask in an image file, boolean: true where it is white."""
     return read_photo(path).max(axis=-1) > 127

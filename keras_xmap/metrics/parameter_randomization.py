@@ -6,8 +6,8 @@ import typing
 import keras
 import numpy as np
 
-from keras_xmap._checks import check_integer
 from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
 from keras_xmap._checks import is_integer
 from keras_xmap._checks import message
@@ -61,10 +61,10 @@ def parameter_randomization(
             trained. Defaults to `"cascading"`.
         steps: After which layers maps are compared. `None`: each layer that
             has weights. An integer: in so many steps, of about the same
-            number of layers; 1 is all layers at once. A list: these layers,
-            by object, path or name, in this order; of a layer that holds
-            others, a block or an inner model, all at once. Defaults to
-            `None`.
+            number of layers, or as many as there are layers; 1 is all at
+            once. A list: these layers, by object, path or name, in this
+            order; of a layer that holds others, a block or an inner model,
+            all at once. Defaults to `None`.
         batch_size: Integer >= 1, see `Explainer.explain`. Defaults to `32`.
         seed: Integer, chooses the new weights. Defaults to `0`.
         verbose: `"auto"`, 0 or 1: whether to show a progress bar over the
@@ -134,7 +134,7 @@ def _groups(model, layers, steps):
     if steps is None:
         return [[layer] for layer in layers]
     if is_integer(steps):
-        number = check_integer("steps", steps, 1, len(layers))
+        number = min(check_positive_integer("steps", steps), len(layers))
         return [list(x) for x in np.array_split(np.array(layers), number)]
     if not isinstance(steps, (list, tuple)) or not steps:
         expected = "an integer, a list of layers, or None for each layer"

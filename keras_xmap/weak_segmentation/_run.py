@@ -12,11 +12,11 @@ from keras_xmap._description import describe_model
 from keras_xmap._description import layer_names
 from keras_xmap._files import checksum
 from keras_xmap._files import file_exists
+from keras_xmap._run_folder import RunFolder
 from keras_xmap.distribution import Workers
 from keras_xmap.models import DataFormats
 from keras_xmap.models import Recording
 from keras_xmap.weak_segmentation._photos import Photos
-from keras_xmap.weak_segmentation._run_folder import RunFolder
 
 # What a label map of a photo takes, about, and how often the weights of the
 # backbone are on the disk at most, with those of an optimizer.

@@ -1600,7 +1600,40 @@ def records():
     ]
 
 
+@functools.cache
+def comparison():
+    return kx.comparison.compare(
+        network(), images(2), ["GradCAM"], metrics=["deletion"], verbose=0
+    )
+
+
+COMPARISON = {
+    "comparison.compare": Call(
+        lambda: {
+            "model": network(),
+            "data": images(2),
+            "methods": ["GradCAM"],
+            "target": 1,
+            "metrics": ["pointing_game"],
+            "masks": masks(),
+            "boxes": np.array([[0, 0, 2, 2]] * 2),
+            "directory": None,
+            "input_name": None,
+            "batch_size": 2,
+            "seed": 0,
+            "verbose": 0,
+        }
+    ),
+    **{
+        f"comparison.Comparison.to_{kind}": Call(
+            lambda kind=kind: {"path": f"compare.{kind}"}, comparison
+        )
+        for kind in ("csv", "html", "markdown")
+    },
+}
+
 CALLS = {
+    **COMPARISON,
     **DATASETS,
     **EXPLAINERS,
     **LAYERS,
@@ -1630,6 +1663,7 @@ LEFT_OUT = {
             "PerturbationExplainer",
         )
     },
+    "comparison.Comparison": "a result, which nobody makes",
     "targets.Target": _ABSTRACT,
     "weak_segmentation.Report": "a result, which nobody makes",
     **{

@@ -101,6 +101,7 @@ BOTH = [a or b for a, b in zip(TOP, MIDDLE, strict=True)]
         ("cascading", 2, [BOTH, [True] * 6]),
         ("independent", 2, [BOTH, BOTTOM]),
         ("cascading", 1, [[True] * 6]),
+        ("independent", 9, [TOP, MIDDLE, BOTTOM]),
         ("cascading", ["first"], [BOTTOM]),
     ],
 )
@@ -302,7 +303,7 @@ def test_kernels_that_start_with_one_number_are_shuffled():
 
 
 @pytest.mark.parametrize(
-    "steps", ["dense", 0, 4, True, [], ["nothing"], ["dense", "dense"], [7]]
+    "steps", ["dense", 0, True, [], ["nothing"], ["dense", "dense"], [7]]
 )
 def test_steps_must_be_layers_of_the_model(network, steps):
     with pytest.raises(ValueError, match="^`steps` must .* Received: "):
