@@ -11,17 +11,19 @@ COLUMNS = {
 }
 # Those that come out alike share a row.
 ROWS = (
-    ("RISE",),
-    ("ClassModel",),
+    ("DistinctClassSaliency",),
     ("Occlusion",),
     ("CAM", "GradCAM", "GradCAMPlusPlus", "HiResCAM", "LayerCAM"),
+    ("RegionCAM",),
+    ("ClassModel",),
+    ("SmoothGrad",),
     ("GuidedGradCAM",),
     ("Saliency",),
-    ("EigenCAM",),
-    ("ScoreCAM",),
-    ("SmoothGrad",),
     ("GradientInput",),
     ("IntegratedGradients",),
+    ("RISE",),
+    ("EigenCAM",),
+    ("ScoreCAM",),
     ("GuidedBackprop",),
     ("DeconvNet",),
 )
