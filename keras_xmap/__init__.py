@@ -3,7 +3,7 @@
 `keras_xmap.layers`, `losses`, `metrics`, `models` and `ops` are there after
 `import keras_xmap`, so that `keras.models.load_model` knows every class that
 a file may hold. The other sub-packages load when they are first used, as does
-`keras_xmap.compare`, which stands in `keras_xmap.comparison`. All
+`keras_xmap.compare` and `report`, which stand in `keras_xmap.comparison`. All
 but `keras_xmap.distribution`, `keras_xmap.erasing` and
 `keras_xmap.weak_segmentation` import on every Keras backend; making an
 explainer needs TensorFlow.
@@ -39,11 +39,13 @@ if TYPE_CHECKING:
     from keras_xmap import visualization
     from keras_xmap import weak_segmentation
     from keras_xmap.comparison import compare as compare
+    from keras_xmap.comparison import report as report
 else:
+    _FUNCTIONS = ("compare", "report")
 
     def __getattr__(name):
-        if name == "compare":
-            return __getattr__("comparison").compare
+        if name in _FUNCTIONS:
+            return getattr(__getattr__("comparison"), name)
         if name not in __all__:
             raise AttributeError(
                 f"module {__name__!r} has no attribute {name!r}"
@@ -55,7 +57,7 @@ else:
             raise
 
     def __dir__():
-        return sorted({*globals(), *__all__, "compare"})
+        return sorted({*globals(), *__all__, *_FUNCTIONS})
 
 
 __version__ = "0.1.0"

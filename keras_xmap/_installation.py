@@ -31,3 +31,18 @@ def explain_what_is_missing(error, part="keras_xmap"):
         f"{_REMEDIES[package]}{_ANOTHER_BACKEND if another else ''}",
         name=error.name,
     ) from error
+
+
+def require_scikit_learn(what):
+    """Raises an error with the remedy if scikit-learn is missing.
+
+    Args:
+        what: String: what needs it, the first words of a sentence.
+    """
+    try:
+        import sklearn  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{what} with scikit-learn, which is not installed. Received: a "
+            "Python without it. Run: pip install keras-xmap[segmentation]."
+        ) from error

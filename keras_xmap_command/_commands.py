@@ -77,6 +77,7 @@ def make_parser():
     )
     _add_explain(commands)
     _add_compare(commands)
+    _add_report(commands)
     _add_masks(commands)
     methods = commands.add_parser(
         "methods", help="list the methods of explanation"
@@ -138,30 +139,8 @@ def _add_compare(commands):
         "killed goes on when it is called again. Images that cannot be read "
         "are named at the end, with exit status 1.",
     )
-    compare.add_argument("model", metavar="MODEL.keras")
-    compare.add_argument(
-        "images",
-        metavar="IMAGE",
-        nargs="+",
-        help="files, folders of them, or patterns with *",
-    )
-    compare.add_argument(
-        "--recursive",
-        action="store_true",
-        help="take the images in folders of folders as well",
-    )
-    truth = compare.add_mutually_exclusive_group()
-    truth.add_argument(
-        "--masks",
-        metavar="DIR",
-        help="masks of the names of the images, white on the object",
-    )
-    truth.add_argument(
-        "--boxes",
-        metavar="FILE.csv",
-        help="columns image, x0, y0, x1, y1: edges of objects in pixels of the "
-        "image, a line each",
-    )
+    _add_model_and_images(compare)
+    _add_truth(compare)
     compare.add_argument(
         "--methods",
         metavar="METHOD",
@@ -180,6 +159,80 @@ def _add_compare(commands):
     _add_pixels(compare)
     _add_unsafe(compare)
     compare.set_defaults(run=_compare)
+
+
+def _add_model_and_images(command):
+    command.add_argument("model", metavar="MODEL.keras")
+    command.add_argument(
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        help="files, folders of them, or patterns with *",
+    )
+    command.add_argument(
+        "--recursive",
+        action="store_true",
+        help="take the images in folders of folders as well",
+    )
+
+
+def _add_truth(command):
+    truth = command.add_mutually_exclusive_group()
+    truth.add_argument(
+        "--masks",
+        metavar="DIR",
+        help="masks of the names of the images, white on the object",
+    )
+    truth.add_argument(
+        "--boxes",
+        metavar="FILE.csv",
+        help="columns image, x0, y0, x1, y1: edges of objects in pixels of the "
+        "image, a line each",
+    )
+
+
+def _add_report(commands):
+    report = commands.add_parser(
+        "report",
+        help="say where the maps of many images lie, and find shortcuts",
+        description="Explains the images, measures how much of each map lies "
+        "at the border, in the corners, outside of the object and on an "
+        "artifact, groups images whose maps are alike, and writes "
+        "DIR/report.html, the worst images first, and DIR/report.csv, a line "
+        "for each image. Images that cannot be read are named at the end, "
+        "with exit status 1.",
+    )
+    _add_model_and_images(report)
+    _add_truth(report)
+    report.add_argument(
+        "--artifact",
+        metavar="FILE",
+        help="image that is white where nothing should be looked at, such as "
+        "the place of a tag",
+    )
+    _add_layers_of_method(report)
+    _add_what_is_asked(report)
+    report.add_argument(
+        "--worst",
+        type=int,
+        default=12,
+        metavar="N",
+        help="show the N worst images; default: 12",
+    )
+    report.add_argument("--batch-size", type=int, default=16)
+    report.add_argument("--seed", type=int, default=0)
+    report.add_argument(
+        "--directory",
+        metavar="DIR",
+        required=True,
+        help="folder that the report is written to",
+    )
+    report.add_argument(
+        "--force", action="store_true", help="overwrite the report in DIR"
+    )
+    _add_pixels(report)
+    _add_unsafe(report)
+    report.set_defaults(run=_report)
 
 
 def _add_masks(commands):
@@ -382,7 +435,12 @@ def _add_what_is_asked(command):
 
 
 def _add_method(explain):
-    explain.add_argument(
+    _add_layers_of_method(explain)
+    _add_views(explain)
+
+
+def _add_layers_of_method(command):
+    command.add_argument(
         "--method",
         default=DEFAULT_METHOD,
         help="one of `keras-xmap methods`; default: layercam, averaged over "
@@ -390,7 +448,7 @@ def _add_method(explain):
         "of 215 cases with MobileNetV2, that of gradcam in .42, the centre of "
         "the photo in .36 (docs/localization.md)",
     )
-    explain.add_argument(
+    command.add_argument(
         "--target-layer",
         type=_number_or_text,
         action="append",
@@ -400,7 +458,6 @@ def _add_method(explain):
         "N coarsest sizes; `stages`, those of all sizes; default: 2 for "
         "layercam, and for others what they take by themselves",
     )
-    _add_views(explain)
 
 
 def _number_or_text(text):
@@ -508,12 +565,21 @@ def _check_explain(arguments):
 
 
 def _compare(arguments):
-    number, problems = imported("_compare").run(arguments)
+    return _tell_of_photos("compared", *imported("_compare").run(arguments))
+
+
+def _report(arguments):
+    arguments.method = method_name(arguments.method)
+    return _tell_of_photos("reported on", *imported("_report").run(arguments))
+
+
+def _tell_of_photos(done, number, problems):
+    """Tells of photos that could not be read; returns the exit status."""
     for file, error in problems.items():
         _tell(f"{file}: {error}")
     if problems:
         print(
-            f"keras-xmap: {number} images compared, {len(problems)} left out.",
+            f"keras-xmap: {number} images {done}, {len(problems)} left out.",
             file=sys.stderr,
         )
     return 1 if problems else 0

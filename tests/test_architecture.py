@@ -78,7 +78,7 @@ numpy: _description _image_files _numeric _repr callbacks cli comparison
     visualization weak_segmentation
 scipy: segmentation
 skimage: cli datasets metrics segmentation visualization
-sklearn: datasets segmentation
+sklearn: _installation comparison datasets segmentation
 tensorflow: _files callbacks datasets distribution engine erasing
     weak_segmentation
 """

@@ -1,4 +1,4 @@
-"""What the commands of `keras-xmap` do: explain, compare, masks, demo.
+"""What the commands of `keras-xmap` do: explain, compare, report, masks, demo.
 
 They are called by `keras_xmap_command`, which reads the arguments.
 """

@@ -18,6 +18,11 @@ class ClassNames:
         self._path = path
         self._names = None if path is None else _read(path)
 
+    @property
+    def names(self):
+        """List of strings, or `None` if there are none."""
+        return self._names
+
     def index(self, asked):
         """Returns what `--target` asks for, a class as its number.
 

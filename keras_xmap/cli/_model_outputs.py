@@ -66,6 +66,14 @@ class ModelOutput:
             return targets.MaskedMean(index or 0, output=key, axis=self._axis)
         return targets.Class(index, output=key)
 
+    def check_one_class(self, index):
+        """Raises unless one class of each image is explained."""
+        if index is None and self.is_map:
+            raise ValueError(
+                "`--target` must name the class that is explained of an output "
+                f"of maps. Received: no --target for {self.described}."
+            )
+
     def chosen(self, structure):
         """Returns the entry of this output in a structure of outputs."""
         return structure if self._is_single else structure[self._key]

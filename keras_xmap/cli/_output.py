@@ -54,6 +54,10 @@ class OutputFolder:
         np.save(content, array)
         return self._write(name, content.getvalue())
 
+    def write_text(self, name, text):
+        """Writes `text` and returns the path."""
+        return self._write(name, text.encode("utf-8", "replace"))
+
     def write_image(self, name, image):
         """Writes the RGB uint8 `image` as `.png` and returns the path."""
         return self._write(name, as_png(image))

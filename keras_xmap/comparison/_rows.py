@@ -1,6 +1,5 @@
 """One row of the table: what is found of one method."""
 
-import base64
 import contextlib
 import time
 import warnings
@@ -10,15 +9,15 @@ import numpy as np
 from keras_xmap import metrics
 from keras_xmap import visualization
 from keras_xmap._checks import MISTAKES
-from keras_xmap._image_files import as_png
 from keras_xmap.comparison._measures import ORDERS
+from keras_xmap.comparison._pictures import Pictures
+from keras_xmap.comparison._pictures import encoded
 
 # A rank correlation from which on a map is said to stay as it was.
 STAYS = 0.75
 # What a row holds of the sanity check.
 FORGOTTEN, HALF = "all_forgotten", "half_forgotten"
 NUM_SHOWN = 4
-_WIDEST = 256  # of a picture
 
 
 class Row:
@@ -70,6 +69,7 @@ class Measuring:
         self._images, self._measures = images, measures
         self._sanity, self.input_name = sanity, input_name
         self._batch_size, self._seed = batch_size, seed
+        self._pictures_of = Pictures(images, input_name)
         self._photo_of = photo_of or self._photo
         places = np.linspace(0, len(images.kept) - 1, NUM_SHOWN)
         self.shown = [
@@ -113,7 +113,7 @@ class Measuring:
     def originals(self):
         """Returns the images that are shown, as pictures like `Row`'s."""
         found = [self._photo_of(row) for row, _ in self.shown]
-        return [] if any(x is None for x in found) else [*map(_encoded, found)]
+        return [] if any(x is None for x in found) else [*map(encoded, found)]
 
     def _measure(self, row, explainer, bar):
         seconds = []
@@ -237,21 +237,12 @@ class Measuring:
             if heatmap.ndim != 2:
                 return []
             heatmap = np.maximum(heatmap, 0)
-            found.append(_encoded(visualization.overlay(photo, heatmap)))
+            found.append(encoded(visualization.overlay(photo, heatmap)))
         return found
 
     def _photo(self, row):
         """Returns an input as a picture, or `None` if it is none."""
-        inputs = dict(self.shown)[row]
-        x, axis = self._images.image_in(inputs, self.input_name)
-        if x is None or x.ndim != 4 or axis is None:
-            return None
-        x = np.moveaxis(x[0], axis - 1, -1).astype("float64")
-        if x.shape[-1] not in (1, 3):
-            return None
-        low, high = float(x.min()), float(x.max())
-        x = _smaller(x)
-        return visualization.to_uint8(x, (low, high if high > low else low + 1))
+        return self._pictures_of.input_as_photo(dict(self.shown)[row])
 
 
 @contextlib.contextmanager
@@ -279,12 +270,3 @@ def beaten_by_chance(row, chance, measures):
             "no better than random maps by "
             + " and ".join(m.name for m in orders)
         )
-
-
-def _smaller(x):
-    step = max(1, -(-max(x.shape[:2]) // _WIDEST))
-    return x[::step, ::step]
-
-
-def _encoded(picture):
-    return base64.b64encode(as_png(_smaller(picture).copy())).decode("ascii")

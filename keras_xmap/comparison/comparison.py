@@ -1,9 +1,10 @@
 import csv
 import io
 
-from keras_xmap import _files
 from keras_xmap._typing import Path
-from keras_xmap.comparison._html import page
+from keras_xmap.comparison._html import comparison_page
+from keras_xmap.comparison._table_files import csv_cell
+from keras_xmap.comparison._table_files import written
 
 _FIRST, _LAST = ("rank", "method"), ("remarks",)
 
@@ -73,8 +74,8 @@ class Comparison:
             cells = [row["rank"], row["method"], row["call"], *numbers]
             cells += [row["fails_sanity"], row["refusal"]]
             cells.append("; ".join(row["remarks"]))
-            writer.writerow([_plain(cell) for cell in cells])
-        return _written(path, text.getvalue())
+            writer.writerow([csv_cell(cell) for cell in cells])
+        return written(path, text.getvalue())
 
     def to_markdown(self, path: Path | None = None) -> str:
         """Returns the table as Markdown, and writes it where a path is given.
@@ -98,7 +99,7 @@ class Comparison:
                 for row in refused
             ]
         lines += ["", *(f"{x}: {y}" for x, y in self.about.items())]
-        return _written(path, "\n".join(lines) + "\n")
+        return written(path, "\n".join(lines) + "\n")
 
     def to_html(self, path: Path | None = None) -> str:
         """Returns one page with the maps, and writes it where a path is given.
@@ -108,7 +109,7 @@ class Comparison:
         Args:
             path: Path of the file. Defaults to `None`: none is written.
         """
-        return _written(path, page(self, self._pictures))
+        return written(path, comparison_page(self, self._pictures))
 
     def _title(self, column):
         """Returns the title of a column, with where better is."""
@@ -120,22 +121,6 @@ class Comparison:
 def as_text(value):
     """Returns a number as people read it, `""` for none."""
     return "" if value is None else f"{value:.3g}"
-
-
-def _written(path, text):
-    if path is not None:
-        path = _files.check_path("path", path)
-        _files.write_atomically(path, text.encode("utf-8", "replace"))
-    return text
-
-
-def _plain(value):
-    if value is None:
-        return ""
-    # A cell that begins so is a formula to a spreadsheet.
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@"):
-        return f"'{value}"
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _line(cells):

@@ -16,6 +16,7 @@ from keras_xmap._checks import check_seed
 from keras_xmap._files import check_path
 from keras_xmap._files import read_file
 from keras_xmap._files import write_atomically
+from keras_xmap._installation import require_scikit_learn
 from keras_xmap._repr import call_repr
 from keras_xmap._typing import ArrayLike
 from keras_xmap._typing import Number
@@ -157,7 +158,7 @@ class DRFI:
             ValueError: If a shape or a value is not as above, or if the masks
                 leave no region of the object, or none of the background.
         """
-        _require_scikit_learn()
+        require_scikit_learn("DRFI is fitted")
         images, masks = entries("images", images), entries("masks", masks)
         if len(images) != len(masks):
             raise ValueError(
@@ -361,17 +362,6 @@ def _check_levels(levels):
 def _progress_bar(num_images, verbose):
     check_one_of("verbose", verbose, ("auto", 0, 1, 2, False, True))
     return keras.utils.Progbar(num_images, verbose=int(bool(verbose)))
-
-
-def _require_scikit_learn():
-    try:
-        import sklearn  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "DRFI is fitted with scikit-learn, which is not installed. "
-            "Received: a Python without it. Run: pip install "
-            "keras-xmap[segmentation]."
-        ) from error
 
 
 def _no_file_of_ours(path):

@@ -1607,7 +1607,36 @@ def comparison():
     )
 
 
+@functools.cache
+def data_report():
+    return kx.comparison.report(
+        kx.explainers.GradCAM(network()), images(2), verbose=0
+    )
+
+
 COMPARISON = {
+    "comparison.report": Call(
+        lambda: {
+            "explainer": kx.explainers.GradCAM(network()),
+            "data": images(2),
+            "target": 1,
+            "masks": masks(),
+            "boxes": np.array([[0, 0, 2, 2]] * 2),
+            "artifact": masks()[0],
+            "class_names": ["a", "b", "c"],
+            "num_worst": 1,
+            "input_name": None,
+            "batch_size": 2,
+            "seed": 0,
+            "verbose": 0,
+        }
+    ),
+    **{
+        f"comparison.DataReport.to_{kind}": Call(
+            lambda kind=kind: {"path": f"report.{kind}"}, data_report
+        )
+        for kind in ("csv", "html")
+    },
     "comparison.compare": Call(
         lambda: {
             "model": network(),
