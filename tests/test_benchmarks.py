@@ -28,6 +28,7 @@ LONG = {
     "localization",
     "pixel_attention",
     "regions",
+    "weak_segmentation",
 }
 CIRCUMSTANCES = {"command", "date", "device", "versions", "figures"}
 

@@ -15,6 +15,7 @@ from keras_xmap import models
 
 FOLDS = 5
 SCALES = (0.75, 1.0, 1.25)  # of training
+DECAY = 0.1  # of a linear head
 
 
 class LargestOfGroups(keras.layers.Layer):
@@ -97,6 +98,32 @@ def train_heads(folder, photos, network, epochs):
         found.append((head.get_weights(), held_out))
     scorer = models.fully_convolutional(classifier, pooling="position")
     return scorer, found, round(average_precision(outputs, photos.labels), 3)
+
+
+def linear_head(means, labels, seed, epochs):
+    """Trains a linear classifier on the means of features over positions.
+
+    Args:
+        means: `(variants, photos, channels)`: an epoch takes one variant of
+            them after the other.
+        labels: `(photos, classes)`.
+        seed: Integer.
+        epochs: Integer.
+
+    Returns:
+        Weights `(channels, classes)` and biases `(classes,)`.
+    """
+    keras.utils.set_random_seed(seed)
+    head = keras.Sequential(
+        [keras.Input(means.shape[2:]), keras.layers.Dense(labels.shape[1])]
+    )
+    head.compile(
+        keras.optimizers.AdamW(1e-2, weight_decay=DECAY),
+        keras.losses.BinaryCrossentropy(from_logits=True),
+    )
+    for epoch in range(epochs):
+        head.fit(means[epoch % len(means)], labels, batch_size=64, verbose=0)
+    return head.get_weights()
 
 
 def frozen_trunk(folder, network, size=SIZE, name=None):

@@ -4,11 +4,10 @@ Only a head is trained in each round, so that the features of the photos, as
 they are then, are computed but once.
 """
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.common.heads import frozen_trunk
+from benchmarks.common import heads
 from benchmarks.common.labelled import SIZE
 from benchmarks.common.labelled import Labelled
 from benchmarks.common.overlaps import Overlaps
@@ -20,7 +19,7 @@ from benchmarks.erasing.scores import rounded
 NETWORK = "squeezenet_v1_1"
 FOLDS = 5
 BATCH = 16
-EPOCHS, DECAY = 100, 0.1  # of a linear head
+EPOCHS = 100  # of a linear head
 
 
 class Photos:
@@ -40,7 +39,7 @@ class Photos:
         fold = labelled.folds(FOLDS)
         self.train = np.flatnonzero(fold != 0)
         self.held_out = np.flatnonzero(fold == 0)
-        self.trunk = frozen_trunk(folder, NETWORK)
+        self.trunk = heads.frozen_trunk(folder, NETWORK)
 
     @property
     def num_classes(self):
@@ -99,31 +98,17 @@ class Photos:
 
 
 def linear_head(photos, features, seed, epochs):
-    """Trains a linear classifier on the means of features over positions.
+    """Trains a linear classifier of features, see `heads.linear_head`.
 
     Args:
         photos: `Photos`.
-        features: `(variants, photos, h, w, channels)`: an epoch takes one
-            variant of them after the other.
+        features: `(variants, photos, h, w, channels)`.
         seed: Integer.
         epochs: Integer.
-
-    Returns:
-        Weights `(channels, classes)` and biases `(classes,)`.
     """
-    keras.utils.set_random_seed(seed)
     means = features[:, photos.train].mean((2, 3))
     labels = photos.labelled.labels[photos.train]
-    head = keras.Sequential(
-        [keras.Input(means.shape[2:]), keras.layers.Dense(photos.num_classes)]
-    )
-    head.compile(
-        keras.optimizers.AdamW(1e-2, weight_decay=DECAY),
-        keras.losses.BinaryCrossentropy(from_logits=True),
-    )
-    for epoch in range(epochs):
-        head.fit(means[epoch % len(means)], labels, batch_size=64, verbose=0)
-    return head.get_weights()
+    return heads.linear_head(means, labels, seed, epochs)
 
 
 def maps_of(photos, features, weights):

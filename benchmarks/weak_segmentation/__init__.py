@@ -1,0 +1,1 @@
+"""Does erasing find more of an object than one classifier does?"""
