@@ -31,6 +31,8 @@ class LocalizationMetric(ImageMean, abc.ABC):
     function nothing can be raised; there they turn the result into NaN.
     """
 
+    higher_is_better = True
+
     def update_state(self, y_true, y_pred, sample_weight=None):
         masks, maps = self._checked_pair(y_true, y_pred)
         valid = self._check_values(masks, maps)

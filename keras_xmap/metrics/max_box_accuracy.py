@@ -79,6 +79,8 @@ class MaxBoxAccuracy(keras.metrics.Metric):
     (1.0, 0.12)
     """
 
+    higher_is_better = True
+
     def __init__(
         self,
         iou: Numbers = 0.5,

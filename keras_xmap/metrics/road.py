@@ -39,8 +39,10 @@ class ROAD(ModelMetric):
     Neighbours beside a pixel weigh 1/6 and diagonal ones 1/12, as in the paper;
     of series and volumes each further step across halves the weight. One
     forward pass for each share and one for the image, of `batch_size` images
-    at a time; solving for the pixels may cost as much as the passes. All
-    images see the same noise. Equal values are taken in reading order.
+    at a time. Solving for the pixels takes about as many steps as the widest
+    hole has pixels, on the device: of smooth maps that is more than the passes
+    of a small model. All images see the same noise. Equal values are taken in
+    reading order.
 
     Args:
         model: See `Deletion`.

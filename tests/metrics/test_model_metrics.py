@@ -66,6 +66,17 @@ def test_every_metric_of_a_model_has_a_case():
     assert found == CASES.keys()
 
 
+def test_every_metric_that_ranks_methods_says_which_way():
+    lower = {"AverageDrop", "Deletion", "Infidelity", "MaxSensitivity"}
+    found = {
+        name: kind.higher_is_better
+        for name, kind in vars(metrics).items()
+        if isinstance(kind, type) and issubclass(kind, keras.metrics.Metric)
+    }
+    assert isinstance(found.pop("ROAD"), property)  # by the order of pixels
+    assert {name for name, is_higher in found.items() if not is_higher} == lower
+
+
 @every_metric
 def test_the_mean_is_that_of_the_images_however_they_come(name):
     images, maps = batch()
