@@ -179,7 +179,7 @@ def test_every_public_explainer_has_a_row():
     assert set(CASES) | NO_EXPLAINERS | BASES == set(explainers.__all__)
 
 
-@every_explainer
+@everyday(EVERYDAY, others=SWEPT)
 @pytest.mark.parametrize("kind", TWINS)
 def test_the_same_function_has_the_same_maps_however_it_is_built(
     name, kind, twins, expected
@@ -439,7 +439,7 @@ def test_two_replicas_are_as_one(name, replicated, shared):
         assert_close(maps, alone, tolerance)
 
 
-@every_explainer
+@everyday(EVERYDAY, others=SWEPT)
 def test_a_model_without_weights_is_built_in_its_strategy(
     name, strategy, expected
 ):
