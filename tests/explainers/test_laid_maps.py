@@ -97,6 +97,8 @@ REARRANGED = {
     "flip": [lambda x: ops.flip(x, axis=2)],
     "permute": [layers.Permute((2, 1, 3))],
     "rotation": [lambda x: ops.rot90(x, axes=(1, 2))],
+    "half a turn": [Does(lambda x: tf.reverse(x, [1, 2]))],
+    "two flips": [lambda x: ops.flip(ops.flip(x, axis=1), axis=2)],
     "roll": [lambda x: ops.roll(x, (10, -13), axis=(1, 2))],
     "gather": [lambda x: ops.take(x, np.arange(47, 9, -1), axis=2)],
     "enlarged": [layers.UpSampling2D(2)],
@@ -315,6 +317,20 @@ UNKNOWN = {
     "mirrored sum": (mirrored, "AddV2"),
     "sorted rows": (sorted_rows, "TopKV2"),
     "warped": (warped, "Roll"),
+    "shuffled columns": (
+        lambda x: ops.take(x, np.random.default_rng(0).permutation(48), 2),
+        "Conv2D",
+    ),
+    "rows of two halves by turns": (
+        lambda x: ops.reshape(
+            ops.stack([x[:, :16], x[:, 16:]], axis=2), (-1, *SIZE, 1)
+        ),
+        "Conv2D",
+    ),
+    "columns read as rows": (
+        lambda x: ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, *SIZE, 1)),
+        "Conv2D",
+    ),
     "halves side by side": (
         lambda x: ops.concatenate([x[:, :, :24], x[:, :, 24:]], -1),
         "Conv2D",

@@ -16,6 +16,8 @@ def reduced(places, axes, keepdims=False):
     Where positions differ along other axes too, as those inside of a patch
     do, the middle of what was summed is kept.
     """
+    if isinstance(places, Unknown):
+        return places
     results = [reduced_reading(one, axes) for one in places.readings]
     useful = [one for one, lost in results if not lost and _varies(one)]
     useful = useful or [one for one, _ in results if _varies(one)]

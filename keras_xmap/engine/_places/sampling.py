@@ -8,6 +8,14 @@ from keras_xmap.engine._places.places import EQUAL
 from keras_xmap.engine._places.places import NEAR
 from keras_xmap.engine._places.places import Coordinates
 from keras_xmap.engine._places.places import Places
+from keras_xmap.engine._places.places import Unknown
+
+# Of the steps along an axis so many, at most, may jump to distant places: a
+# row of tokens does where a row of the image ends.
+_JUMPS = 0.5
+# Jumps that go on in one direction, as in a dilation, turn back at most so
+# often.
+_TURNS = 0.1
 
 
 @functools.lru_cache(maxsize=1024)
@@ -46,13 +54,50 @@ def _inside(taps, length):
     return np.where((taps >= 0) & (taps < length), taps, -1)
 
 
-def sampled(places, axis, middle, taps):
-    """Returns the places of windows along an axis of the tensor.
+def sampled(places, windows):
+    """Returns the places of windows along axes of the tensor.
 
-    The centre of a window is the place of its middle, which keeps to one side
-    where neighbours of the axis lie far apart; beyond the ends, centres go on
-    as they did. Taps of -1 see nothing.
+    Args:
+        places: `Places` before.
+        windows: List of tuples: an axis of the tensor, and the middles and
+            the taps of its windows, see `window`. Taps of -1 see nothing.
+
+    Returns:
+        `Places`. The centre of a window is the place of its middle, which
+        keeps to one side where neighbours of the axis lie far apart; beyond
+        the ends, centres go on as they did. `Unknown` where most neighbours
+        in windows lie far apart in no order, as shuffled pixels do.
     """
+    for axis, middle, taps in windows:
+        if _sees_several(taps) and any(
+            _is_shuffled(coordinates, axis)
+            for reading in places.readings
+            for coordinates in reading
+        ):
+            return Unknown("places that lie far apart come together")
+        places = _sampled_along(places, axis, middle, taps)
+    return places
+
+
+def _sees_several(taps):
+    return np.count_nonzero(taps >= 0, axis=-1).max(initial=0) > 1
+
+
+def _is_shuffled(coordinates, axis):
+    """Whether neighbours along an axis lie far apart, back and forth."""
+    if axis not in coordinates.varies:
+        return False
+    centre = coordinates.values[0]
+    steps = np.diff(centre, axis=axis)
+    steps = steps[~np.isnan(steps)]
+    cell = max(coordinates.cell, typical_step(centre))
+    far = steps[np.abs(steps) > NEAR * cell]
+    backwards = np.count_nonzero(far < 0)
+    turns = min(backwards, len(far) - backwards)
+    return len(far) > _JUMPS * len(steps) and turns > _TURNS * len(steps)
+
+
+def _sampled_along(places, axis, middle, taps):
     readings = []
     for reading in places.readings:
         others = [other.varies for other in reading]

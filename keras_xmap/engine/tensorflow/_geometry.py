@@ -323,6 +323,7 @@ def _rule_of_rnn(call, output, is_sequence):
 
 
 def _windows_of_cell(places, cell):
+    windows = []
     first = 3 if cell.data_format == "channels_first" else 2
     for number, size in enumerate(cell.kernel_size):
         axis = first + number
@@ -334,9 +335,6 @@ def _windows_of_cell(places, cell):
         if cell.padding == "same":
             count = -(-length // stride)
             before = max((count - 1) * stride + reach - length, 0) // 2
-        places = _places.sampled(
-            places,
-            axis,
-            *_places.window(length, count, size, stride, dilation, before),
-        )
-    return places
+        found = _places.window(length, count, size, stride, dilation, before)
+        windows.append((axis, *found))
+    return _places.sampled(places, windows)

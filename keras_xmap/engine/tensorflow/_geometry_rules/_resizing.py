@@ -12,7 +12,7 @@ rule = Rules()
 
 @rule("ResizeArea", "ResizeBicubic", "ResizeBilinear", "ResizeNearestNeighbor")
 def _resizing(op, operands, walk):
-    source = operands[0]
+    source, windows = operands[0], []
     attributes = op.node_def.attr
     for axis, new in zip(
         (1, 2), walk.value(op.inputs[1]).tolist(), strict=True
@@ -35,13 +35,13 @@ def _resizing(op, operands, walk):
             "ResizeNearestNeighbor": 0.5 + 1e-6,
         }[op.type]
         taps = _taps_within(middle, reach, old)
-        source = _places.sampled(source, axis, middle, taps)
-    return source
+        windows.append((axis, middle, taps))
+    return _places.sampled(source, windows)
 
 
 @rule("ScaleAndTranslate")
 def _scaling(op, operands, walk):
-    source = operands[0]
+    source, windows = operands[0], []
     sizes, scales, shifts = (walk.value(x).tolist() for x in op.inputs[1:])
     reach = {b"lanczos3": 3, b"lanczos5": 5, b"keyscubic": 2}.get(
         op.get_attr("kernel_type"), 1
@@ -53,8 +53,8 @@ def _scaling(op, operands, walk):
         middle = (np.arange(new) + 0.5 - shift) / scale - 0.5
         wide = reach * max(1 / scale, 1) if op.get_attr("antialias") else reach
         taps = _taps_within(middle, wide, old)
-        source = _places.sampled(source, axis, middle, taps)
-    return source
+        windows.append((axis, middle, taps))
+    return _places.sampled(source, windows)
 
 
 def _taps_within(middle, reach, length):

@@ -15,8 +15,9 @@ def _convolution(op, operands, walk):
     if operands[1] is not None or source is None:
         return Unknown("its kernel is computed from the input")
     axes, channels = _layout(op, len(source.shape))
-    for number, axis in enumerate(axes):
-        source = _windows(op, source, axis, kernel[number])
+    source = _windows(op, source, axes, kernel[: len(axes)])
+    if isinstance(source, Unknown):
+        return source
     if op.type == "DepthwiseConv2dNative":
         # Channels come one behind the other, each so many times.
         index = np.repeat(np.arange(kernel[-2]), kernel[-1])
@@ -37,8 +38,8 @@ def _convolution(op, operands, walk):
 @rule("MaxPool", "AvgPool", "MaxPool3D", "AvgPool3D", "MaxPoolWithArgmax")
 def _pooling(op, operands, walk):
     source, sizes = operands[0], op.get_attr("ksize")
-    for axis in _layout(op, len(source.shape))[0]:
-        source = _windows(op, source, axis, sizes[axis])
+    axes = _layout(op, len(source.shape))[0]
+    source = _windows(op, source, axes, [sizes[axis] for axis in axes])
     beside = Unknown("positions are counted")
     return [source, beside][: len(op.outputs)]
 
@@ -50,6 +51,7 @@ def _transposed_convolution(op, operands, walk):
         return Unknown("its kernel is computed from the input")
     axes, channels = _layout(op, len(source.shape))
     sizes = walk.value(op.inputs[0])
+    windows = []
     for number, axis in enumerate(axes):
         length, size = source.shape[axis], kernel[number]
         stride, dilation = _steps(op, axis)
@@ -58,14 +60,15 @@ def _transposed_convolution(op, operands, walk):
         middle, taps = _places.window_transposed(
             length, new, size, stride, dilation, before
         )
-        source = _places.sampled(source, axis, middle, taps)
+        windows.append((axis, middle, taps))
+    source = _places.sampled(source, windows)
     found = _places.reduced(source, {channels}, keepdims=True)
     return _places.with_length(found, channels, kernel[-2])
 
 
 @rule("Pad", "PadV2", "MirrorPad")
 def _padding(op, operands, walk):
-    source = operands[0]
+    source, windows = operands[0], []
     for axis, (before, after) in enumerate(walk.value(op.inputs[1]).tolist()):
         if before or after:
             length = source.shape[axis]
@@ -77,8 +80,8 @@ def _padding(op, operands, walk):
                     ((before, after), (0, 0)),
                     op.get_attr("mode").decode().lower(),
                 )
-            source = _places.sampled(source, axis, middle, taps)
-    return source
+            windows.append((axis, middle, taps))
+    return _places.sampled(source, windows)
 
 
 def _layout(op, rank):
@@ -103,21 +106,25 @@ def _steps(op, axis):
     return stride, 1
 
 
-def _windows(op, source, axis, size):
-    length = source.shape[axis]
-    stride, dilation = _steps(op, axis)
-    reach = (size - 1) * dilation + 1
-    padding = op.get_attr("padding")
-    if padding == b"SAME":
-        count = -(-length // stride)
-    elif padding == b"VALID":
-        count = (length - reach) // stride + 1
-    else:
-        pads = op.get_attr("explicit_paddings")[2 * axis : 2 * axis + 2]
-        count = (length + sum(pads) - reach) // stride + 1
-    before = _before(op, axis, length, count, size, stride, dilation)
-    middle, taps = _places.window(length, count, size, stride, dilation, before)
-    return _places.sampled(source, axis, middle, taps)
+def _windows(op, source, axes, sizes):
+    """Returns the places of windows of these sizes along these axes."""
+    windows = []
+    for axis, size in zip(axes, sizes, strict=True):
+        length = source.shape[axis]
+        stride, dilation = _steps(op, axis)
+        reach = (size - 1) * dilation + 1
+        padding = op.get_attr("padding")
+        if padding == b"SAME":
+            count = -(-length // stride)
+        elif padding == b"VALID":
+            count = (length - reach) // stride + 1
+        else:
+            pads = op.get_attr("explicit_paddings")[2 * axis : 2 * axis + 2]
+            count = (length + sum(pads) - reach) // stride + 1
+        before = _before(op, axis, length, count, size, stride, dilation)
+        found = _places.window(length, count, size, stride, dilation, before)
+        windows.append((axis, *found))
+    return _places.sampled(source, windows)
 
 
 def _before(op, axis, length, count, size, stride, dilation):
