@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_xmap import engine
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_optional
@@ -137,7 +138,13 @@ class BoxScore(Target):
     def resolve(self, outputs, parts):
         if "weights" in parts:
             return parts
-        predicted = self._boxes(outputs)
+        weights = self._weights(self._boxes(outputs), parts)
+        if self.layout is not None:
+            self._check_order(self._only_output(outputs), weights, parts)
+        return {**parts, "weights": weights}
+
+    def _weights(self, predicted, parts):
+        """Returns the overlaps of boxes that count, `(batch, predictions)`."""
         box = parts.get("box")
         if box is None:
             box = ops.stack([parts[f"box {side}"] for side in range(4)])[None]
@@ -147,8 +154,24 @@ class BoxScore(Target):
                 _corners(ops.cast(predicted, "float32"), self.box_format),
             )
         )
-        weights = ops.where(overlap >= self.iou_threshold, overlap, 0.0)
-        return {**parts, "weights": weights}
+        return ops.where(overlap >= self.iou_threshold, overlap, 0.0)
+
+    def _check_order(self, output, weights, parts):
+        """Raises if boxes lie on `box` only where columns come second.
+
+        Shapes alone do not tell, since any number of columns may be classes.
+        """
+        turned = ops.moveaxis(output, 1, -1)
+        if not self._fits(turned.shape):
+            return
+        others = self._weights(self._split(turned)["boxes"], parts)
+        engine.require(
+            ops.any(weights > 0) | ops.all(others == 0),
+            "`layout` names the columns, which come last. Received: layout="
+            f"{self.layout} for an output of shape {tuple(output.shape)}, "
+            "whose boxes lie on `box` where its second axis is read as that "
+            f"of columns, and nowhere as it is. {_moved_by(output)}",
+        )
 
     def scores(self, outputs, parts):
         weights = self.resolve(outputs, parts)["weights"]
@@ -200,18 +223,27 @@ class BoxScore(Target):
     def _columns(self, outputs):
         """Returns the parts of one output, `(batch, predictions, width)`."""
         output = self._only_output(outputs)
-        width = output.shape[-1]
-        rest = (width or 0) - sum(_WIDTHS[part] for part in self.layout)
-        fits = rest > 0 if "classes" in self.layout else rest == 0
-        if len(output.shape) < 3 or not fits:
+        if not self._fits(output.shape):
             raise ValueError(
                 "`layout` must name all columns of an output (batch, "
                 "predictions, columns). Received: layout="
                 f"{self.layout} for an output of shape {tuple(output.shape)}. "
                 "Boxes have 4 columns, classes those that are left, anything "
-                "else 1; columns that come second are moved by "
-                "`keras.layers.Permute((2, 1))` at the end of the model."
+                f"else 1. {_moved_by(output)}"
             )
+        return self._split(output)
+
+    def _num_classes(self, shape):
+        """Returns how many columns the other parts leave for classes."""
+        return (shape[-1] or 0) - sum(_WIDTHS[part] for part in self.layout)
+
+    def _fits(self, shape):
+        rest = self._num_classes(shape)
+        fits = rest > 0 if "classes" in self.layout else rest == 0
+        return len(shape) > 2 and fits
+
+    def _split(self, output):
+        width, rest = output.shape[-1], self._num_classes(output.shape)
         output = ops.reshape(output, (ops.shape(output)[0], -1, width))
         parts, start = {}, 0
         for part in self.layout:
@@ -244,6 +276,15 @@ class BoxScore(Target):
                 '"objectness" in `layout`.'
             )
         return parts["objectness"] * parts["classes"]
+
+
+def _moved_by(output):
+    """Says how columns that come second are brought to the end."""
+    order = (*range(2, max(len(output.shape), 3)), 1)
+    return (
+        f"Columns that come second are moved by `keras.layers.Permute({order})`"
+        " at the end of the model."
+    )
 
 
 def _check_layout(name, layout):

@@ -560,6 +560,25 @@ def test_columns_that_are_not_named_are_refused(layout, rows):
         scores(BoxScore([0, 0, 4, 4], layout=layout), rows)
 
 
+@pytest.mark.parametrize("axis", [(2, 1), (2, 3, 1)])
+def test_columns_that_come_first_are_told_by_where_boxes_lie(axis):
+    """Of many columns, any number may be those of classes."""
+    grid = len(axis) == 3
+    rows = np.concatenate([ROWS] * 3, 1)
+    turned = np.moveaxis(rows.reshape(2, 1, 9, 7) if grid else rows, -1, 1)
+    target = BoxScore([0, 0, 4, 6], 1, layout=("boxes", "ignored", "classes"))
+    with pytest.raises(
+        ValueError, match=rf"Received: layout=.*Permute\(\({str(axis)[1:-1]}"
+    ):
+        scores(target, turned)
+    right = keras.layers.Permute(axis)(turned)
+    np.testing.assert_allclose(
+        scores(target, right), scores(target, ROWS), rtol=1e-6
+    )
+    elsewhere = BoxScore([50, 50, 60, 60], layout=target.layout)
+    np.testing.assert_array_equal(scores(elsewhere, turned), 0)
+
+
 def test_masked_means_have_differences_too():
     """Why these pixels are one class and not another."""
     outputs = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
