@@ -30,6 +30,7 @@ __main__:
 _checks:
 _files:
 _installation:
+_messages:
 _numeric:
 _saving:
 _typing:

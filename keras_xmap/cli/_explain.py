@@ -7,6 +7,7 @@ import warnings
 
 import keras
 
+from keras_xmap._messages import said_by
 from keras_xmap.cli._answer import Answers
 from keras_xmap.cli._attempts import Attempts
 from keras_xmap.cli._class_names import ClassNames
@@ -126,7 +127,7 @@ def load_model(path, safe):
     except Exception as error:
         raise ValueError(
             f"A model must be a file that Keras can load. Received: {path}: "
-            f"{error} {_remedy(str(error), safe)}".rstrip()
+            f"{said_by(error)} {_remedy(str(error), safe)}".rstrip()
         ) from error
     shapes = [tuple(x.shape) for x in keras.tree.flatten(model.outputs)]
     if not any(len(x) == 1 or 1 in x[1:] for x in shapes):

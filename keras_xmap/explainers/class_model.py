@@ -162,7 +162,10 @@ class ClassModel(ModelReader):
         start = floating(inputs)
         if not start:
             raise clean.without_gradient(self._one_score(clean, target, parts))
-        channels = [clean.channel_axis(x) for x in start]
+        looks_around = self.total_variation or self.blur or self.jitter
+        channels = [
+            clean.channel_axis(x) if looks_around else None for x in start
+        ]
         axes = [
             _axes_with_neighbours(len(x.shape), channel_axis)
             for x, channel_axis in zip(start, channels, strict=True)

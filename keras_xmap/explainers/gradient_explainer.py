@@ -346,7 +346,10 @@ class GradientExplainer(Explainer):
             values = floating(evaluation.inputs)
             if not values:
                 raise evaluation.without_gradient(score)
-            axes = [evaluation.channel_axis(x) for x in values]
+            if self.channel_reduction is None:
+                axes = [None] * len(values)
+            else:
+                axes = [evaluation.channel_axis(x) for x in values]
             return Gradients(values, axes, [], notes)
         if only is None:
             calls = self._calls(evaluation, score)

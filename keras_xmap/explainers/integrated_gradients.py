@@ -4,6 +4,7 @@ from keras import ops
 
 from keras_xmap import targets
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._checks import is_number
 from keras_xmap._fillings import check_filling
 from keras_xmap._fillings import filling_of_input
 from keras_xmap._typing import Structure
@@ -226,7 +227,9 @@ class IntegratedGradients(GradientExplainer):
             given = [given] * len(images)
         return [
             filling_of_input(
-                ops.cast(x, "float32"), part, clean.channel_axis(x)
+                ops.cast(x, "float32"),
+                part,
+                None if is_number(part) else clean.channel_axis(x),
             )
             for x, part in zip(images, given, strict=True)
         ]

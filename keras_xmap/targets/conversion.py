@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_xmap._checks import MISTAKES
+from keras_xmap._messages import said_by
 from keras_xmap._numeric import as_array
 from keras_xmap.targets._combination import Sum
 from keras_xmap.targets.binary import Binary
@@ -205,10 +206,11 @@ class _Callable(Target):
                 "The target cannot be computed from what the model puts out: "
                 f"{describe_outputs(outputs)}. Received: target="
                 f"{self.function!r}, which stopped with "
-                f"{type(error).__name__}: {error}\nA callable is called while "
-                "the step is compiled, when outputs have no values yet: "
-                "compute by `keras.ops`, as in `lambda outputs: outputs[:, 0]`,"
-                " without `if` on values, `float` or `.numpy()`."
+                f"{type(error).__name__}: {said_by(error)}\n"
+                "A callable is called while the step is compiled, when outputs "
+                "have no values yet: compute by `keras.ops`, as in "
+                "`lambda outputs: outputs[:, 0]`, without `if` on "
+                "values, `float` or `.numpy()`."
             ) from error
 
 

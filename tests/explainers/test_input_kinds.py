@@ -390,6 +390,12 @@ def test_sizes_that_are_unknown_in_a_function_are_flattened_alike(shape):
     np.testing.assert_allclose(compiled(x), saliency.explain(x, 1), rtol=1e-5)
 
 
+def over_axis(x, axis=1):
+    """A dense layer over an axis of positions, which stays in its place."""
+    x = layers.Dense(6)(ops.swapaxes(x, axis, -1))
+    return ops.swapaxes(x, axis, -1)
+
+
 @pytest.mark.parametrize("is_first", [False, True])
 def test_a_product_over_the_rows_of_an_image_takes_no_channels(is_first):
     shape = (3, 5, 4) if is_first else (5, 4, 3)
@@ -405,6 +411,44 @@ def test_a_product_over_the_rows_of_an_image_takes_no_channels(is_first):
     gradients = np.abs(input_gradients(model, x, 1))
     maps = Saliency(model).explain(x, 1)
     expected = gradients.max(1 if is_first else 3)
+    np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
+
+
+# Products over positions, and what tells which axis is channels besides.
+MIXED = {
+    "rows, then a convolution": (
+        (5, 4, 3),
+        lambda x: layers.Conv2D(3, 1)(over_axis(x, 1)),
+    ),
+    "rows, then channels": ((5, 4, 3), lambda x: layers.Dense(3)(over_axis(x))),
+    "columns, then channels": (
+        (5, 4, 3),
+        lambda x: layers.Dense(3)(over_axis(x, 2)),
+    ),
+    "steps, then features": ((5, 4), lambda x: layers.Dense(3)(over_axis(x))),
+    "depths, then channels": (
+        (3, 5, 4, 2),
+        lambda x: layers.Dense(3)(over_axis(x)),
+    ),
+    "rows of grey images": ((5, 4, 1), over_axis),
+    "rows, and an axis that is told": (
+        (5, 4, 3),
+        lambda x: over_axis(
+            layers.Normalization(3, mean=[0.0] * 3, variance=[1.0] * 3)(x)
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MIXED)
+def test_a_product_over_positions_takes_no_channels(kind):
+    shape, make = MIXED[kind]
+    inputs = keras.Input(shape)
+    x = layers.Flatten()(make(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    x = images(*shape)
+    expected = np.abs(input_gradients(model, x, 1)).max(-1)
+    maps = Saliency(model).explain(x, 1)
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
 
 

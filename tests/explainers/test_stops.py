@@ -69,6 +69,28 @@ def test_a_model_that_stops_in_python_is_named(case):
             explain(X, *args)
 
 
+def test_what_keras_says_is_told_without_its_styles():
+    """Keras makes the names of layers bold, by codes of terminals."""
+
+    class Wrong(layers.Layer):
+        def call(self, x):
+            raise ValueError("It stops.")
+
+    def stops_later(x):
+        message = ["\x1b[1mWrong.call\x1b[0m"]
+        with tf.control_dependencies(
+            [tf.debugging.Assert(ops.sum(x) > 1e9, message)]
+        ):
+            return tf.identity(x)
+
+    cases = [(Wrong(), 1), (stops_later, 1), (tf.identity, Wrong())]
+    for function, target in cases:
+        with pytest.raises(ValueError, match="Received") as caught:
+            Saliency(Stops(function)).explain(X, target)
+        assert "Wrong.call" in str(caught.value)
+        assert "\x1b" not in str(caught.value)
+
+
 def test_so_is_one_that_stops_where_its_weights_are_made():
     class Unbuilt(keras.Model):
         def call(self, x):

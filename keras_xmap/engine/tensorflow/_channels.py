@@ -3,8 +3,9 @@
 An input `(batch, 28, 28)` may be 28 steps of 28 channels or an image without
 channels: its shape does not tell, the model does. The axes of the input are
 followed, operation by operation, to the first one that treats an axis as
-channels: a convolution, a matrix product with weights, a normalisation. Of an
-image the product may be one over its rows, so that a convolution says more.
+channels: a convolution, a normalisation, a matrix product with weights. Such a
+product may also be one over positions, as of the rows of an image or the steps
+of a sequence: it tells only of the axis where channels usually are.
 """
 
 import math
@@ -32,6 +33,7 @@ _FORMATTED = (
     "FusedBatch",
     "MaxPool",
 )
+_PRODUCTS = ("BatchMatMul", "Einsum", "MatMul")
 _ELEMENTWISE = ("Add", "AddV2", "DivNoNan", "Mul", "RealDiv", "Sub")
 _REDUCTIONS = ("All", "Any", "Max", "Mean", "Min", "Prod", "Sum")
 
@@ -40,7 +42,19 @@ class Unclear(Exception):
     """The model treats as channels what is several axes of the input."""
 
 
-def channel_axis(x, targets, known_axes):
+class OnlyProducts(Exception):
+    """The model takes products over an axis that need not be channels.
+
+    Attributes:
+        axis: Integer: this axis.
+    """
+
+    def __init__(self, axis):
+        super().__init__(axis)
+        self.axis = axis
+
+
+def channel_axis(x, targets, known_axes, by_format):
     """Returns the axis of the channels of `x`, or `None` if it has none.
 
     Args:
@@ -48,14 +62,16 @@ def channel_axis(x, targets, known_axes):
         targets: List of tensors that a model computes from it.
         known_axes: Dict of the axis of channels by references of tensors,
             where a layer tells and its operations do not.
+        by_format: Integer: the axis of channels by the data format.
 
     Raises:
         LookupError: If nothing treats an axis as channels.
         Unclear: If it does so with several axes at once.
+        OnlyProducts: If all that does so are products over another axis.
     """
     # For each tensor a list: the axes of `x` that each of its axes holds.
     axes = {x.ref(): [{axis} for axis in range(len(x.shape))]}
-    product = None  # what a product with weights sums over
+    products = []  # what products with weights sum over
     for op in graph.operations_between([x], targets):
         for number, source in enumerate(op.inputs):
             known = axes.get(source.ref())
@@ -65,31 +81,62 @@ def channel_axis(x, targets, known_axes):
             if axis is None:
                 axis = _channels_of(op, number, axes)
             if axis is not None and axis < len(known):
-                if not _may_be_rows(op, len(x.shape), product):
-                    return _single(_better(known[axis], product))
-                product = product or known[axis]
+                if not _may_be_of_positions(op, products):
+                    return _single(_better(known[axis], products))
+                products.append(known[axis])
             for output in op.outputs:
                 moved = _moved(op, number, axes, output)
                 if moved is not None and output.shape.rank == len(moved):
                     axes.setdefault(output.ref(), moved)
-    if product is not None:
-        return _single(product)
-    raise LookupError
+    # Sequences have their channels last, whatever the format of images.
+    usual = {by_format, len(x.shape) - 1} if len(x.shape) == 3 else {by_format}
+    return _of_products(products, usual)
 
 
-def _may_be_rows(op, rank, product):
+def unknown_channels(x, usual, summed):
+    """Returns the error where an input may have its channels in two axes."""
+    count = x.shape[usual] or "channels"
+    return ValueError(
+        "It is not known which axis of an input holds its channels. Expected: "
+        f"axis {usual}, by the data format, or one that a convolution or a "
+        "normalisation tells. Received: an input of shape "
+        f"{tuple(x.shape)} of which products are taken over axis {summed} "
+        "alone, which may hold channels or positions. Tell it by a layer in "
+        "front of the model that changes nothing, for axis "
+        f"{usual} keras.layers.Normalization({usual}, mean=[0.0] * {count}, "
+        f"variance=[1.0] * {count}), or take the derivatives of all values, as "
+        "in Saliency(model, channel_reduction=None)."
+    )
+
+
+def _may_be_of_positions(op, products):
     """Whether what an operation takes for channels may be positions.
 
     So it is of a product with weights, and of the bias that is added to it.
     """
-    is_bias = product is not None and op.type in (*_ELEMENTWISE, "BiasAdd")
-    return rank > 3 and (op.type == "Einsum" or is_bias)
+    is_bias = products and op.type in (*_ELEMENTWISE, "BiasAdd")
+    return op.type.startswith(_PRODUCTS) or is_bias
 
 
-def _better(held, product):
-    """Returns the axes that are channels by what follows a product."""
-    is_clear = len(held) == 1 and 0 not in held
-    return held if product is None or is_clear else product
+def _better(held, products):
+    """Returns the axes that are channels by what follows products."""
+    return held if not products or _is_one(held) else products[0]
+
+
+def _of_products(products, usual):
+    if not products:
+        raise LookupError
+    clear = [next(iter(held)) for held in products if _is_one(held)]
+    for axis in clear:
+        if axis in usual:
+            return axis
+    if not _is_one(products[0]):
+        return _single(products[0])
+    raise OnlyProducts(clear[0])
+
+
+def _is_one(held):
+    return len(held) == 1 and 0 not in held
 
 
 def _single(held):
@@ -238,8 +285,34 @@ def _sliced(op, axes):
     return moved + rest
 
 
+class _Merged(set):
+    """The axes that one axis holds, and what it was merged from.
+
+    Attributes:
+        parts: List of pairs: the axes that each of those held, and its size.
+    """
+
+    def __init__(self, parts):
+        super().__init__(set().union(*(held for held, _ in parts)))
+        self.parts = parts
+
+
+def _together(parts):
+    return parts[0][0] if len(parts) == 1 else _Merged(parts)
+
+
 def _reshaped(axes, before, after):
-    """Follows axes that are kept, those of size 1 that are new, and merges."""
+    """Follows axes that are kept, those of size 1 that are new, and merges.
+
+    A product merges the axes that it keeps and takes them apart again.
+    """
+    apart = [
+        part
+        for held, size in zip(axes, before, strict=True)
+        for part in getattr(held, "parts", [(held, size)])
+    ]
+    if len(apart) > len(axes) and _may_be_equal([n for _, n in apart], after):
+        return [held for held, _ in apart]
     left = 0
     most = min(len(before), len(after))
     while left < most and _is_same(left, left, before, after):
@@ -250,13 +323,20 @@ def _reshaped(axes, before, after):
     ):
         right += 1
     middle = axes[left : len(axes) - right]
-    merged = set().union(*middle)
+    sizes = before[left : len(before) - right]
+    merged = _together(list(zip(middle, sizes, strict=True)))
     new = [
         set() if size == 1 else merged
         for size in after[left : len(after) - right]
     ]
     kept = axes[len(axes) - right :] if right else []
     return axes[:left] + new + kept
+
+
+def _may_be_equal(one, other):
+    return len(one) == len(other) and all(
+        None in (a, b) or a == b for a, b in zip(one, other, strict=True)
+    )
 
 
 def _is_same(index, place, before, after):
@@ -285,11 +365,11 @@ def _multiplied(sizes, table):
         taken = size.op.inputs[0].op if size.op.type == "Prod" else size.op
         if taken.type != "GatherV2" or taken.inputs[0].op.type != "Shape":
             return None
-        axes = table.get(taken.inputs[0].op.inputs[0].ref())
-        chosen = _static(taken.inputs[1])
+        source = taken.inputs[0].op.inputs[0]
+        axes, chosen = table.get(source.ref()), _static(taken.inputs[1])
         if axes is None or chosen is None:
             return None
-        held.append(set().union(*(axes[axis] for axis in chosen)))
+        held.append(_together([(axes[n], source.shape[n]) for n in chosen]))
     return held
 
 

@@ -4,6 +4,7 @@ import re
 
 import tensorflow as tf
 
+from keras_xmap._messages import said_by
 from keras_xmap.engine.contract import StepError
 from keras_xmap.engine.given import given
 from keras_xmap.engine.given import map_given
@@ -43,7 +44,7 @@ def raised_by_step(error):
 
     The `ValueError` of a failed `require`, else a `StepError`.
     """
-    text = getattr(error, "message", "") or str(error)
+    text = said_by(getattr(error, "message", "") or error)
     if MARK in text:
         return _of_requirement(text)
     # Many lines of Python may come before, which stand in the cause.

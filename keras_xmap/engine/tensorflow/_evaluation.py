@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_xmap._axes import spatial_axes
 from keras_xmap._checks import MISTAKES
+from keras_xmap._messages import said_by
 from keras_xmap.engine._frames import with_frames
 from keras_xmap.engine._tap import record_calls
 from keras_xmap.engine.contract import Evaluation
@@ -19,10 +20,12 @@ from keras_xmap.engine.given import map_given
 from keras_xmap.engine.tensorflow import _cuts as cuts
 from keras_xmap.engine.tensorflow import _graph as graph
 from keras_xmap.engine.tensorflow import _ways as ways
+from keras_xmap.engine.tensorflow._channels import OnlyProducts
 from keras_xmap.engine.tensorflow._channels import Unclear
 from keras_xmap.engine.tensorflow._channels import axes_of_recurrent_layers
 from keras_xmap.engine.tensorflow._channels import channel_axis
 from keras_xmap.engine.tensorflow._channels import flat_tensors
+from keras_xmap.engine.tensorflow._channels import unknown_channels
 from keras_xmap.engine.tensorflow._checks import TARGET_SCOPE
 from keras_xmap.engine.tensorflow._geometry import Tracer
 from keras_xmap.engine.tensorflow._linearity import Owners
@@ -72,6 +75,7 @@ class GraphEvaluation(Evaluation):
         self.inputs = inputs
         self._replaced = recording.replaced
         self._channel_axes = {}
+        self._only_products = {}
         self.outputs = outputs
         self.input_data_format = recording.input_data_format
         self.calls = with_frames(
@@ -123,10 +127,17 @@ class GraphEvaluation(Evaluation):
 
         Where the model does not tell, images have the channels of its data
         format, and sequences theirs in the last axis.
+
+        Raises:
+            ValueError: If it may well be another one.
         """
         if len(x.shape) < 3 or not x.dtype.is_floating:
             return None
-        return self._known_channel_axis(x)[0]
+        axis = self._known_channel_axis(x)[0]
+        summed = self._only_products.get(x.ref())
+        if summed is not None:
+            raise unknown_channels(x, axis, summed)
+        return axis
 
     def map_rank(self, x):
         rank = len(x.shape)
@@ -146,8 +157,14 @@ class GraphEvaluation(Evaluation):
                     x,
                     flat_tensors(self.outputs),
                     axes_of_recurrent_layers(self.calls),
+                    by_format,
                 )
                 found = axis, True
+            except OnlyProducts as error:
+                found = by_format, False
+                # Nothing else is as long as one position.
+                if x.shape[by_format] != 1:
+                    self._only_products[x.ref()] = error.axis
             except LookupError:
                 found = by_format, False
             except Unclear:
@@ -355,7 +372,7 @@ def not_called(model, inputs, error):
     return ValueError(
         f"The model {model.name!r} cannot be called on these inputs. "
         f"Expected: {expected}. Received: shapes {shapes}. {remedy}"
-        f"It stopped with {type(error).__name__}: {error}"
+        f"It stopped with {type(error).__name__}: {said_by(error)}"
     )
 
 
