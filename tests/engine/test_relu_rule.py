@@ -205,14 +205,23 @@ def two_layers(activation, dtype=None):
     return keras.Sequential([keras.Input((4,)), block, layers.Dense(2)])
 
 
+def average(x):
+    return layers.Average()([x, ops.abs(x)])
+
+
+def half_of_sum(x):
+    return layers.Add()([x, ops.abs(x)]) / 2
+
+
 @pytest.mark.parametrize("method", [GuidedBackprop, DeconvNet])
 def test_half_precision_models_have_the_maps_of_their_relu(method):
     maps = [
         method(two_layers(how, "mixed_float16"), None).explain(X, 1)
-        for how in ("relu", half)
+        for how in ("relu", half, average, half_of_sum)
     ]
     assert np.abs(maps[0]).max() > 0.01
-    np.testing.assert_allclose(maps[1], maps[0], rtol=1e-6)
+    for found in maps[1:]:
+        np.testing.assert_allclose(found, maps[0], rtol=1e-6)
 
 
 def test_two_replicas_have_the_maps_of_one(strategy):
@@ -253,6 +262,14 @@ BENT = {
     "maximum of branches": (
         lambda x: ops.maximum(x, 2 * ops.flip(x, -1)),
         "Maximum",
+    ),
+    # As Keras takes a mean in half precision.
+    "mean of a stack in another precision": (
+        lambda x: ops.cast(
+            ops.mean(ops.cast(ops.stack([x, ops.abs(x)]), "float64"), 0),
+            "float32",
+        ),
+        "Abs",
     ),
     "maxout": (lambda x: ops.max(ops.stack([x, 2 * x]), 0), "Max"),
     "maxout by sorting": (
