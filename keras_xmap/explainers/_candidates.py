@@ -81,11 +81,7 @@ class CandidateClasses(targets.Class):
         if len(index.shape) == 1:
             index = index[:, None]
         if index.shape[-1] is None:
-            raise ValueError(
-                "The number of classes in `target` must be known. Received: "
-                f"a target of shape {tuple(index.shape)} inside a tf.function. "
-                "Set its shape by `target.set_shape((None, classes))`."
-            )
+            raise targets.unknown_number_of_classes(tuple(index.shape))
         is_filled = len(parts["index"].shape) == 2
         lowest = -1 if is_filled else 0
         engine.require(

@@ -72,7 +72,7 @@ def check_entries(evaluation, call):
     Frames may have been folded into the batch.
     """
     name = evaluation.name_of(call)
-    remedy = "Explain the input, as in Saliency(model)"
+    remedy = "Explain the input itself, as in Saliency(model)"
     if _is_laid(evaluation, call):
         remedy += f", or the layer by GradCAM(model, {name!r})"
     engine.require(

@@ -69,7 +69,7 @@ def check_baseline(baseline):
                 "A view has the places of an image elsewhere, so that the "
                 "baseline must be the same in all of them. Received: views "
                 f"with a baseline of shape {tuple(part.shape)}. Give a name "
-                "such as 'mean', or one number for each channel."
+                "such as 'mean', or an array (channels,)."
             )
 
 

@@ -50,8 +50,13 @@ def _check_rank(scores, target, parts):
             f"its `is_single` is false. Received: shape {shape} from {target}."
         )
     if shape[-1] is None and len(shape) == 2:
-        raise ValueError(
-            "The number of classes in `target` must be known. Received: a "
-            f"target of shape {shape} inside a tf.function. Set its shape by "
-            "`target.set_shape((None, classes))`."
-        )
+        raise unknown_number_of_classes(shape)
+
+
+def unknown_number_of_classes(shape):
+    """Returns the error for classes of which nobody knows how many."""
+    return ValueError(
+        "The number of classes in `target` must be known. Received: a target "
+        f"of shape {shape} inside a tf.function. Set its shape by "
+        "`target.set_shape((None, classes))`."
+    )

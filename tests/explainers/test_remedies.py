@@ -6,6 +6,7 @@ call that they lead to, and its result, found in another way.
 
 import functools
 import os
+import pathlib
 import tempfile
 from typing import NamedTuple
 
@@ -21,13 +22,19 @@ from explainers.networks import input_gradients
 from explainers.networks import randomize
 from keras import layers
 from keras import ops
+from reference.half_pixel import resize
+from remedies_in_use import followed_by
+from remedies_in_use import modules_of
+from remedies_in_use import remedies
 
 from keras_xmap import datasets
+from keras_xmap import ops as xmap_ops
 from keras_xmap import targets
 from keras_xmap.explainers import CAM
 from keras_xmap.explainers import ClassModel
 from keras_xmap.explainers import DistinctClassSaliency
 from keras_xmap.explainers import EigenCAM
+from keras_xmap.explainers import Explainer
 from keras_xmap.explainers import GradCAM
 from keras_xmap.explainers import GuidedBackprop
 from keras_xmap.explainers import HiResCAM
@@ -280,13 +287,13 @@ DATA = {
     ),
     "a sparse tensor": Row(
         lambda: explained(tf.sparse.from_dense(X)),
-        "Make it dense, by `tf.sparse.to_dense`",
+        "Make it dense, by `.*tf.sparse.to_dense`",
         lambda: explained(tf.sparse.to_dense(tf.sparse.from_dense(X))),
         gradients,
     ),
     "a ragged tensor": Row(
         lambda: explained(tf.RaggedTensor.from_tensor(X, ragged_rank=2)),
-        r"Make it dense, by `x.to_tensor\(\)`",
+        r"Make it dense, by `.*x.to_tensor\(\)`",
         lambda: explained(
             tf.RaggedTensor.from_tensor(X, ragged_rank=2).to_tensor()
         ),
@@ -303,6 +310,12 @@ DATA = {
         "their real and imaginary parts as channels",
         lambda: explained(np.stack([X[..., 0], X[..., 1]], -1)),
         gradients,
+    ),
+    "an image with holes": Row(
+        lambda: explained(HOLED),
+        "Find them by `numpy.isfinite`",
+        lambda: explained(HOLED[np.isfinite(HOLED).all((1, 2, 3))]),
+        lambda: gradients(x=X[1:]),
     ),
     "a single image": Row(
         lambda: explained(X[0]),
@@ -333,6 +346,10 @@ DATA = {
         lambda: np.tile(words().layers[-1].get_weights()[0][:, K], (2, 1)),
     ),
 }
+
+
+HOLED = X.copy()
+HOLED[0, 0, 0, 0] = np.nan
 
 
 def _of_known_shape(x):
@@ -407,7 +424,7 @@ LAYERS = {
     ),
     "a name that fits several layers": Row(
         lambda: explained(X, alike(), target_layer="conv"),
-        "which fits a/conv, b/conv. Pass the path",
+        "which fits a/conv, b/conv.* Pass the path, or the layer",
         lambda: explained(X, alike(), target_layer="b/conv"),
         lambda: at_hidden(alike(), "b"),
     ),
@@ -437,7 +454,7 @@ LAYERS = {
     ),
     "shuffled positions": Row(
         lambda: HiResCAM(turned(), "conv").explain(X, K),
-        r"as in GradCAM\(model, 'conv', resize=False\)",
+        r"Explain the layer with `resize=False`, as in GradCAM\(model, 'conv'",
         lambda: at_layer(turned(), "conv", GradCAM),
         lambda: grad_cam_of(turned()),
     ),
@@ -473,19 +490,19 @@ LAYERS = {
     ),
     "frames before the images, at their own size": Row(
         lambda: at_layer(folded(True), "conv", x=CLIP),
-        r"Explain the input, as in Saliency\(model\)\. \(entries",
+        r"Explain the input itself, as in Saliency\(model\)",
         lambda: explained(CLIP, folded(True)),
         lambda: gradients(folded(True), CLIP),
     ),
     "no convolution": Row(
         lambda: GradCAM(flat()).explain(X, K),
-        "Explain the input by Saliency",
+        "Explain the input by Saliency or SmoothGrad",
         lambda: explained(X, flat()),
         lambda: gradients(flat()),
     ),
     "ids": Row(
         lambda: explained(IDS, texts()),
-        "makes numbers of them: target_layer='embedding'",
+        "Explain the first layer that makes numbers of them",
         lambda: explained(IDS, texts(), target_layer="embedding"),
         lambda: activations_and_gradients(texts(), IDS, K, "embedding")[1],
     ),
@@ -509,11 +526,125 @@ LAYERS = {
     ),
     "ids that are masked": Row(
         lambda: ScoreCAM(texts(), "conv").explain(IDS, K),
-        "or use GradCAM",
+        "Name another `target_layer`, or use GradCAM",
         lambda: GradCAM(texts(), "conv", resize=False).explain(IDS, 0),
         lambda: grad_cam_of(texts(), IDS, 0),
     ),
 }
+
+
+@functools.cache
+def over_rows():
+    """A dense layer over the rows of images."""
+    inputs = image_input()
+    x = layers.Dense(3, activation="relu")(layers.Permute((2, 3, 1))(inputs))
+    return made(inputs, layers.Dense(3)(layers.Flatten()(x)))
+
+
+@functools.cache
+def gated():
+    """Two convolutions, and a gate by one whose positions are shuffled."""
+    inputs = keras.Input((None, None, 2))
+    gate = layers.Conv2D(2, 3, name="gate")(ops.sort(inputs, axis=1))
+    x = inputs * ops.mean(gate, (1, 2), keepdims=True)
+    x = layers.Conv2D(3, 3, activation="relu", name="one")(x)
+    x = layers.Conv2D(3, 3, 2, activation="relu", name="two")(x)
+    return made(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+
+
+def _told(model):
+    told = layers.Normalization(3, mean=[0.0] * 2, variance=[1.0] * 2)
+    return keras.Sequential([image_input(), told, model])
+
+
+@functools.cache
+def widened():
+    """Two rows of an image as one, which makes no grid of axes."""
+    inputs = image_input()
+    x = layers.Reshape((SIZE // 2, 2 * SIZE, 2))(inputs)
+    x = layers.Conv2D(3, 1, activation="relu", name="conv")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return made(inputs, layers.Dense(3)(x))
+
+
+@functools.cache
+def decoded():
+    """A map that is made of numbers."""
+    inputs = image_input()
+    x = layers.Dense(2 * SIZE**2, name="wide")(layers.Flatten()(inputs))
+    return made(inputs, chain(layers.Reshape((SIZE, SIZE, 2))(x)))
+
+
+@functools.cache
+def staged():
+    inputs = image_input()
+    x = layers.Conv2D(3, 3, activation="relu", name="stages")(inputs)
+    return made(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+
+
+@functools.cache
+def moved_apart():
+    """The sum of two images, one of them mirrored."""
+    inputs = [image_input(), image_input()]
+    x = inputs[0][:, :, ::-1] + inputs[1]
+    return made(inputs, chain(x))
+
+
+def hires_of_moved():
+    return hires_of(net_of(moved_apart()), x=X[:, :, ::-1] + Y)
+
+
+def laid_as_it_is(maps):
+    """A kernel of 3: positions begin one pixel inside, the border repeats."""
+    return np.pad(maps, ((0, 0), (1, 1), (1, 1)), mode="edge")
+
+
+@functools.cache
+def sorted_tokens():
+    """Pixels as tokens, which are shuffled before a layer sees them."""
+    inputs = image_input()
+    x = layers.Reshape((SIZE**2, 2))(inputs)
+    x = layers.Conv1D(3, 1, activation="relu", name="conv")(ops.sort(x, 1))
+    x = layers.GlobalAveragePooling1D()(x)
+    return made(inputs, layers.Dense(3)(x))
+
+
+@functools.cache
+def classified():
+    """Tokens of patches behind a class token, which alone is classified."""
+    inputs = image_input()
+    x = layers.Reshape((16, 3))(layers.Conv2D(3, 2, 2)(inputs))
+    x = ops.concatenate([ops.mean(x, axis=1, keepdims=True), x], axis=1)
+    y = layers.LayerNormalization(name="norm")(x)
+    x = layers.MultiHeadAttention(1, 3)(y, y)
+    x = layers.LayerNormalization(name="last")(x)
+    return made(inputs, layers.Dense(3)(x[:, 0]))
+
+
+def _laid_upright(x):
+    sizes = tf.shape(x)
+    turned = lambda: tf.transpose(x, (0, 2, 1, 3))  # noqa: E731
+    return tf.cond(sizes[1] > sizes[2], turned, lambda: x)
+
+
+@functools.cache
+def upright():
+    """Turns images that are higher than they are wide."""
+    inputs = keras.Input((None, None, 2))
+    x = layers.Lambda(_laid_upright, output_shape=(None, None, 2))(inputs)
+    return made(inputs, chain(x))
+
+
+def _of_any_size(explainer):
+    spec = tf.TensorSpec((None, None, None, 2))
+    return in_a_function(lambda x: explainer(x, K), spec)
+
+
+TALL = images(2 * SIZE, SIZE, 2, count=2)
+
+
+def _in_a_function_of_size(resize):
+    return _of_any_size(HiResCAM(upright(), "conv", resize=resize))(TALL)
 
 
 def at_call(number):
@@ -616,6 +747,92 @@ def above_zeros(model, x, layer):
     return (rest(values) - rest(0 * values))[:, K].numpy()
 
 
+# Where positions lie, and which axes hold them.
+PLACES = {
+    "products over rows alone": Row(
+        lambda: Saliency(over_rows()).explain(X, K),
+        "take the derivatives of all values, as in "
+        r"Saliency\(model, channel_reduction=None\)",
+        lambda: explained(X, over_rows()),
+        lambda: gradients(over_rows()),
+    ),
+    "products over rows alone, and channels that are told": Row(
+        lambda: Occlusion(over_rows(), SIZE).explain(X, K),
+        "Tell it by a layer in front of the model that changes nothing, for "
+        r"axis .*3 keras.layers.Normalization\(3, mean=\[0.0\] \* 2, variance=",
+        lambda: Saliency(_told(over_rows())).explain(X, K),
+        lambda: np.abs(gradients(over_rows())).max(-1),
+    ),
+    "positions in another order": Row(
+        lambda: HiResCAM(widened()).explain(X, K),
+        "or name the `target_layer` that holds positions of it in another "
+        "order, such as 'conv'",
+        lambda: HiResCAM(widened(), "conv").explain(X, K),
+        lambda: hires_of(widened()).reshape(2, SIZE, SIZE),
+    ),
+    "positions that are of no image": Row(
+        lambda: HiResCAM(decoded()).explain(X, K),
+        "or a layer for a map of its own positions, as in "
+        r"GradCAM\(model, 'conv', resize=False\)",
+        lambda: at_layer(decoded(), "conv"),
+        lambda: hires_of(decoded()),
+    ),
+    "one of several calls, by its input": Row(
+        lambda: at_layer(pair(), "conv", x=[X, Y]),
+        "or the input that it is made from as `input_name`",
+        lambda: at_layer(pair(), "conv", x=[X, Y], input_name="left"),
+        lambda: hires_of_call(0),
+    ),
+    "a layer named as the word for stages": Row(
+        lambda: HiResCAM(staged(), "stages").explain(X, K),
+        "Pass the layer itself, or how many of the coarsest sizes",
+        lambda: at_layer(staged(), staged().get_layer("stages")),
+        lambda: hires_of(staged(), "stages"),
+    ),
+    "images that are moved against each other": Row(
+        lambda: HiResCAM(moved_apart(), "conv").explain([X, Y], K),
+        "not clear where the map should be laid.* Name the input by "
+        "`input_name`, or pass `resize=False`",
+        lambda: HiResCAM(moved_apart(), "conv", input_name=1).explain(
+            [X, Y], K
+        ),
+        lambda: laid_as_it_is(hires_of_moved()),
+    ),
+    "tokens in an unknown order": Row(
+        lambda: HiResCAM(sorted_tokens(), "conv").explain(X, K),
+        "where its rows are tokens of an image in order, tell .*by "
+        r"`tokens=\(rows, columns\)`",
+        lambda: HiResCAM(sorted_tokens(), "conv", tokens=(SIZE, SIZE)).explain(
+            X, K
+        ),
+        lambda: hires_of(sorted_tokens()).reshape(2, SIZE, SIZE),
+    ),
+    "tokens behind the last attention": Row(
+        lambda: HiResCAM(classified(), "last").explain(X, K),
+        "Name an earlier layer, such as the normalisation before the last",
+        lambda: at_layer(classified(), "norm"),
+        lambda: hires_of(classified(), "norm")[:, 1:].reshape(2, 4, 4),
+    ),
+    "axes that depend on the size": Row(
+        lambda: _in_a_function_of_size(True),
+        "must not depend on the size of the image.* Pass `resize=False`",
+        lambda: _in_a_function_of_size(False),
+        lambda: hires_of(upright(), x=TALL),
+    ),
+    "sizes that are not known": Row(
+        lambda: _of_any_size(HiResCAM(gated(), 2))(X),
+        "sizes of the layers are not known before .* Pass a list of layers",
+        lambda: _of_any_size(HiResCAM(gated(), ["two", "one"]))(X),
+        lambda: fused(HiResCAM, gated()),
+    ),
+    "no layer at all": Row(
+        lambda: Saliency(net(), None, target_layer=[]),
+        "Pass None for",
+        lambda: explained(X, target_layer=None),
+        gradients,
+    ),
+}
+
 METHODS = {
     "CAM behind a flat head": Row(
         lambda: CAM(net(layers.Flatten)).explain(X, K),
@@ -625,9 +842,22 @@ METHODS = {
     ),
     "CAM before a layer that is not linear": Row(
         lambda: CAM(net(), "conv", score="logits").explain(X, _squared),
-        "Use GradCAM",
+        "Use GradCAM, or name the last layer before the pooling",
         lambda: GradCAM(net(), "conv", resize=False).explain(X, _squared),
         lambda: _grad_cam_of_squares(),
+    ),
+    "CAM before the last layer": Row(
+        lambda: CAM(two_in_a_row(), "first").explain(X, K),
+        "or name the last layer before the pooling as `target_layer`",
+        lambda: at_layer(two_in_a_row(), "conv", CAM).mean((1, 2)),
+        lambda: two_in_a_row()(X).numpy()[:, K] - two_in_a_row().weights[-1][K],
+    ),
+    "what one branch holds alone": Row(
+        lambda: CAM(branches(), "one").explain(X, K),
+        "past which the score sees it by .* GradCAM for what this layer holds "
+        "alone",
+        lambda: GradCAM(branches(), "one", resize=False).explain(X, K),
+        lambda: np.maximum(hires_of_branch("one"), 0),
     ),
     "CAM of one branch": Row(
         lambda: CAM(branches(), "one").explain(X, K),
@@ -645,7 +875,7 @@ METHODS = {
         lambda: HiResCAM(branches(), resize=False).explain(X, K),
         "Pass `resize=True`, or name one of them as `target_layer`",
         lambda: at_layer(branches(), "two"),
-        lambda: hires_of_two(),
+        lambda: hires_of_branch("two"),
     ),
     "several layers at their own size": Row(
         lambda: HiResCAM(net(), ["conv", "conv"], resize=False),
@@ -661,7 +891,8 @@ METHODS = {
     ),
     "guided without a ReLU": Row(
         lambda: GuidedBackprop(smooth()).explain(X, K),
-        "takes ordinary gradients, such as Saliency",
+        "needs a ReLU between .* Use an explainer that takes ordinary "
+        "gradients, such as Saliency",
         lambda: explained(X, smooth()),
         lambda: gradients(smooth()),
     ),
@@ -696,7 +927,8 @@ METHODS = {
     ),
     "images of two sizes": Row(
         lambda: HiResCAM(of_two_sizes(), "conv").explain([X, WIDE], K),
-        "Name the input by `input_name`, or pass `resize=False`",
+        "to which size the map should be brought.* Name the input by "
+        "`input_name`, or pass `resize=False`",
         lambda: at_layer(of_two_sizes(), "conv", x=[X, WIDE]),
         lambda: hires_of_two_sizes(),
     ),
@@ -709,6 +941,13 @@ METHODS = {
             clips(), 2, target_layer="frames", channel_reduction="sum"
         ).explain(CLIP, K),
         lambda: of_frames(clips()),
+    ),
+    "a ReLU with a gradient of its own": Row(
+        lambda: GuidedBackprop(hidden_relu()).explain(X, K),
+        "did not reach these ReLUs.* Use an explainer that takes ordinary "
+        "gradients, such as Saliency",
+        lambda: explained(X, hidden_relu()),
+        lambda: gradients(hidden_relu()),
     ),
     "a ReLU in a compiled function": Row(
         lambda: GuidedBackprop(compiled_relu()).explain(X, K),
@@ -778,7 +1017,7 @@ METHODS = {
     ),
     "a score in a compiled function": Row(
         lambda: explained(X, compiled_end()),
-        'Pass score="output"',
+        'Pass score="output" to explain the output as it is',
         lambda: explained(X, compiled_end(), score="output"),
         lambda: gradients(compiled_end()),
     ),
@@ -787,6 +1026,14 @@ METHODS = {
         "An integer serves inputs of every number of axes",
         lambda: Occlusion(net(), SIZE).explain(X, K)[:, 0, 0],
         lambda: (net()(X) - net()(0 * X)).numpy()[:, K],
+    ),
+    "a shape and a start": Row(
+        lambda: ClassModel(linear())(K, shape=(4,), start=np.ones((1, 4))),
+        "Pass `shape` or `start`, not both",
+        lambda: ClassModel(linear(), num_steps=1, learning_rate=0.5)(
+            K, start=np.ones((1, 4), "float32")
+        ),
+        lambda: _one_step(ClassModel(linear()).weight_decay),
     ),
     "an image of no class": Row(
         lambda: ClassModel(linear())(None),
@@ -808,9 +1055,15 @@ METHODS = {
         ),
         lambda: gradients(called(), 0 * X[:1]),
     ),
+    "several images of a class": Row(
+        lambda: ClassModel(linear(), weight_decay=0.1)([[0, 1]]),
+        r"Pass the classes as an array \(n,\)",
+        lambda: ClassModel(linear(), weight_decay=0.1)([0, 1]),
+        lambda: linear().get_weights()[0][:, :2].T / 0.2,
+    ),
     "a squashed score": Row(
         lambda: explained(X, open_end()),
-        'Pass score="output"',
+        'Pass score="output" to explain the output as it is',
         lambda: explained(X, open_end(), score="output"),
         lambda: gradients(open_end()),
     ),
@@ -917,15 +1170,17 @@ def called():
     return model
 
 
-def hires_of_two():
+def hires_of_branch(name):
     model = branches()
-    maps = tf.convert_to_tensor(model.get_layer("two")(X))
-    weights = model.get_weights()[-2][3:, K]
-    return (maps.numpy() * weights).sum(-1) / np.prod(maps.shape[1:3])
+    maps = model.get_layer(name)(X).numpy()
+    own = slice(0, 3) if name == "one" else slice(3, 6)
+    weights = model.get_weights()[-2][own, K]
+    return (maps * weights).sum(-1) / np.prod(maps.shape[1:3])
 
 
-def fused(method):
-    maps = [method(branches(), name).explain(X, K) for name in ("one", "two")]
+def fused(method, model=None):
+    model = branches() if model is None else model
+    maps = [method(model, name).explain(X, K) for name in ("one", "two")]
     peaks = [x.max((1, 2), keepdims=True) for x in maps]
     return sum(x / peak for x, peak in zip(maps, peaks, strict=True)) / 2
 
@@ -951,6 +1206,31 @@ class Softmax(layers.Layer):
 def compiled_end():
     inputs = image_input()
     return made(inputs, Softmax()(chain(inputs)))
+
+
+def _one_step(weight_decay):
+    """One step of ascent from ones."""
+    return 1 + 0.5 * (linear().get_weights()[0][None, :, K] - 2 * weight_decay)
+
+
+@functools.cache
+def two_in_a_row():
+    inputs = image_input()
+    x = layers.Conv2D(3, 3, activation="relu", name="first")(inputs)
+    return made(inputs, chain(x))
+
+
+class HiddenRelu(layers.Layer):
+    def call(self, x):
+        eye = tf.eye(3)
+        return tf.recompute_grad(lambda x: tf.nn.relu(x @ eye) @ eye)(x)
+
+
+@functools.cache
+def hidden_relu():
+    inputs = image_input()
+    x = HiddenRelu()(layers.Conv2D(3, 3, activation="relu")(inputs))
+    return made(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
 
 
 @functools.cache
@@ -1053,7 +1333,7 @@ TARGETS = {
     ),
     "no labels": Row(
         lambda: explained(X, target="labels"),
-        "Pass the classes as an array",
+        "batches of inputs and one array.* Pass the classes as an array",
         lambda: explained(X, target=np.array([2, 1])),
         lambda: gradients(target=[2, 1]),
     ),
@@ -1095,11 +1375,43 @@ TARGETS = {
     ),
     "a threshold of probabilities": Row(
         lambda: explained(X, risen(), targets.Binary(1)),
-        'Pass score="output"',
+        'Pass score="output" to explain the output as it is',
         lambda: explained(
             X, risen(), targets.Binary(0, threshold=0.5), score="output"
         ),
         lambda: -gradients(risen(), target=0),
+    ),
+    "a threshold of a number": Row(
+        lambda: explained(X, risen(), targets.Binary(1), score="output"),
+        "Pass threshold=0.5 if the output is a probability",
+        lambda: explained(
+            X, risen(), targets.Binary(1, threshold=0.5), score="output"
+        ),
+        lambda: gradients(risen(), target=0),
+    ),
+    "labels of a call": Row(
+        lambda: targets.get("labels").scores(net()(X), {}),
+        "has no scores without labels.* Pass it to `explain`",
+        lambda: explained(labelled([2, 0]), target="labels"),
+        lambda: gradients(target=[2, 0]),
+    ),
+    "classes of unknown rank in a function": Row(
+        lambda: in_a_function(
+            lambda x, k: signed(net())(x, k),
+            SPEC,
+            tf.TensorSpec(None, tf.int32),
+        )(X, [0, 1]),
+        r"Tell it by `target.set_shape\(\(None,\)\)`",
+        lambda: in_a_function(
+            _of_known_rank, SPEC, tf.TensorSpec(None, tf.int32)
+        )(X, [0, 1]),
+        lambda: gradients(target=[0, 1]),
+    ),
+    "one unit of a shape that is not known": Row(
+        lambda: explained(X, of_unknown_shape(), 0),
+        r"Give the output a shape, by `keras.ops.reshape\(outputs, \(-1",
+        lambda: explained(X, _of_one_unit(of_unknown_shape()), 0),
+        lambda: -gradients(logits(one_unit("sigmoid")), target=0),
     ),
     "a target that is not made": Row(
         lambda: explained(X, target=targets.Class),
@@ -1138,7 +1450,8 @@ TARGETS = {
             turned_detector(),
             targets.BoxScore(BOX, 0, layout=("boxes", "objectness")),
         ),
-        r"by `keras.layers.Permute\(\(2, 1\)\)` at the end of the model",
+        "Boxes have 4 columns, classes those that are left, anything else 1.* "
+        r"moved by `keras.layers.Permute\(\(2, 1\)\)` at the end of the model",
         lambda: explained(
             X,
             keras.Sequential([turned_detector(), layers.Permute((2, 1))]),
@@ -1212,6 +1525,25 @@ def _with_a_float(outputs):
     return outputs[:, int(outputs[0, 0])]
 
 
+@functools.cache
+def of_unknown_shape():
+    def flexible(x):
+        return tf.reshape(x, tf.concat([tf.shape(x)[:1], [1]], 0) + 0)
+
+    model = one_unit("sigmoid")
+    x = layers.Lambda(flexible, output_shape=(None,))(model.output)
+    return keras.Model(model.inputs, x)
+
+
+def _of_one_unit(model):
+    return keras.Model(model.inputs, ops.reshape(model.output, (-1, 1)))
+
+
+def _of_known_rank(x, classes):
+    classes.set_shape((None,))
+    return signed(net())(x, classes)
+
+
 def _of_known_number(x, classes):
     classes.set_shape((None, 1))
     return signed(net())(x, classes)
@@ -1255,18 +1587,273 @@ def turned_detector():
     return keras.Model(inputs, ops.transpose(detector().output, (0, 2, 1)))
 
 
-ROWS = {**DATA, **LAYERS, **METHODS, **TARGETS}
+def viewed(explainer, views=("mirror",), data=X, target=K):
+    return explainer.explain(data, target, verbose=0, views=list(views))
+
+
+def flipped(maps):
+    return np.asarray(maps)[:, :, ::-1]
+
+
+def mirrored_gradients(model=None):
+    return flipped(gradients(model, flipped(X)))
+
+
+def mirrored_hires(x=X):
+    return flipped(laid_as_it_is(hires_of(net(), x=flipped(x))))
+
+
+@functools.cache
+def of_any_sizes():
+    """The sum of two images, with the weights of `net`."""
+    inputs = [keras.Input((None, None, 2)) for _ in range(2)]
+    model = keras.Model(inputs, chain(inputs[0] + inputs[1]))
+    model.set_weights(net().get_weights())
+    return model
+
+
+def _viewed_in_a_function(name):
+    explainer = HiResCAM(of_any_sizes(), "conv", input_name=name)
+    spec = tf.TensorSpec((None, None, None, 2))
+    return in_a_function(
+        lambda x, y: explainer([x, y], K, views=["mirror"]), spec, spec
+    )(X, Y)
+
+
+@functools.cache
+def plane():
+    """A linear score of all pixels."""
+    inputs = image_input()
+    return made(inputs, layers.Dense(3)(layers.Flatten()(inputs)))
+
+
+COLOUR = np.array([0.5, -1.0], "float32")
+
+
+def contributions(baseline):
+    """The part of each number of a mirrored image in a linear score."""
+    weights = plane().get_weights()[0][:, K].reshape(SIZE, SIZE, 2)
+    return flipped((flipped(X) - baseline) * weights)
+
+
+@functools.cache
+def numbered():
+    """An image, and a table of integers beside it."""
+    inputs = [image_input(), keras.Input((SIZE, SIZE), dtype="int32")]
+    x = inputs[0] * ops.cast(inputs[1], "float32")[..., None]
+    return made(inputs, chain(x))
+
+
+TABLE = np.arange(2 * SIZE**2, dtype="int32").reshape(2, SIZE, SIZE) % 5
+
+
+def _mean_over_mirror_images():
+    views = [signed(numbered()).explain([x, i], K)[0] for x, i in BOTH]
+    return (views[0] + flipped(views[1])) / 2
+
+
+BOTH = [(X, TABLE), (flipped(X), flipped(TABLE))]
+
+
+def _mean_by_tape():
+    def slopes(x, i):
+        model = net_of(numbered())
+        return gradients(model, x * i[..., None]) * i[..., None]
+
+    return (slopes(*BOTH[0]) + flipped(slopes(*BOTH[1]))) / 2
+
+
+class Rows(Explainer):
+    """Every other row of the image, as a map."""
+
+    def compute(self, inputs, target, parts):
+        found = self.evaluate(inputs)
+        return inputs[:, ::2, :, 0], {"score_used": found.score_used}
+
+
+@functools.cache
+def pooled():
+    """Has no coarse positions any more at half the size."""
+    inputs = keras.Input((None, None, 2))
+    x = layers.Conv2D(3, 2, 2, activation="relu", name="fine")(inputs)
+    x = layers.Conv2D(3, 1, name="coarse")(layers.MaxPooling2D(2)(x))
+    return made(inputs, layers.Dense(3)(layers.GlobalMaxPooling2D()(x)))
+
+
+def _by_two_views():
+    half = resized(X, (SIZE // 2, SIZE // 2))
+    own = HiResCAM(pooled(), "fine")
+    maps = [own.explain(x, K) for x in (X, half)]
+    return (maps[0] + resized(maps[1], (SIZE, SIZE))) / 2
+
+
+def resized(x, size):
+    return np.stack([resize(image, size) for image in x]).astype("float32")
+
+
+VIEWS = {
+    "no list of views": Row(
+        lambda: signed(net()).explain(X, K, views="mirror"),
+        r"Such as \[1, 1.5, 'mirror', \(1.5, 'mirror'\)\]; the image alone is",
+        lambda: viewed(signed(net())),
+        mirrored_gradients,
+    ),
+    "views from a baseline with positions": Row(
+        lambda: viewed(IntegratedGradients(plane(), 2, X[0])),
+        r"Give a name such as 'mean', or an array \(channels,\)",
+        lambda: viewed(IntegratedGradients(plane(), 2, COLOUR, None)),
+        lambda: contributions(COLOUR),
+    ),
+    "views of a size that is not taken": Row(
+        lambda: viewed(signed(net()), [1, 2]),
+        r"Leave the scales out, as in views=\[1, 'mirror'\]",
+        lambda: viewed(signed(net()), [1, "mirror"]),
+        lambda: (gradients() + mirrored_gradients()) / 2,
+    ),
+    "views with a target of places": Row(
+        lambda: viewed(
+            signed(of_maps()),
+            target=targets.MaskedMean(K, np.ones((2, SIZE - 2, SIZE - 2))),
+        ),
+        r"Pass `MaskedMean\(index\)` without a mask, or a class",
+        lambda: viewed(signed(of_maps()), target=targets.MaskedMean(K)),
+        lambda: mirrored_gradients(means_of_maps()),
+    ),
+    "views at other layers": Row(
+        lambda: viewed(HiResCAM(pooled()), [1, 0.5]),
+        "Name one that has them in all views as `target_layer`, or leave out",
+        lambda: viewed(HiResCAM(pooled(), "fine"), [1, 0.5]),
+        _by_two_views,
+    ),
+    "views of numbers": Row(
+        lambda: viewed(signed(linear()), data=X[:, 0, 0, [0, 1, 0, 1]]),
+        "Pass `views=None`",
+        lambda: signed(linear()).explain(X[:, 0, 0, [0, 1, 0, 1]], K),
+        lambda: np.tile(linear().get_weights()[0][:, K], (2, 1)),
+    ),
+    "views of images of two sizes": Row(
+        lambda: _viewed_in_a_function(None),
+        "not clear which input a map lies on.* Name one by `input_name`",
+        lambda: _viewed_in_a_function(1),
+        lambda: mirrored_hires(X + Y),
+    ),
+    "views beside a table of integers": Row(
+        lambda: viewed(signed(numbered()), data=[X, TABLE]),
+        "Explain each view by itself, and average the maps",
+        _mean_over_mirror_images,
+        _mean_by_tape,
+    ),
+    "views of maps of half the size": Row(
+        lambda: viewed(Rows(net())),
+        "Explain without `views`",
+        lambda: Rows(net()).explain(X, K),
+        lambda: X[:, ::2, :, 0],
+    ),
+    "views at the size of a layer": Row(
+        lambda: viewed(HiResCAM(net(), "conv", resize=False)),
+        "Pass `resize=True`, and bring the mean to another size by `keras_xmap",
+        lambda: xmap_ops.resize(
+            viewed(HiResCAM(net(), "conv"))[..., None], (4, 4)
+        )[..., 0],
+        lambda: resized(mirrored_hires(), (4, 4)),
+    ),
+    "views of gradients at a layer": Row(
+        lambda: viewed(signed(net(), target_layer="conv")),
+        "Explain the input, or use LayerCAM or another class activation map",
+        lambda: viewed(HiResCAM(net(), "conv")),
+        mirrored_hires,
+    ),
+}
+
+SLOW = {**PLACES, **METHODS, **VIEWS}
+ROWS = {**DATA, **LAYERS, **TARGETS, **SLOW}
+
+
+# What is told by the engine, by explainers and by targets, and is not
+# followed by a row: the test that follows it instead, or `None` for what is
+# no remedy.
+ELSEWHERE = {
+    "Set the environment variable KERAS_BACKEND=tensorflow": (
+        "test_import.py",
+        "test_on_another_backend_making_an_explainer_names_the_setting",
+    ),
+    'saturated: explain score="logits"': (
+        "explainers/test_zero_maps.py",
+        "test_a_saturated_output_is_told_with_the_remedy",
+    ),
+    'Pass score="output" if the model ends in sigmoids': (
+        "targets/test_box_score_and_difference.py",
+        "test_logits_are_not_multiplied_and_the_remedy_works",
+    ),
+    "Compile the model with the loss it was trained with, or pass a": (
+        "targets/test_single_unit.py",
+        "test_the_remedy_for_a_map_that_nothing_tells_of_works",
+    ),
+    "The framework stopped": None,
+    "It stopped with": None,
+    "(entries, images):": None,
+}
+# The last while a function of the user's runs.
+REFUSALS = (TypeError, ValueError, tf.errors.InvalidArgumentError)
+TOLD = remedies(modules_of("engine/", "explainers/", "targets/"))
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow) if name in METHODS else name
+        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
         for name in ROWS
     ],
 )
 def test_the_remedy_leads_to_the_right_map(name):
     row = ROWS[name]
-    with pytest.raises((TypeError, ValueError), match=row.words):
+    with pytest.raises(REFUSALS, match=row.words) as caught:
         row.refused()
     assert_close(row.followed(), row.expected(), 1e-5)
+    # Else the next test would count the row for another remedy.
+    remedy = followed_by(row.words, TOLD)
+    assert remedy is None or remedy.fits(str(caught.value)), remedy.place
+
+
+def test_every_remedy_is_followed():
+    followed = {followed_by(row.words, TOLD) for row in ROWS.values()}
+    left = [
+        f"keras_xmap/{remedy.place}: {remedy.advice}"
+        for remedy in TOLD
+        if remedy not in followed
+        and not any(words in remedy.advice for words in ELSEWHERE)
+    ]
+    assert not left, "no row follows\n" + "\n".join(left)
+
+
+@pytest.mark.parametrize("words", ELSEWHERE)
+def test_what_is_followed_elsewhere_is_there(words):
+    assert any(words in remedy.advice for remedy in TOLD)
+    if ELSEWHERE[words]:
+        path, name = ELSEWHERE[words]
+        source = (pathlib.Path(__file__).parents[1] / path).read_text("utf-8")
+        assert f"def {name}(" in source
+
+
+def test_remedies_are_found_in_all_that_errors_are_built_of():
+    source = """
+def f(x, hint):
+    'Pass what is right.'
+    if x:
+        raise ValueError(f"Expected 1. Received: x={x}. One is `1`.")
+    remedy = "Name one"
+    remedy += f", or call it {x}"
+    warnings.warn("Expected 1. Received: 2. Pass 1.")
+    raise ValueError(f"Expected 1. Received: {x}. {remedy}.")
+"""
+    found = remedies({"a.py": source})
+    assert [(x.place, x.advice.replace("\0", "{}")) for x in found] == [
+        ("a.py:5", "One is `1`."),
+        ("a.py:6", "Name one"),
+        ("a.py:7", "or call it {}"),
+    ]
+    assert found[0].fits("So: Expected 1. Received: x=3. One is `1`. Yes.")
+    assert not found[0].fits("Expected 1. Received: x=3. Two is `2`.")
+    assert followed_by(r"1. Received: .* One is `1`", found) is None
+    assert followed_by("or call it 'conv'", found) is None
+    assert followed_by(r"Received: x=3\. One is `1`", found) is None
