@@ -202,6 +202,15 @@ def test_channels_first_maps_are_laid_too():
     np.testing.assert_array_equal(maps > 0, x[0, 0] > 0)
 
 
+def test_behind_a_product_over_rows_each_position_is_a_column():
+    turned = np.eye(SIZE[0], dtype="float32")[::-1]
+    network = model(lambda x: ops.einsum("bhwc,hk->bkwc", x, turned))
+    heatmap = HiResCAM(network).explain(square(), 0)[0]
+    assert heatmap.shape == SIZE
+    np.testing.assert_allclose(heatmap, np.tile(heatmap[:1], (SIZE[0], 1)))
+    np.testing.assert_allclose(centre(heatmap)[1], 31.5, atol=0.6)
+
+
 def test_a_permutation_to_channels_first_is_seen():
     """The channels are those the layer has no positions on."""
     inputs = keras.Input((3, *SIZE))

@@ -244,7 +244,8 @@ class GraphEvaluation(Evaluation):
             raise GeometryError("the input has one value an image", False)
         # Ids, and other numbers in a row, have no axis of channels.
         axes = spatial_axes(rank, self.input_data_format) or (1,)
-        has_channels = rank < 3 or self._known_channel_axis(source)[0]
+        channels = None if rank < 3 else self._known_channel_axis(source)[0]
+        has_channels = rank < 3 or channels
         found = self._attempted(source, axes, tensor, data_format)
         if isinstance(found, GeometryError):
             is_clear = found.is_unknown or rank == 2
@@ -256,6 +257,9 @@ class GraphEvaluation(Evaluation):
             every = self._attempted(source, axes, tensor, data_format)
             if not isinstance(every, GeometryError):
                 axes = every.axes_run_over
+                if len(axes) < self.map_rank(source) - 2:
+                    # Of others a position stands for the whole.
+                    axes = tuple(n for n in range(1, rank) if n != channels)
                 found = self._attempted(source, axes, tensor, data_format)
             elif not has_channels:
                 found = every
