@@ -21,9 +21,17 @@ OPTIONS = {
     "RISE": {"num_masks": 200},
     "ScoreCAM": {"max_channels": 64},
     "Occlusion": {"patch_size": 48, "strides": 24},
+    "QuadtreeOcclusion": {"patch_size": 48, "strides": 12},
 }
 
-SLOW = ("IntegratedGradients", "SmoothGrad", "RISE", "ScoreCAM", "Occlusion")
+SLOW = (
+    "IntegratedGradients",
+    "SmoothGrad",
+    "RISE",
+    "ScoreCAM",
+    "Occlusion",
+    "QuadtreeOcclusion",
+)
 
 # Maps of single pixels, reported as they are and blurred by 1/20 of the side.
 FINE = (

@@ -28,6 +28,7 @@ from keras_xmap.explainers.integrated_gradients import IntegratedGradients
 from keras_xmap.explainers.layer_cam import LayerCAM
 from keras_xmap.explainers.occlusion import Occlusion
 from keras_xmap.explainers.perturbation_explainer import PerturbationExplainer
+from keras_xmap.explainers.quadtree_occlusion import QuadtreeOcclusion
 from keras_xmap.explainers.region_cam import RegionCAM
 from keras_xmap.explainers.rise import RISE
 from keras_xmap.explainers.saliency import Saliency
@@ -57,6 +58,7 @@ __all__ = [
     "LayerCAM",
     "Occlusion",
     "PerturbationExplainer",
+    "QuadtreeOcclusion",
     "RegionCAM",
     "Saliency",
     "ScoreCAM",

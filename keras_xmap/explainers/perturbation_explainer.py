@@ -1,8 +1,6 @@
 """Explainers that watch the score while parts of the input change."""
 
 import abc
-import functools
-from collections.abc import Callable
 
 import keras
 from keras import ops
@@ -15,6 +13,10 @@ from keras_xmap.engine import InputLayout
 from keras_xmap.explainers.explainer import Explainer
 from keras_xmap.explainers.explainer import join_classes
 from keras_xmap.targets import class_scores
+
+# By how much, of the largest score, the score of one image may differ between
+# two places of a batch, by rounding.
+_ALIKE = 1e-3
 
 
 class PerturbationExplainer(Explainer):
@@ -67,7 +69,11 @@ class PerturbationExplainer(Explainer):
 
     @abc.abstractmethod
     def maps_of_input(
-        self, x: Tensor, clean: Tensor, scores: Callable, layout: InputLayout
+        self,
+        x: Tensor,
+        clean: Tensor,
+        scores: "Scores",
+        layout: InputLayout,
     ) -> Tensor:
         """Returns the maps of one input, `(batch, classes, *positions)`.
 
@@ -75,7 +81,10 @@ class PerturbationExplainer(Explainer):
             x: The input.
             clean: Float32 scores of the unchanged inputs, `(batch, classes)`.
             scores: Function of a changed copy of `x`: one forward pass, which
-                returns scores like `clean`.
+                returns scores like `clean`. `scores.of_images()` returns a
+                function `(changed, images)` of copies of any of the images:
+                row `r` of `changed` is made from image `images[r]`, an
+                integer tensor `(batch,)`.
             layout: `InputLayout` of `x`.
         """
 
@@ -88,13 +97,6 @@ class PerturbationExplainer(Explainer):
         clean_scores = _stacked_scores(clean, target, parts)
         flat = keras.tree.flatten(inputs)
 
-        def scores_of(number, changed):
-            copies = [*flat[:number], changed, *flat[number + 1 :]]
-            evaluation = self.evaluate(
-                keras.tree.pack_sequence_as(inputs, copies)
-            )
-            return _stacked_scores(evaluation, target, parts)
-
         maps: list = []
         chosen = engine.chosen_inputs(self.model, inputs, self.input_name)
         for number, x in enumerate(flat):
@@ -104,7 +106,7 @@ class PerturbationExplainer(Explainer):
             of_classes = self.maps_of_input(
                 x,
                 clean_scores,
-                functools.partial(scores_of, number),
+                Scores(self, inputs, number, clean, target, parts),
                 InputLayout(x, number, clean.channel_axis(x)),
             )
             of_classes = ops.unstack(of_classes, clean_scores.shape[1], axis=1)
@@ -128,6 +130,95 @@ class PerturbationExplainer(Explainer):
             "explain the first layer that makes numbers of them: "
             f"IntegratedGradients(model, target_layer={layer!r})."
         )
+
+
+class Scores:
+    """Scores of changed copies of one of the inputs.
+
+    Args:
+        explainer: The `PerturbationExplainer`.
+        inputs: Structure of tensors, as the model takes it.
+        number: Integer: which of them is changed.
+        clean: `engine.Evaluation` of the inputs as they are.
+        target: The `Target`, resolved.
+        parts: Its tensors.
+    """
+
+    def __init__(self, explainer, inputs, number, clean, target, parts):
+        self._explainer = explainer
+        self._inputs = inputs
+        self._number = number
+        self._clean = clean
+        self._target = target
+        self._parts = parts
+
+    def __call__(self, changed):
+        flat = list(keras.tree.flatten(self._inputs))
+        return self._scored(changed, flat, self._parts)
+
+    def of_images(self):
+        """Returns a function `(changed, images)`: copies of any images.
+
+        Row `r` of `changed`, as many as there are images, is made from image
+        `images[r]`. It goes with the other inputs and the target of that one.
+        """
+        self._require_places_do_not_count()
+
+        def scores(changed, images):
+            flat = [
+                None
+                if x is None or number == self._number
+                else _rows(x, images)
+                for number, x in enumerate(keras.tree.flatten(self._inputs))
+            ]
+            return self._scored(changed, flat, _rows_of(self._parts, images))
+
+        return scores
+
+    def _scored(self, changed, flat, parts):
+        flat[self._number] = changed
+        evaluation = self._explainer.evaluate(
+            keras.tree.pack_sequence_as(self._inputs, flat)
+        )
+        return _stacked_scores(evaluation, self._target, parts)
+
+    def _require_places_do_not_count(self):
+        """Stops where a target is of certain places in the batch.
+
+        Such is a callable that holds one number for each image. Seen by
+        letting the outputs of the images change places.
+        """
+        evaluation = self._clean
+        clean = _stacked_scores(evaluation, self._target, self._parts)
+        size = ops.shape(clean)[0]
+        images = (ops.arange(size) + 1) % size
+        outputs = keras.tree.map_structure(
+            lambda x: None if x is None else _rows(x, images),
+            evaluation.scores,
+        )
+        moved = self._target.scores(outputs, _rows_of(self._parts, images))
+        moved = ops.reshape(ops.cast(moved, "float32"), ops.shape(clean))
+        difference = ops.max(ops.abs(moved - _rows(clean, images)))
+        engine.require(
+            ops.logical_not(difference > _ALIKE * ops.max(ops.abs(clean))),
+            f"{type(self._explainer).__name__} covers several images in one "
+            "forward pass, so that a target must score an image alike in all "
+            "places of the batch. Give what differs from image to image as an "
+            "array of a target, such as classes (batch,), or use Occlusion. "
+            "Received: a target whose scores change, when images change "
+            "places, by",
+            difference,
+        )
+
+
+def _rows(x, images):
+    return ops.take(x, images, axis=0)
+
+
+def _rows_of(parts, images):
+    return keras.tree.map_structure(
+        lambda x: _rows(x, images) if len(x.shape) else x, parts
+    )
 
 
 def _is_float(x):

@@ -44,6 +44,10 @@ CASES = {
     ),
     "LayerCAM": explainers.LayerCAM,
     "Occlusion": lambda model: explainers.Occlusion(model, patch_size=6),
+    # One level of cells, which are divided where the twins do not round.
+    "QuadtreeOcclusion": lambda model: explainers.QuadtreeOcclusion(
+        model, patch_size=6, strides=2
+    ),
     # By logits, which all twins have.
     "RISE": lambda model: explainers.RISE(
         model, num_masks=5, grid_size=3, score="logits"
@@ -90,7 +94,13 @@ METHODS_OF_WORDS = tuple(
     name for name in ACTIVATION_METHODS if name not in METHODS_OF_PIXELS
 )
 # These explain scores that cannot be differentiated, too.
-GRADIENT_FREE_METHODS = ("EigenCAM", "Occlusion", "RISE", "ScoreCAM")
+GRADIENT_FREE_METHODS = (
+    "EigenCAM",
+    "Occlusion",
+    "QuadtreeOcclusion",
+    "RISE",
+    "ScoreCAM",
+)
 
 # The methods that stand for the others from day to day, one for each way of
 # reading a model: its head, a layer, a rule for ReLUs, perturbed images, the
@@ -100,21 +110,26 @@ EVERYDAY = ("CAM", "GradCAM", "GuidedBackprop", "Occlusion", "Saliency")
 COPIED = ("ClassModel", "GradCAM", "Occlusion", "Saliency")
 
 
+# What the engine does, whatever the method: others come with `make test-sweep`.
+SWEPT = (pytest.mark.slow, pytest.mark.sweep)
+# Of one base with two others of the grid, and with the largest step to trace.
+SWEPT_METHODS = ("QuadtreeOcclusion",)
+
+
 def everyday(chosen, names=CASES, others=(pytest.mark.slow,)):
     """Gives a test all names, those that are not chosen under marks."""
+
+    def marked(name):
+        marks = SWEPT if name in SWEPT_METHODS else others
+        return pytest.param(name, marks=marks)
+
     return pytest.mark.parametrize(
-        "name",
-        [
-            name if name in chosen else pytest.param(name, marks=others)
-            for name in names
-        ],
+        "name", [name if name in chosen else marked(name) for name in names]
     )
 
 
 all_explainers = pytest.mark.parametrize("name", CASES)
 every_explainer = everyday(EVERYDAY)
-# What the engine does, whatever the method: others come with `make test-sweep`.
-SWEPT = (pytest.mark.slow, pytest.mark.sweep)
 
 
 def explain(name, model, inputs, target=2, **options):
@@ -289,6 +304,7 @@ OF_ONE_UNIT = [name for name in CASES if name != "DistinctClassSaliency"]
 WHERE_DOUBLED = {
     **dict.fromkeys((*EVERYDAY, "GradientInput", "LayerCAM"), 2),
     **dict.fromkeys(("IntegratedGradients", "RISE", "DeconvNet"), 2),
+    "QuadtreeOcclusion": 2,
     "EigenCAM": 1,
     "GuidedGradCAM": 4,
     "RegionCAM": 1,
@@ -707,6 +723,7 @@ ARGUMENTS = {
     "IntegratedGradients": {"num_steps": 3, "baseline": "mean"},
     "LayerCAM": {"gamma": 2.0, "rectify": "products"},
     "Occlusion": {"patch_size": (6, 4), "strides": 4},
+    "QuadtreeOcclusion": {"patch_size": 6, "tolerance": 0.3, "max_passes": 90},
     "RISE": {"num_masks": 5, "seed": 7},
     "RegionCAM": {"target_layer": ["first", "last"]},
     "Saliency": {"target_layer": ["last"], "channel_reduction": "sum"},

@@ -66,6 +66,13 @@ def occlusion(copies):
     return explainers.Occlusion(network(4), patch_size=patch[copies])
 
 
+def quadtree_occlusion(copies):
+    patch = {FEW: (SIZE, SIZE // 2), COPIES: (SIZE // 4, SIZE // 12)}
+    return explainers.QuadtreeOcclusion(
+        network(4), patch[copies], patch[copies], tolerance=0
+    )
+
+
 def class_model(copies):
     return explainers.ClassModel(network(4), num_steps=copies)
 
@@ -127,6 +134,7 @@ def growth(make):
                 score_cam,
                 rise,
                 occlusion,
+                quadtree_occlusion,
                 class_model,
             )
         ),

@@ -309,6 +309,9 @@ GRADIENTS = {
         num_steps=2, baseline="zero", channel_reduction="sum"
     ),
     "Occlusion": _gradient(patch_size=2, strides=2, baseline=0),
+    "QuadtreeOcclusion": _gradient(
+        patch_size=2, strides=1, tolerance=0.2, max_passes=20, baseline=0
+    ),
     "RISE": _gradient(num_masks=2, grid_size=2, keep_probability=0.5, seed=0),
     "RegionCAM": _gradient(target_layer="stages", tokens="auto"),
     "Saliency": _of_layer(channel_reduction="max"),

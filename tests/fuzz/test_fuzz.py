@@ -100,6 +100,7 @@ NOT_ONLY_NUMBERS = {
     "explainers.DistinctClassSaliency": {"candidates"},
     "explainers.Explainer.convert_target": {"target"},
     "explainers.Occlusion": {"baseline"},
+    "explainers.QuadtreeOcclusion": {"baseline", "patch_size"},
     # NaN is what a diverged model makes, and goes on as such.
     "distribution.Workers.sum": {"values"},
     "distribution.global_mean": {"per_sample"},

@@ -91,3 +91,73 @@ def mask_covariance(size, cells, keep_probability):
     for shared in one_axis[1:]:
         covariance = np.einsum("ab,cd->acbd", covariance, shared)
     return keep_probability * (1 - keep_probability) * covariance
+
+
+def refined(effect_of, counts, cells, windows_in_patch, tolerance):
+    """Effects on a grid of windows, found at corners of cells that vary.
+
+    Cells of one size after the other, each by itself.
+
+    Args:
+        effect_of: Function of a point of the grid, a tuple: a number.
+        counts: Tuple: the points along each axis.
+        cells: Tuple: how many points the coarsest cells are apart.
+        windows_in_patch: Tuple: how many strides a patch is long.
+        tolerance: Share of the largest effect.
+
+    Returns:
+        Array of shape `counts`, and the set of the points that were found.
+    """
+    found = {}
+    grid = np.zeros(counts)
+
+    def between(point, low, high):
+        total = 0.0
+        for corner in itertools.product(*zip(low, high, strict=True)):
+            share = 1.0
+            for i, j, a, b in zip(point, corner, low, high, strict=True):
+                share *= 1.0 if a == b else abs(i - (a + b - j)) / (b - a)
+            # Where a corner counts twice, as on a flat axis.
+            flat = sum(a == b for a, b in zip(low, high, strict=True))
+            total += share * grid[corner] / 2**flat
+        return total
+
+    def inside(low, high):
+        return itertools.product(
+            *(range(a, b + 1) for a, b in zip(low, high, strict=True))
+        )
+
+    def halves(a, b, step):
+        edges = sorted({a, *range(a, b, step), b})
+        return list(itertools.pairwise(edges)) or [(a, b)]
+
+    todo = [(tuple(0 for _ in counts), tuple(n - 1 for n in counts))]
+    while True:
+        parts = [
+            box
+            for low, high in todo
+            for box in itertools.product(*map(halves, low, high, cells))
+        ]
+        parts = [tuple(zip(*box, strict=True)) for box in parts]
+        for low, high in parts:
+            for corner in itertools.product(*zip(low, high, strict=True)):
+                if corner not in found:
+                    found[corner] = grid[corner] = effect_of(corner)
+        for low, high in parts:
+            for point in inside(low, high):
+                if point not in found:
+                    grid[point] = between(point, low, high)
+        if max(cells) == 1:
+            return grid, set(found)
+        largest = np.abs(grid).max()
+        todo = []
+        for low, high in parts:
+            corners = [
+                grid[corner]
+                for corner in itertools.product(*zip(low, high, strict=True))
+            ]
+            varies = max(0, *corners) - min(0, *corners)
+            varies *= math.sqrt(np.prod(cells) / np.prod(windows_in_patch))
+            if varies > tolerance * largest:
+                todo.append((low, high))
+        cells = tuple(max(cell // 2, 1) for cell in cells)
