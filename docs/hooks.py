@@ -7,7 +7,18 @@ import re
 from mkdocs.structure.files import File
 
 ROOT = pathlib.Path(__file__).parents[1]
-TAKEN_IN = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")
+# README.md is read on PyPI too, where links have to be whole.
+ADDRESSES = (
+    "https://github.com/keras-xmap/keras-xmap/blob/main/",
+    "https://raw.githubusercontent.com/keras-xmap/keras-xmap/main/",
+)
+TAKEN_IN = (
+    "README.md",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "LICENSE",
+)
 
 
 def on_files(files, config):
@@ -15,7 +26,10 @@ def on_files(files, config):
     paths = [ROOT / name for name in TAKEN_IN]
     for path in [*paths, *sorted((ROOT / "examples").glob("*.py"))]:
         name = path.relative_to(ROOT).as_posix()
-        text = path.read_text("utf-8").replace("](docs/", "](")
+        text = path.read_text("utf-8")
+        for address in ADDRESSES:
+            text = text.replace(f"]({address}", "](")
+        text = text.replace("](docs/", "](")
         files.append(File.generated(config, name, content=text))
 
 
