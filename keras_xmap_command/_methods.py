@@ -31,6 +31,9 @@ METHODS = {
     "occlusion": (
         "How far the score falls when a window of the image is covered."
     ),
+    "quadtreeocclusion": (
+        "`Occlusion` with fine strides, of which most windows are left out."
+    ),
     "regioncam": (
         "Which region belongs to what speaks for the class, up to its border."
     ),
