@@ -173,6 +173,11 @@ def test_what_the_model_cannot_have_is_listed_with_the_reason(found, model):
     assert row["rank"] is None
 
 
+def test_the_package_has_it_by_its_name():
+    assert keras_xmap.compare is keras_xmap.comparison.compare
+    assert "compare" in dir(keras_xmap)
+
+
 class Reader(html.parser.HTMLParser):
     """Takes a page apart, and counts what is open."""
 
