@@ -1,5 +1,6 @@
 """What is explained of images, kept while the answers of a model change."""
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -43,7 +44,7 @@ class Observer(Explainer):
         parts = {
             name: np.concatenate([of_batch[name] for of_batch in found])
             for name in found[0]
-            if name != "images"
+            if name != "outputs"
         }
         if not parts:
             return target
@@ -59,8 +60,13 @@ class Observer(Explainer):
         found = {
             name: part for name, part in resolved.items() if len(part.shape)
         }
-        number = ops.shape(evaluation.given_inputs[0])[0]
-        return {**found, "images": ops.zeros((number,))}, {
+        # Something of all outputs, so that none of the pass is left out.
+        found["outputs"] = sum(
+            _sum_of_each(x)
+            for x in keras.tree.flatten(evaluation.outputs)
+            if x is not None
+        )
+        return found, {
             "score_used": evaluation.score_used,
             "observed": target,
             "calls": [(x.layer, x.path) for x in evaluation.calls],
@@ -68,6 +74,11 @@ class Observer(Explainer):
                 evaluation.channel_axis(x) for x in evaluation.given_inputs
             ],
         }
+
+
+def _sum_of_each(x):
+    x = ops.cast(x, "float32")
+    return ops.sum(x, axis=tuple(range(1, len(x.shape))))
 
 
 class FixedTarget(targets.Target):

@@ -6,6 +6,7 @@ import html.parser
 import io
 import os
 import pathlib
+import time
 
 import keras
 import numpy as np
@@ -19,6 +20,7 @@ import keras_xmap
 from keras_xmap import explainers
 from keras_xmap import metrics
 from keras_xmap import targets
+from keras_xmap.comparison._images import Images
 
 pytestmark = pytest.mark.tensorflow
 
@@ -171,6 +173,25 @@ def test_what_the_model_cannot_have_is_listed_with_the_reason(found, model):
     assert row["refusal"] == " ".join(str(caught.value).split())
     assert row["deletion"] is None
     assert row["rank"] is None
+
+
+def test_nothing_of_the_forward_pass_is_left_out():
+    x = inputs = keras.Input((64, 64, 3))
+    for _ in range(3):
+        x = layers.Conv2D(64, 3, padding="same", activation="relu")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    data = np.zeros((2, 64, 64, 3), "float32")
+    compiled = tf.function(model)
+    compiled(data)
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        compiled(data).numpy()
+        taken.append(time.perf_counter() - start)
+    seconds = Images(model, data, None, 2).forward_seconds()
+    # An empty step takes less than a tenth.
+    assert 2 * seconds > min(taken) / 3
 
 
 def test_the_package_has_it_by_its_name():
