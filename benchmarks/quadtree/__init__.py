@@ -1,0 +1,1 @@
+"""How much of an image, or of an explanation, does a quadtree save?"""
