@@ -70,6 +70,8 @@ class BoxScore(Target):
             `"ignored"`, 1, as often as needed. For YOLO's 5 + C columns
             `("boxes", "objectness", "classes")`. Without classes `index` 0 is
             the objectness. The output is the only one, or `boxes_output`.
+            Columns that come before the predictions are refused where boxes
+            lie on `box` by this order alone.
             Defaults to `None`: boxes and scores are two outputs.
 
     Raises:
