@@ -40,6 +40,7 @@ from keras_xmap.explainers import GuidedBackprop
 from keras_xmap.explainers import HiResCAM
 from keras_xmap.explainers import IntegratedGradients
 from keras_xmap.explainers import Occlusion
+from keras_xmap.explainers import QuadtreeOcclusion
 from keras_xmap.explainers import Saliency
 from keras_xmap.explainers import ScoreCAM
 
@@ -1067,6 +1068,12 @@ METHODS = {
         lambda: explained(X, open_end(), score="output"),
         lambda: gradients(open_end()),
     ),
+    "a target of certain places in the batch": Row(
+        lambda: quadtree_of_one_window(lambda x: ops.sum(x * CLASSES, -1)),
+        "Give what differs from image to image as an array of a target",
+        lambda: quadtree_of_one_window(CLASSES.argmax(-1)),
+        lambda: ((net()(X) - net()(0 * X)).numpy() * CLASSES).sum(-1),
+    ),
     "a window that leaves gaps": Row(
         lambda: Occlusion(net(), 2, strides=3),
         "at most `patch_size`",
@@ -1080,6 +1087,14 @@ METHODS = {
         lambda: (sums()([X, Y]) - sums()([0 * X, 0 * Y])).numpy()[:, K],
     ),
 }
+
+
+CLASSES = np.eye(3, dtype="float32")[[1, 2]]
+
+
+def quadtree_of_one_window(target):
+    explainer = QuadtreeOcclusion(net(), SIZE, strides=SIZE)
+    return explainer.explain(X, target)[:, 0, 0]
 
 
 def _squared(outputs):
