@@ -51,6 +51,7 @@ class SpatialLayer:
         is_of_tokens = len(call.outputs.shape) == 3 and bool(images)
         # Of a layer that puts out no tokens of an image it tells nothing.
         self._tokens = tokens if tokens != "auto" and is_of_tokens else None
+        self._is_of_tokens = is_of_tokens
         if self._tokens is None:
             self._place(evaluation, made_from)
             if not self._geometries:
@@ -109,7 +110,7 @@ class SpatialLayer:
         )
         if error is not None and error.is_mixed:
             remedy = "Explain the input, as in Saliency(model)"
-        elif len(self.outputs.shape) == 3 and len(self.inputs) == 0:
+        elif self._is_of_tokens and not self.inputs:
             remedy += "; where its rows are tokens of an image in order, tell "
             remedy += "their grid by `tokens=(rows, columns)`"
         raise ValueError(

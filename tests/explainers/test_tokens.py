@@ -94,6 +94,14 @@ def test_a_layer_that_is_reached_by_the_class_token_alone_is_refused():
     ).shape == (2, 16, 16)
 
 
+def test_a_signal_that_is_shuffled_is_not_told_to_be_tokens():
+    inputs = keras.Input((8, 3))
+    x = layers.Conv1D(2, 3, name="last")(ops.sort(inputs, axis=1))
+    model = keras.Model(inputs, layers.GlobalAveragePooling1D()(x))
+    with pytest.raises(ValueError, match="of its own positions\\.$"):
+        HiResCAM(model, "last").explain(IMAGES[:, :8, 0], 1)
+
+
 def test_two_prefix_tokens_are_dropped_as_well():
     model = vision_transformer("mean", prefix=2)
     maps = HiResCAM(model, resize=False).explain(IMAGES, 1)
