@@ -1,6 +1,7 @@
 """Occlusion of which most windows are left out, beside the whole of it."""
 
 import functools
+import os
 
 import keras
 import numpy as np
@@ -87,9 +88,11 @@ def test_without_tolerance_it_is_occlusion(size, patch_size, strides):
     options = {"strides": strides, "baseline": "mean"}
     dense = Occlusion(model, patch_size, **options)
     quadtree = QuadtreeOcclusion(model, patch_size, tolerance=0, **options)
-    np.testing.assert_array_equal(
-        quadtree.explain(x, 1, verbose=0), dense.explain(x, 1, verbose=0)
-    )
+    maps, expected = (e.explain(x, 1, verbose=0) for e in (quadtree, dense))
+    assert_close(maps, expected, 5e-7)
+    # TensorFlow may optimize the two graphs, with their rounding, otherwise.
+    if not os.environ.get("KERAS_XMAP_OPTIMIZED_GRAPHS"):
+        np.testing.assert_array_equal(maps, expected)
 
 
 def effect_of_windows(model, image, k, patch, strides):
