@@ -1486,6 +1486,7 @@ WEAK_SEGMENTATION = {
             "directory": "run",
             "image_size": (8, 8),
             "explainer": kx.explainers.GradCAM,
+            "views": [1, "mirror"],
             "max_rounds": 1,
             "erasing_threshold": 0.2,
             "threshold": 0.2,
@@ -1695,6 +1696,7 @@ LEFT_OUT = {
             "PerturbationExplainer",
         )
     },
+    "comparison.DataReport": "a result, which nobody makes",
     "comparison.Comparison": "a result, which nobody makes",
     "targets.Target": _ABSTRACT,
     "weak_segmentation.Report": "a result, which nobody makes",
