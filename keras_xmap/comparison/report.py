@@ -2,10 +2,12 @@ import numpy as np
 
 from keras_xmap import engine
 from keras_xmap import explainers
+from keras_xmap._checks import check_names
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
 from keras_xmap._installation import require_scikit_learn
+from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
 from keras_xmap._typing import Structure
 from keras_xmap.comparison import _places_of_maps as places
@@ -162,6 +164,8 @@ def reported(
         check_positive_integer(name, value)
     check_seed("seed", seed)
     check_one_of("verbose", verbose, ("auto", 0, 1, 2, False, True))
+    if class_names is not None:
+        class_names = check_names("class_names", class_names)
     require_scikit_learn("Maps are grouped")
     truth = Truth(masks, boxes)
     images = Images(explainer.model, data, target, batch_size)
@@ -194,7 +198,9 @@ class _Reading:
         self._explainer, self._images = explainer, images
         self._truth, self._input_name = truth, input_name
         self._has_truth = not truth.masks is truth.boxes is None
-        self._artifact = None if artifact is None else np.asarray(artifact)
+        self._artifact = artifact
+        if artifact is not None:
+            self._artifact = as_array("artifact", artifact)
         self.places = ["border", "corners"]
         self.places += ["outside"] * self._has_truth
         self.places += ["artifact"] * (artifact is not None)
@@ -234,9 +240,9 @@ class _Reading:
             yield "outside", masks == 0
         if self._artifact is not None:
             mask = self._artifact
+            self._check_size("artifact", mask, maps)
             if mask.ndim == maps.ndim:
                 mask = mask[rows]
-            self._check_size("artifact", mask, maps)
             yield "artifact", mask != 0
 
     def _measured(self, maps, rows, target):
@@ -283,11 +289,13 @@ class _Reading:
         return maps
 
     def _check_size(self, name, mask, maps):
-        if mask.shape[-(maps.ndim - 1) :] != maps.shape[1:]:
+        number = {"masks": len(maps), "artifact": self._images.number}[name]
+        if mask.shape not in (maps.shape[1:], (number, *maps.shape[1:])):
             raise ValueError(
-                f"`{name}` must have the size of the maps. Received: {name} "
-                f"of shape {mask.shape} for maps of size {maps.shape[1:]}. "
-                "Resize them, or the images, first."
+                f"`{name}` must have the size of the maps, one for all images "
+                f"or one for each. Received: {name} of shape {mask.shape} for "
+                f"{number} maps of size {maps.shape[1:]}. Resize them, or the "
+                "images, first."
             )
 
 
