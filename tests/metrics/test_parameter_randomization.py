@@ -3,7 +3,6 @@ import functools
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from explainers.networks import images
 from explainers.networks import random_network
 from keras import layers
@@ -197,6 +196,8 @@ def test_what_an_answer_tells_of_a_combined_target_stays(network):
 
 
 def test_data_that_is_shuffled_anew_keeps_its_order(network):
+    import tensorflow as tf
+
     photos = images(9, 7, 3, count=16)
     labels = np.arange(16) % 4
     data = tf.data.Dataset.from_tensor_slices((photos, labels))
