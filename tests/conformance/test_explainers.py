@@ -116,11 +116,13 @@ SWEPT = (pytest.mark.slow, pytest.mark.sweep)
 SWEPT_METHODS = ("QuadtreeOcclusion",)
 
 
-def everyday(chosen, names=CASES, others=(pytest.mark.slow,)):
+def everyday(
+    chosen, names=CASES, others=(pytest.mark.slow,), swept=SWEPT_METHODS
+):
     """Gives a test all names, those that are not chosen under marks."""
 
     def marked(name):
-        marks = SWEPT if name in SWEPT_METHODS else others
+        marks = SWEPT if name in swept else others
         return pytest.param(name, marks=marks)
 
     return pytest.mark.parametrize(
@@ -212,7 +214,9 @@ def _assert_alike_everywhere(kind):
     assert not maps.any()
 
 
-@every_explainer
+# A graph for each layer, class and kind of model: minutes to trace, to ask
+# what GuidedBackprop and GradCAM have been asked.
+@everyday(EVERYDAY, swept=(*SWEPT_METHODS, "DistinctClassSaliency"))
 @pytest.mark.parametrize("kind", OTHERS)
 def test_every_kind_of_model_is_explained_or_refused_with_the_cause(
     name, kind, others

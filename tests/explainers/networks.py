@@ -6,8 +6,8 @@ model on the same tensors, and an eager `GradientTape`.
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
+from keras import ops
 
 from keras_xmap.targets import Component
 
@@ -87,25 +87,33 @@ def activations_and_gradients(model, x, target, layer="last"):
     hidden = model.get_layer(layer).output
     bottom = keras.Model(model.inputs[0], hidden)
     top = keras.Model(hidden, model.outputs[0])
-    activations = tf.convert_to_tensor(bottom(x))
-    with tf.GradientTape() as tape:
-        tape.watch(activations)
-        scores = class_scores(top(activations), target)
-    return activations.numpy(), tape.gradient(scores, activations).numpy()
+    activations = ops.convert_to_tensor(bottom(x))
+    gradients = _derivatives(
+        lambda a: class_scores(top(a), target), activations
+    )
+    return activations.numpy(), gradients
 
 
 def input_gradients(model, x, target):
     """Returns the derivatives of one score per image, of the shape of `x`."""
-    x = tf.convert_to_tensor(x)
+    return _derivatives(
+        lambda x: class_scores(model(x, training=False), target),
+        ops.convert_to_tensor(x),
+    )
+
+
+def _derivatives(scores_of, x):
+    import tensorflow as tf  # is not there wherever this file is imported
+
     with tf.GradientTape() as tape:
         tape.watch(x)
-        scores = class_scores(model(x, training=False), target)
+        scores = scores_of(x)
     return tape.gradient(scores, x).numpy()
 
 
 def class_scores(outputs, target):
     index = np.broadcast_to(target, len(outputs))
-    return tf.stack([outputs[i, k] for i, k in enumerate(index)])
+    return ops.stack([outputs[i, k] for i, k in enumerate(index)])
 
 
 def assert_close(actual, expected, tolerance=1e-6):

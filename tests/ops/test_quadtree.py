@@ -28,7 +28,14 @@ def round_trip(x, levels, **options):
     return np.asarray(quadtree_decode(values, levels, **options))
 
 
-SIZES = [(16, 16), (13, 21), (33, 2), (1, 1)]
+# A size is a graph of its own, which JAX compiles slowly.
+SIZES = [
+    (13, 21),
+    *(
+        pytest.param(size, marks=pytest.mark.slow)
+        for size in [(16, 16), (33, 2), (1, 1)]
+    ),
+]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -53,6 +60,7 @@ def test_levels_are_those_of_the_recursion(
         np.testing.assert_array_equal(of_image, expected)
 
 
+@pytest.mark.slow
 def test_the_levels_that_are_tested_are_of_all_kinds():
     assert set(found(smooth(40, 40), 60, 4).ravel()) == {0, 1, 2, 3}
     variance = found(smooth(40, 40), 400, 4, "variance")
@@ -115,6 +123,7 @@ def test_means_of_integers_are_rounded():
     assert np.asarray(values).tolist() == [254]
 
 
+@pytest.mark.slow
 def test_the_range_bounds_the_error_and_the_variance_its_square():
     x = smooth(45, 60)
     for threshold in (5, 20, 80):
