@@ -7,11 +7,6 @@ import re
 from mkdocs.structure.files import File
 
 ROOT = pathlib.Path(__file__).parents[1]
-# README.md is read on PyPI too, where links have to be whole.
-ADDRESSES = (
-    "https://github.com/keras-xmap/keras-xmap/blob/main/",
-    "https://raw.githubusercontent.com/keras-xmap/keras-xmap/main/",
-)
 TAKEN_IN = (
     "README.md",
     "CHANGELOG.md",
@@ -26,10 +21,7 @@ def on_files(files, config):
     paths = [ROOT / name for name in TAKEN_IN]
     for path in [*paths, *sorted((ROOT / "examples").glob("*.py"))]:
         name = path.relative_to(ROOT).as_posix()
-        text = path.read_text("utf-8")
-        for address in ADDRESSES:
-            text = text.replace(f"]({address}", "](")
-        text = text.replace("](docs/", "](")
+        text = path.read_text("utf-8").replace("](docs/", "](")
         files.append(File.generated(config, name, content=text))
 
 
