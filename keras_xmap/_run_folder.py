@@ -72,7 +72,7 @@ class RunFolder:
         if not _files.file_exists(self.path(_STATE)):
             raise ValueError(
                 "`directory` must be that of a run. Received: directory="
-                f"{self.directory!r}, without {_STATE}. Make the run first."
+                f"{self.directory!r}, without {_STATE}. Call `fit` first."
             )
         state, run = self._decoded(), json.loads(json.dumps(run))
         check_same_run(self.directory, _as_known(state["run"], run), run)

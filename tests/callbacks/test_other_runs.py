@@ -178,7 +178,9 @@ OTHERS = {
 @pytest.mark.parametrize("message", OTHERS)
 def test_what_decides_a_region_must_be_as_it_was(folder, message):
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    with pytest.raises(ValueError, match=f"with .*{message}.* Call `fit`"):
+    with pytest.raises(
+        ValueError, match=f"with .*{message}.* Give what the run has"
+    ):
         run(folder, **OTHERS[message]())
     after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     assert before == after

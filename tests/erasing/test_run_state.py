@@ -118,7 +118,7 @@ def test_another_run_is_refused_field_by_field(tmp_path):
     run = {"seed": 1, "optimizer": {"rate": 0.1, "class": "SGD"}, "new": [2]}
     message = (
         "with seed=1, where the run has 0; optimizer.rate=0.1, where the run "
-        "has 0.5; new=[2], where the run has None. Call `fit`"
+        "has 0.5; new=[2], where the run has None. Give what the run has"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         opened(tmp_path, run)
