@@ -64,9 +64,11 @@ BY_FRAMEWORK := tests/callbacks tests/conformance tests/distribution \
 AHEAD := tests/distribution tests/engine tests/test_import.py \
 	tests/test_loading.py
 # What differs by the version of other libraries.
-BY_LIBRARY := tests/cli tests/datasets tests/metrics tests/regions \
-	tests/segmentation tests/test_files.py \
-	tests/visualization
+BY_LIBRARY := tests/cli tests/datasets tests/regions tests/segmentation \
+	tests/test_files.py tests/visualization \
+	$(addprefix tests/metrics/,test_localization_metric.py \
+		test_map_similarity.py test_max_box_accuracy.py test_model_metrics.py \
+		test_parameter_randomization.py)
 
 .PHONY: demo test test-slow test-sweep test-jax test-torch test-min test-next \
 	lint format bench docs environments clean

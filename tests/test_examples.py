@@ -8,7 +8,8 @@ import pytest
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
 # What `main(["--smoke"])` of each example must reach. Those that train for
-# more than a few seconds run with the slow tests.
+# more than a few seconds run with the slow tests, the longest in the sweep:
+# what they train is tested in `tests/models` and `tests/explainers` as well.
 FLOORS = {
     "01_explain_a_classifier.py": 0.3,
     "02_pixel_attention_regression.py": 0.9,
@@ -20,6 +21,10 @@ FLOORS = {
     "08_distributed_training.py": 0.5,
 }
 EVERYDAY = ("08_distributed_training.py",)
+SWEPT = (
+    "02_pixel_attention_regression.py",
+    "05_distinct_class_saliency.py",
+)
 
 pytestmark = pytest.mark.tensorflow
 
@@ -28,12 +33,16 @@ def test_every_example_has_a_floor():
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(FLOORS)
 
 
+def marks(name):
+    if name in EVERYDAY:
+        return []
+    return [pytest.mark.slow, *[pytest.mark.sweep] * (name in SWEPT)]
+
+
 @pytest.mark.parametrize(
     "name, floor",
     [
-        pytest.param(
-            name, floor, marks=[] if name in EVERYDAY else pytest.mark.slow
-        )
+        pytest.param(name, floor, marks=marks(name))
         for name, floor in FLOORS.items()
     ],
 )
