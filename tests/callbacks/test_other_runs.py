@@ -188,7 +188,7 @@ def test_what_decides_a_region_must_be_as_it_was(folder, message):
 
 @pytest.mark.slow
 def test_a_refused_run_has_a_folder_of_its_own_or_goes_on(folder, tmp_path):
-    with pytest.raises(ValueError, match="give an empty `directory`"):
+    with pytest.raises(ValueError, match="or an empty `directory`"):
         run(folder, fill=1.0)
     erasing = run(tmp_path / "other", fill=1.0, max_rounds=1)
     assert erasing.store.rounds == [1]
