@@ -10,7 +10,7 @@ from keras_xmap import explainers
 from keras_xmap import models
 from keras_xmap import targets
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 SIDE = 16
 
 

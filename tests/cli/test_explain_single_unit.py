@@ -12,7 +12,7 @@ from keras_xmap import cli
 from keras_xmap import explainers
 from keras_xmap import targets
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 LOGITS = keras.losses.BinaryCrossentropy(from_logits=True)
 
