@@ -136,6 +136,7 @@ def test_target_layer_and_range_reach_the_explainer(folder):
     )
 
 
+@pytest.mark.slow
 def test_views_reach_the_explainer(folder):
     status = cli.main(
         ["explain", "model.keras", "grey.png", "--target", "1"]
@@ -594,6 +595,7 @@ def test_preprocess_reaches_the_explainer(folder):
     assert np.abs(np.load("out/rgb.saliency.npy") - by_range).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_a_hint_says_what_photos_are_read_as_where_nothing_tells(
     folder, capsys
 ):

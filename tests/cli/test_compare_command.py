@@ -149,6 +149,7 @@ def test_mistakes_end_in_one_line(made, tmp_path, capsys):
         assert error in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_photos_that_cannot_be_read_are_named(made, tmp_path, capsys):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no photo")

@@ -103,6 +103,7 @@ def test_the_highest_classes_are_explained_together(place, sizes, capsys):
     assert f"a.png: class {order[0, 1]} (probability" in out
 
 
+@pytest.mark.slow
 def test_maps_of_scales_and_of_the_mirrored_photo_are_averaged(place, sizes):
     options = ["--method", "hirescam", "--target", 1]
     assert run(place, *options, "--scales", "1,1.5,mirror,1.5:mirror") == 0

@@ -76,6 +76,7 @@ def test_normalised_maps_give_the_published_number():
     assert metric.best_threshold == 0.85  # above 5.3 / 6.3
 
 
+@pytest.mark.slow
 def test_it_measures_the_boxes_of_segmentation():
     rng = np.random.default_rng(0)
     maps = rng.random((4, 9, 11)).astype("float32") ** 3

@@ -190,6 +190,7 @@ def test_maps_may_be_kept_on_the_tree_of_another_image():
     np.testing.assert_allclose(round_trip(maps, levels), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_sizes_may_be_unknown_until_the_call():
     import tensorflow as tf
