@@ -3,16 +3,11 @@
 import os
 
 from keras_xmap import comparison
-from keras_xmap.cli._class_names import ClassNames
-from keras_xmap.cli._explain import load_model
-from keras_xmap.cli._model_inputs import ModelInputs
-from keras_xmap.cli._model_outputs import ModelOutput
+from keras_xmap.cli._asked import asked
 from keras_xmap.cli._photo_data import boxes_of
 from keras_xmap.cli._photo_data import masks_of
 from keras_xmap.cli._photo_data import readable_photos
-from keras_xmap.cli._photo_data import small_photo
 from keras_xmap.cli._photo_files import photo_files
-from keras_xmap.cli._pixels import Pixels
 from keras_xmap_command import METHODS
 from keras_xmap_command import method_name
 
@@ -27,16 +22,10 @@ def run(arguments):
     files = photo_files(
         arguments.images, arguments.recursive, arguments.directory
     )
-    class_names = ClassNames(arguments.labels)
-    index = class_names.index(arguments.target)
-    pixels = Pixels(arguments.range, arguments.preprocess)
-    model = load_model(arguments.model, safe=not arguments.unsafe)
-    pixels.hint(model)
-    inputs = ModelInputs(model, pixels)
-    output = ModelOutput(model, arguments.output, inputs, arguments.class_axis)
+    _, index, model, inputs, output = asked(arguments)
     output.check_one_class(index)
     photos, errors = readable_photos(files, inputs, arguments.batch_size)
-    found = comparison.compared(
+    found = comparison.compare(
         model,
         photos,
         list(dict.fromkeys(methods)),
@@ -48,8 +37,6 @@ def run(arguments):
         inputs.image_name,
         arguments.batch_size,
         arguments.seed,
-        "auto",
-        lambda row: small_photo(photos, row),
     )
     written = []
     for suffix, write in {

@@ -1,32 +1,22 @@
 """`keras-xmap explain`: a saved model and image files in, pictures out."""
 
-import os
 import re
 import sys
 import warnings
 
-import keras
-
-from keras_xmap._messages import said_by
 from keras_xmap.cli._answer import Answers
+from keras_xmap.cli._asked import asked
 from keras_xmap.cli._attempts import Attempts
-from keras_xmap.cli._class_names import ClassNames
 from keras_xmap.cli._explanation import Explanation
 from keras_xmap.cli._method import Method
 from keras_xmap.cli._method import check_layer
 from keras_xmap.cli._method import method_named
-from keras_xmap.cli._model_inputs import ModelInputs
-from keras_xmap.cli._model_outputs import ModelOutput
 from keras_xmap.cli._output import OutputFolder
 from keras_xmap.cli._photo_batches import Masks
 from keras_xmap.cli._photo_batches import batches
 from keras_xmap.cli._photo_files import photo_files
-from keras_xmap.cli._pixels import Pixels
 from keras_xmap.cli._results import Progress
 from keras_xmap.cli._results import Writer
-
-# What Keras says of a class that it does not know.
-_UNKNOWN_LAYER = ("Could not locate class", "Unknown layer")
 
 
 def run(arguments):
@@ -63,13 +53,7 @@ def run(arguments):
 
 def _made(arguments, kind):
     """Loads the model; returns `ModelInputs` and the `Explanation`."""
-    class_names = ClassNames(arguments.labels)
-    target = class_names.index(arguments.target)
-    pixels = Pixels(arguments.range, arguments.preprocess)
-    model = load_model(arguments.model, safe=not arguments.unsafe)
-    pixels.hint(model)
-    inputs = ModelInputs(model, pixels)
-    output = ModelOutput(model, arguments.output, inputs, arguments.class_axis)
+    class_names, target, model, inputs, output = asked(arguments)
     _check_mask_taken(arguments.mask, inputs)
     layers = arguments.target_layer
     if layers is not None and len(layers) == 1:
@@ -114,42 +98,6 @@ def _check_mask_taken(paths, inputs):
             "`--mask` is for models with a mask as second input. Received: "
             f"--mask {paths[0]} for a model with one input."
         )
-
-
-def load_model(path, safe):
-    """Returns the model in a file; `safe` refuses one that holds code."""
-    if not os.path.exists(path):
-        raise FileNotFoundError(
-            f"A model must be a file. Received: {path}, which is not there."
-        )
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=safe)
-    except Exception as error:
-        raise ValueError(
-            f"A model must be a file that Keras can load. Received: {path}: "
-            f"{said_by(error)} {_remedy(str(error), safe)}".rstrip()
-        ) from error
-    shapes = [tuple(x.shape) for x in keras.tree.flatten(model.outputs)]
-    if not any(len(x) == 1 or 1 in x[1:] for x in shapes):
-        return model
-    try:
-        # What a single unit means the loss may tell, which is loaded along.
-        return keras.saving.load_model(path, safe_mode=safe)
-    except Exception:
-        # A loss, metric or optimizer that is not known here.
-        return model
-
-
-def _remedy(said, safe):
-    """Returns what to do about an error of Keras that has a way out."""
-    if safe and "safe_mode" in said:
-        return "The model holds Python code; if you trust it, add `--unsafe`."
-    if any(sign in said for sign in _UNKNOWN_LAYER):
-        return (
-            "A model with layers of your own must be explained in Python, "
-            "where they are imported, by `keras_xmap.explainers`."
-        )
-    return ""
 
 
 def _check_views(views, inputs):

@@ -7,7 +7,7 @@ import keras
 
 from keras_xmap import datasets
 from keras_xmap import segmentation
-from keras_xmap.cli._explain import load_model
+from keras_xmap.cli._asked import load_model
 from keras_xmap.cli._method import method_named
 
 

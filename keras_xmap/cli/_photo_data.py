@@ -56,6 +56,12 @@ class Photos(keras.utils.PyDataset):
         ]
         return joined(samples)
 
+    def photo_of(self, row):
+        """Returns a photo as people see it, no larger than a page shows it."""
+        photo = read_image(self.files[row].path)
+        step = max(1, -(-max(photo.shape[:2]) // _WIDEST))
+        return photo[::step, ::step]
+
     def map_size(self, row):
         """Returns height and width of the map of a photo."""
         pairs = zip(self._inputs.size, self.sizes[row], strict=True)
@@ -196,10 +202,3 @@ def _numbers(line, names, path, number):
             f"{number} of --boxes {path}."
         )
     return x0, y0, x1, y1
-
-
-def small_photo(photos, row):
-    """Returns a photo as people see it, no larger than a page shows it."""
-    photo = read_image(photos.files[row].path)
-    step = max(1, -(-max(photo.shape[:2]) // _WIDEST))
-    return photo[::step, ::step]

@@ -4,21 +4,16 @@ import sys
 import warnings
 
 from keras_xmap import comparison
-from keras_xmap.cli._class_names import ClassNames
-from keras_xmap.cli._explain import load_model
+from keras_xmap.cli._asked import asked
 from keras_xmap.cli._method import Method
 from keras_xmap.cli._method import check_layer
 from keras_xmap.cli._method import method_named
-from keras_xmap.cli._model_inputs import ModelInputs
-from keras_xmap.cli._model_outputs import ModelOutput
 from keras_xmap.cli._output import OutputFolder
 from keras_xmap.cli._photo_batches import read_mask
 from keras_xmap.cli._photo_data import boxes_of
 from keras_xmap.cli._photo_data import masks_of
 from keras_xmap.cli._photo_data import readable_photos
-from keras_xmap.cli._photo_data import small_photo
 from keras_xmap.cli._photo_files import photo_files
-from keras_xmap.cli._pixels import Pixels
 
 _WRITTEN = ("report.html", "report.csv")
 
@@ -36,18 +31,12 @@ def run(arguments):
     )
     folder = OutputFolder(arguments.directory, arguments.force)
     folder.check_free(_WRITTEN)
-    class_names = ClassNames(arguments.labels)
-    index = class_names.index(arguments.target)
-    pixels = Pixels(arguments.range, arguments.preprocess)
-    model = load_model(arguments.model, safe=not arguments.unsafe)
-    pixels.hint(model)
-    inputs = ModelInputs(model, pixels)
-    output = ModelOutput(model, arguments.output, inputs, arguments.class_axis)
+    class_names, index, model, inputs, output = asked(arguments)
     output.check_one_class(index)
     photos, errors = readable_photos(files, inputs, arguments.batch_size)
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        found = comparison.reported(
+        found = comparison.report(
             _explainer(arguments, kind, model, inputs, photos, output, index),
             photos,
             output.target(index),
@@ -59,8 +48,6 @@ def run(arguments):
             inputs.image_name,
             arguments.batch_size,
             arguments.seed,
-            "auto",
-            lambda row: small_photo(photos, row),
         )
     # Empty maps are counted in the report, and told of once.
     for said in dict.fromkeys(str(note.message) for note in notes):

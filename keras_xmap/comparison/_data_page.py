@@ -6,7 +6,7 @@ from keras_xmap.comparison._page import page
 from keras_xmap.comparison._page import text
 from keras_xmap.comparison._pictures import encoded
 
-_EXAMPLES = 6
+NUM_EXAMPLES = 6  # pictures of a group
 _WORDS = {
     "border": "the border",
     "corners": "the corners",
@@ -34,24 +34,20 @@ def data_page(report, pictures):
 
 
 def _verdict(report):
-    findings = report.images["finding"]
-    number = len(findings)
-    counted = {
-        kind: sum(
-            any(x.startswith(kind) for x in said.split("; "))
-            for said in findings
-        )
-        for kind in ("empty", "flat", *report.places)
-    }
-    shares = {kind: f"{n / number:.0%}" for kind, n in counted.items()}
-    places = ", ".join(f"{shares[k]} by {_WORDS[k]}" for k in report.places)
+    images = report.images
+    number = len(images["class"])
+    empty, flat = (f"{images[name].mean():.0%}" for name in ("empty", "flat"))
+    places = ", ".join(
+        f"{images[f'{name}_dominates'].mean():.0%} by {_WORDS[name]}"
+        for name in report.places
+    )
     suspects = [x for x in report.clusters if x["suspect"]]
     groups = f"{len(suspects)} groups of images whose maps are alike lie"
     if len(suspects) == 1:
         groups = "1 group of images whose maps are alike lies"
     return (
-        f"Of {number} maps {shares['empty']} are empty and {shares['flat']} "
-        f"flat. Dominated are {text(places)}. {groups} in a suspicious place."
+        f"Of {number} maps {empty} are empty and {flat} flat. "
+        f"Dominated are {text(places)}. {groups} in a suspicious place."
     )
 
 
@@ -101,7 +97,7 @@ def _groups(report, pictures):
         if mean.ndim == 2:
             shown = visualization.to_uint8(mean, (0, mean.max()))
             yield figure(encoded(shown), "mean map", "cells")
-        for number in group["images"][:_EXAMPLES].tolist():
+        for number in group["images"][:NUM_EXAMPLES].tolist():
             if number in pictures:
                 yield figure(pictures[number][1], f"image {number}")
         yield "</div>"

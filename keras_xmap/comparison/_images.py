@@ -24,10 +24,13 @@ class Images:
         kept: List of pairs, the number of an image and its inputs, evenly
             chosen.
         channel_axes: See `Observer`.
+        photo_of: Function of the number of an image that returns it as people
+            see it, uint8, of data that know, as those of the command line;
+            `None` of others.
 
     Args:
         model: The model.
-        data: See `compare`.
+        data: See `compare`. Its attribute `photo_of` is taken over.
         target: See `compare`.
         batch_size: Integer.
     """
@@ -40,6 +43,7 @@ class Images:
                 f"{data!r}, which can be gone through once."
             )
         self._data, self._batch_size = data, batch_size
+        self.photo_of = getattr(data, "photo_of", None)
         self.number, self.checksums = 0, []
         self._keeper = _Keeper(NUM_KEPT)
         self._first = None
@@ -142,6 +146,33 @@ class Images:
             taken.append(time.perf_counter() - start)
         # The first of this kind of target is traced.
         return float(np.median(taken[1:])) / size
+
+
+def maps_of(explainer, inputs, target, size, input_name):
+    """Returns the maps of a batch, checked.
+
+    Args:
+        explainer: The explainer.
+        inputs: The batch.
+        target: What is explained.
+        size: Integer, the images in the batch.
+        input_name: Which input is meant, or `None`.
+    """
+    found = explainer.explain_batches(inputs, target, batch_size=size)
+    (maps,) = list(found)
+    if isinstance(maps, (dict, list, tuple)):
+        if input_name is None:
+            raise ValueError(
+                "`input_name` must name the input whose maps are measured. "
+                f"Received: input_name=None and maps of {len(maps)} inputs."
+            )
+        maps = maps[input_name]
+    if not np.isfinite(maps).all():
+        raise ValueError(
+            "An explainer must give finite maps. Received: maps with NaN "
+            "or infinite values."
+        )
+    return maps
 
 
 class _Keeper:

@@ -22,16 +22,13 @@ class Pictures:
     def __init__(self, images, input_name):
         self._images, self._input_name = images, input_name
 
-    def of(self, numbers, maps_of, photo_of=None):
+    def of(self, numbers, maps_of):
         """Returns a dictionary of pairs of PNG files in base64.
 
         Args:
-            numbers: Sorted list of the numbers of images.
+            numbers: Set of the numbers of images.
             maps_of: Function of inputs, target and number of images that
                 returns their maps.
-            photo_of: Function of the number of an image that returns it as
-                people see it, uint8. Defaults to `None`: the input itself,
-                where it is a picture.
 
         Returns:
             By the number of the image the image and the map over it; nothing
@@ -41,29 +38,32 @@ class Pictures:
         for rows, inputs, _ in self._images.batches():
             for place, row in enumerate(rows.tolist()):
                 if row in left:
-                    one = engine.map_given(
-                        lambda x, i=place: x[i : i + 1], inputs
-                    )
-                    found |= self._of_one(row, one, maps_of, photo_of)
                     left.discard(row)
+                    found |= self._of_one(row, place, inputs, maps_of)
             if not left:
                 break
         return found
 
-    def _of_one(self, row, inputs, maps_of, photo_of):
-        photo = self.input_as_photo(inputs)
-        if photo_of is not None:
-            photo = photo_of(row)
+    def _of_one(self, row, place, inputs, maps_of):
+        one = engine.map_given(lambda x: x[place : place + 1], inputs)
+        photo = self.photo(row, one)
         if photo is None:
             return {}
-        heatmap = maps_of(inputs, self._images.target_of([row]), 1)[0]
-        if heatmap.ndim != 2:
-            return {}
-        over = visualization.overlay(photo, np.maximum(heatmap, 0))
-        return {row: (encoded(photo), encoded(over))}
+        over = laid_over(photo, maps_of(one, self._images.target_of([row]), 1))
+        return {} if over is None else {row: (encoded(photo), over)}
 
-    def input_as_photo(self, inputs):
-        """Returns an input as a picture, or `None` if it is none."""
+    def photo(self, row, inputs):
+        """Returns an image as people see it, or `None` if it is no picture.
+
+        Args:
+            row: Integer, its number.
+            inputs: Its inputs, a batch of one.
+        """
+        if self._images.photo_of is not None:
+            return self._images.photo_of(row)
+        return self._input_as_photo(inputs)
+
+    def _input_as_photo(self, inputs):
         x, axis = self._images.image_in(inputs, self._input_name)
         if x is None or x.ndim != 4 or axis is None:
             return None
@@ -72,6 +72,13 @@ class Pictures:
             return None
         low, high = float(x.min()), float(x.max())
         return visualization.to_uint8(x, (low, high if high > low else low + 1))
+
+
+def laid_over(photo, maps):
+    """Returns the map of one image over it, as `encoded`; `None` of no map."""
+    if maps.ndim != 3:
+        return None
+    return encoded(visualization.overlay(photo, np.maximum(maps[0], 0)))
 
 
 def encoded(picture):

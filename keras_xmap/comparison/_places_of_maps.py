@@ -2,6 +2,7 @@
 
 import numpy as np
 
+BORDER, CORNER = 0.1, 0.2  # of the width and of the height
 GRID = 12  # cells along each axis of what is kept of a map
 # Of a map whose pixels are alike it is one half.
 FLAT = 0.6

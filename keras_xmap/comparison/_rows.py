@@ -7,11 +7,12 @@ import warnings
 import numpy as np
 
 from keras_xmap import metrics
-from keras_xmap import visualization
 from keras_xmap._checks import MISTAKES
+from keras_xmap.comparison._images import maps_of
 from keras_xmap.comparison._measures import ORDERS
 from keras_xmap.comparison._pictures import Pictures
 from keras_xmap.comparison._pictures import encoded
+from keras_xmap.comparison._pictures import laid_over
 
 # A rank correlation from which on a map is said to stay as it was.
 STAYS = 0.75
@@ -59,18 +60,13 @@ class Measuring:
         input_name: See `compare`.
         batch_size: Integer.
         seed: Integer.
-        photo_of: Function of the number of an image that returns it as
-            people see it, uint8, or `None`.
     """
 
-    def __init__(
-        self, images, measures, sanity, input_name, batch_size, seed, photo_of
-    ):
+    def __init__(self, images, measures, sanity, input_name, batch_size, seed):
         self._images, self._measures = images, measures
         self._sanity, self.input_name = sanity, input_name
         self._batch_size, self._seed = batch_size, seed
-        self._pictures_of = Pictures(images, input_name)
-        self._photo_of = photo_of or self._photo
+        self._photos = Pictures(images, input_name)
         places = np.linspace(0, len(images.kept) - 1, NUM_SHOWN)
         self.shown = [
             images.kept[i] for i in np.unique(places.round().astype(int))
@@ -112,7 +108,7 @@ class Measuring:
 
     def originals(self):
         """Returns the images that are shown, as pictures like `Row`'s."""
-        found = [self._photo_of(row) for row, _ in self.shown]
+        found = [self._photos.photo(*shown) for shown in self.shown]
         return [] if any(x is None for x in found) else [*map(encoded, found)]
 
     def _measure(self, row, explainer, bar):
@@ -144,21 +140,7 @@ class Measuring:
         return maps, (time.perf_counter() - start) / size
 
     def _maps(self, explainer, inputs, target, size):
-        found = explainer.explain_batches(inputs, target, batch_size=size)
-        (maps,) = list(found)
-        if isinstance(maps, (dict, list, tuple)):
-            if self.input_name is None:
-                raise ValueError(
-                    "`input_name` must name the input whose maps are compared. "
-                    f"Received: input_name=None and maps of {len(maps)} inputs."
-                )
-            maps = maps[self.input_name]
-        if not np.isfinite(maps).all():
-            raise ValueError(
-                "An explainer must give finite maps. Received: maps with NaN "
-                "or infinite values."
-            )
-        return maps
+        return maps_of(explainer, inputs, target, size, self.input_name)
 
     def _reset(self):
         for measure in self._measures:
@@ -229,20 +211,14 @@ class Measuring:
     def _pictures(self, explainer):
         found = []
         for row, inputs in self.shown:
-            photo = self._photo_of(row)
+            photo = self._photos.photo(row, inputs)
             if photo is None:
                 return []
             target = self._images.target_of([row])
-            (heatmap,) = self._maps(explainer, inputs, target, 1)
-            if heatmap.ndim != 2:
-                return []
-            heatmap = np.maximum(heatmap, 0)
-            found.append(encoded(visualization.overlay(photo, heatmap)))
-        return found
-
-    def _photo(self, row):
-        """Returns an input as a picture, or `None` if it is none."""
-        return self._pictures_of.input_as_photo(dict(self.shown)[row])
+            found.append(
+                laid_over(photo, self._maps(explainer, inputs, target, 1))
+            )
+        return [] if None in found else found
 
 
 @contextlib.contextmanager

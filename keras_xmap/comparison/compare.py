@@ -134,38 +134,6 @@ def compare(
     ['deletion', 'half_forgotten']
     >>> page = found.to_html("compare.html")
     """
-    return compared(
-        model,
-        data,
-        methods,
-        target,
-        metrics,
-        masks,
-        boxes,
-        directory,
-        input_name,
-        batch_size,
-        seed,
-        verbose,
-    )
-
-
-def compared(
-    model,
-    data,
-    methods,
-    target,
-    metrics,
-    masks,
-    boxes,
-    directory,
-    input_name,
-    batch_size,
-    seed,
-    verbose,
-    photo_of=None,
-):
-    """Does what `compare` says; `photo_of` is as of `_rows.Measuring`."""
     check_layer("model", model)
     check_positive_integer("batch_size", batch_size)
     check_seed("seed", seed)
@@ -183,7 +151,7 @@ def compared(
     images = Images(model, data, target, batch_size)
     truth.check(images.number)
     measuring = _rows.Measuring(
-        images, measures, is_sane_asked, input_name, batch_size, seed, photo_of
+        images, measures, is_sane_asked, input_name, batch_size, seed
     )
     if folder is not None:
         run = _description(

@@ -15,12 +15,13 @@ class DataReport:
     Attributes:
         images: Dictionary of arrays with one entry for each image: `"class"`,
             an integer, or -1 where the target is of no class;
-            `"strongest_half"`, the share of the map that its
-            strongest half of pixels holds; for each of `places` the share of
-            the map in it, `"border"`, and what a flat map has there,
-            `"border_area"`; `"excess"`, from 0, no more in any place than a
-            flat map has, to 1, all of it in one place; and `"finding"`, a
-            text, `""` where there is none.
+            `"strongest_half"`, the share of the map that its strongest half
+            of pixels holds; for each of `places` the share of the map in it,
+            `"border"`, what a flat map has there, `"border_area"`, and whether
+            it dominates the map, `"border_dominates"`; `"empty"` and `"flat"`,
+            booleans; `"excess"`, from 0, no more in any place than a flat map
+            has, to 1, all of it in one place; and `"finding"`, what of this
+            is to be said, a text, `""` where there is nothing.
         places: List of the places: `"border"`, `"corners"`, and where they
             are known `"outside"` (of the object) and `"artifact"`.
         classes: List of dictionaries, one a class: `"class"`, `"name"`,
@@ -47,11 +48,12 @@ class DataReport:
         clusters: list[dict],
         worst: np.ndarray,
         about: dict[str, str],
+        pictures: dict[int, tuple[str, str]],
     ):
         self.images, self.places = images, places
         self.classes, self.clusters = classes, clusters
         self.worst, self.about = worst, about
-        self._pictures: dict[int, tuple[str, str]] = {}
+        self._pictures = pictures
 
     def __repr__(self):
         number = sum(row["images"] for row in self.classes)

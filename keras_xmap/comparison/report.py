@@ -1,27 +1,22 @@
-import numpy as np
-
-from keras_xmap import engine
 from keras_xmap import explainers
-from keras_xmap._checks import check_names
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
 from keras_xmap._installation import require_scikit_learn
-from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
 from keras_xmap._typing import Structure
 from keras_xmap.comparison import _places_of_maps as places
+from keras_xmap.comparison._data_page import NUM_EXAMPLES
+from keras_xmap.comparison._data_rows import Names
+from keras_xmap.comparison._data_rows import check_class_names
+from keras_xmap.comparison._data_rows import class_row
+from keras_xmap.comparison._data_rows import cluster_rows
+from keras_xmap.comparison._data_rows import worst_of
 from keras_xmap.comparison._images import Images
 from keras_xmap.comparison._map_clusters import FEWEST
-from keras_xmap.comparison._map_clusters import clusters_of
 from keras_xmap.comparison._measures import Truth
-from keras_xmap.comparison._pictures import Pictures
+from keras_xmap.comparison._reading import Reading
 from keras_xmap.comparison.data_report import DataReport
-
-_BORDER, _CORNER = 0.1, 0.2
-_NUM_EXAMPLES = 6  # pictures of a group
-_OF_NO_CLASS = -1  # what a target of one's own asks for
-_OF_95 = 1.959964  # standard errors
 
 
 def report(
@@ -55,8 +50,8 @@ def report(
     corners. A map is called **flat** if its strongest half of pixels holds
     less than 60 % of it, and **empty** if nothing in it is positive: then the
     image shows nothing that speaks for the class, and the network answers
-    without looking, as where a unit is saturated. Both count as found, and
-    not as maps.
+    without looking, as where a unit is saturated. Means and groups leave empty
+    maps out.
 
     Images of a class whose maps are alike are grouped (spectral relevance
     analysis, with k-means): a group whose mean map a place dominates may be a
@@ -123,38 +118,6 @@ def report(
     ['border', 'corners']
     >>> page = found.to_html("report.html")
     """
-    return reported(
-        explainer,
-        data,
-        target,
-        masks,
-        boxes,
-        artifact,
-        class_names,
-        num_worst,
-        input_name,
-        batch_size,
-        seed,
-        verbose,
-    )
-
-
-def reported(
-    explainer,
-    data,
-    target,
-    masks,
-    boxes,
-    artifact,
-    class_names,
-    num_worst,
-    input_name,
-    batch_size,
-    seed,
-    verbose,
-    photo_of=None,
-):
-    """Does what `report` says; `photo_of` is as of `Pictures`."""
     if not isinstance(explainer, explainers.Explainer):
         raise TypeError(
             "`explainer` must be one of `keras_xmap.explainers`, such as "
@@ -164,240 +127,28 @@ def reported(
         check_positive_integer(name, value)
     check_seed("seed", seed)
     check_one_of("verbose", verbose, ("auto", 0, 1, 2, False, True))
-    if class_names is not None:
-        class_names = check_names("class_names", class_names)
+    check_class_names(class_names)
     require_scikit_learn("Maps are grouped")
     truth = Truth(masks, boxes)
     images = Images(explainer.model, data, target, batch_size)
     truth.check(images.number)
-    reading = _Reading(explainer, images, truth, artifact, input_name)
+    reading = Reading(explainer, images, truth, artifact, input_name)
     found, grids = reading.all_images(verbose)
-    names = _Names(class_names, found["class"], images.target)
-    is_empty = [said.startswith("empty") for said in found["finding"]]
-    worst = np.lexsort((-found["excess"], np.logical_not(is_empty)))[:num_worst]
-    clusters = _clusters(found, grids, reading, names, seed)
-    made = DataReport(
+    names = Names(class_names, found["class"], images.target)
+    clusters = cluster_rows(found, grids, reading.places, names, seed)
+    worst = worst_of(found, num_worst)
+    shown = set(worst.tolist())
+    for cluster in clusters:
+        shown.update(cluster["images"][:NUM_EXAMPLES].tolist())
+    return DataReport(
         found,
         reading.places,
-        [_of_class(k, found, reading, names) for k in names.present],
+        [class_row(k, found, reading.places, names) for k in names.present],
         clusters,
         worst,
         _about(explainer, images),
+        reading.pictures(shown),
     )
-    shown = set(worst.tolist())
-    for cluster in clusters:
-        shown.update(cluster["images"][:_NUM_EXAMPLES].tolist())
-    made._pictures = reading.pictures(sorted(shown), photo_of)
-    return made
-
-
-class _Reading:
-    """Goes through the images and measures their maps."""
-
-    def __init__(self, explainer, images, truth, artifact, input_name):
-        self._explainer, self._images = explainer, images
-        self._truth, self._input_name = truth, input_name
-        self._has_truth = not truth.masks is truth.boxes is None
-        self._artifact = artifact
-        if artifact is not None:
-            self._artifact = as_array("artifact", artifact)
-        self.places = ["border", "corners"]
-        self.places += ["outside"] * self._has_truth
-        self.places += ["artifact"] * (artifact is not None)
-        self._pictures = Pictures(images, input_name)
-
-    def all_images(self, verbose):
-        """Returns the arrays of `DataReport.images`, and maps on a grid."""
-        bar = engine.progress_bar(self._images.num_batches, verbose)
-        columns, grids = [], []
-        for number, (rows, inputs, target) in enumerate(
-            self._images.batches(), start=1
-        ):
-            maps = places.energy(self._maps(inputs, target, len(rows)))
-            columns.append(self._measured(maps, rows, target))
-            grids.append(places.on_grid(maps).astype("float32"))
-            if bar:
-                bar.update(number)
-        found = {
-            name: np.concatenate([x[name] for x in columns])
-            for name in columns[0]
-        }
-        return found, np.concatenate(grids)
-
-    def pictures(self, numbers, photo_of):
-        """Returns a dictionary from numbers of images to their pictures."""
-        return self._pictures.of(numbers, self._maps, photo_of)
-
-    def where(self, sizes, rows=None, maps=None):
-        """Yields the places that are known, and where they are."""
-        yield "border", places.border(sizes, _BORDER)
-        yield "corners", places.corners(sizes, _CORNER)
-        if rows is None:
-            return
-        if self._has_truth:
-            masks = self._truth.masks_of(maps, rows)
-            self._check_size("masks", masks, maps)
-            yield "outside", masks == 0
-        if self._artifact is not None:
-            mask = self._artifact
-            self._check_size("artifact", mask, maps)
-            if mask.ndim == maps.ndim:
-                mask = mask[rows]
-            yield "artifact", mask != 0
-
-    def _measured(self, maps, rows, target):
-        index = target.parts.get("index", getattr(target, "index", None))
-        index = np.reshape(_OF_NO_CLASS if index is None else index, -1)
-        found = {
-            "class": np.broadcast_to(index, len(rows)).astype("int64"),
-            "strongest_half": places.strongest_half(maps),
-        }
-        is_empty = ~maps.any(axis=tuple(range(1, maps.ndim)))
-        excess, dominated = np.where(is_empty, 1.0, 0.0), {}
-        for name, where in self.where(maps.shape[1:], rows, maps):
-            share, area = places.share_in(maps, where)
-            found[name], found[f"{name}_area"] = share, area
-            dominated[name] = places.is_dominated(share, area)
-            excess = np.maximum(excess, places.excess(share, area))
-        found["excess"] = excess
-        found["finding"] = np.array(
-            [
-                _finding(is_empty[i], i, found, dominated)
-                for i in range(len(rows))
-            ],
-            "object",
-        )
-        return found
-
-    def _maps(self, inputs, target, size):
-        (maps,) = self._explainer.explain_batches(
-            inputs, target, batch_size=size
-        )
-        if isinstance(maps, (dict, list, tuple)):
-            if self._input_name is None:
-                raise ValueError(
-                    "`input_name` must name the input whose maps are measured. "
-                    f"Received: input_name=None and maps of {len(maps)} inputs."
-                )
-            maps = maps[self._input_name]
-        if maps.ndim < 2 or not np.isfinite(maps).all():
-            raise ValueError(
-                "An explainer must give finite maps of positions. Received: "
-                f"maps of shape {maps.shape}, all finite: "
-                f"{bool(np.isfinite(maps).all())}."
-            )
-        return maps
-
-    def _check_size(self, name, mask, maps):
-        number = {"masks": len(maps), "artifact": self._images.number}[name]
-        if mask.shape not in (maps.shape[1:], (number, *maps.shape[1:])):
-            raise ValueError(
-                f"`{name}` must have the size of the maps, one for all images "
-                f"or one for each. Received: {name} of shape {mask.shape} for "
-                f"{number} maps of size {maps.shape[1:]}. Resize them, or the "
-                "images, first."
-            )
-
-
-class _Names:
-    """Classes that are there, and what they are called."""
-
-    def __init__(self, class_names, classes, target):
-        self._names, self._target = class_names, target
-        self.present = np.unique(classes).tolist()
-        if class_names is not None and self.present[-1] >= len(class_names):
-            raise ValueError(
-                "`class_names` must have a name for each class. Received: "
-                f"{len(class_names)} names and class {self.present[-1]}."
-            )
-
-    def of(self, k):
-        if k == _OF_NO_CLASS:
-            return repr(self._target)
-        return str(k) if self._names is None else str(self._names[k])
-
-
-def _finding(is_empty, i, found, dominated):
-    """Returns what is found of one map, as a text."""
-    if is_empty:
-        return "empty: nothing in the image speaks for the class"
-    said = []
-    half = found["strongest_half"][i]
-    if half < places.FLAT:
-        said.append(
-            f"flat: its strongest half of pixels holds {half:.0%} of it"
-        )
-    for name in dominated:
-        if dominated[name][i]:
-            share, area = found[name][i], found[f"{name}_area"][i]
-            said.append(f"{name}: {share:.0%} of it in {area:.0%} of the image")
-    return "; ".join(said)
-
-
-def _of_class(k, found, reading, names):
-    """Returns the row of one class."""
-    of_class = found["class"] == k
-    findings = found["finding"][of_class]
-    row = {"class": k, "name": names.of(k), "images": int(of_class.sum())}
-    has_map = np.array([not x.startswith("empty") for x in findings])
-    for name in reading.places:
-        shares = found[name][of_class][has_map]
-        areas = found[f"{name}_area"][of_class]
-        row[name], row[f"{name}_95"] = _mean_and_interval(shares)
-        row[f"{name}_area"] = float(areas.mean())
-        row[f"{name}_dominated"] = _share_that_says(f"{name}: ", findings)
-    row["empty"] = float(1 - has_map.mean())
-    row["flat"] = _share_that_says("flat: ", findings)
-    return row
-
-
-def _share_that_says(word, findings):
-    said = [any(x.startswith(word) for x in f.split("; ")) for f in findings]
-    return float(np.mean(said))
-
-
-def _mean_and_interval(shares):
-    if not len(shares):
-        return None, None
-    mean = float(shares.mean())
-    if len(shares) == 1:
-        return mean, None
-    error = _OF_95 * float(shares.std(ddof=1)) / np.sqrt(len(shares))
-    return mean, (max(0.0, mean - error), min(1.0, mean + error))
-
-
-def _clusters(found, grids, reading, names, seed):
-    """Returns the groups of all classes, suspicious ones first."""
-    rows = []
-    has_map = grids.reshape(len(grids), -1).any(axis=1)
-    for k in names.present:
-        images = np.flatnonzero((found["class"] == k) & has_map)
-        if len(images) < FEWEST:
-            continue
-        for cluster in clusters_of(k, images, grids[images], seed):
-            rows.append(
-                {
-                    "class": k,
-                    "name": names.of(k),
-                    "images": cluster.images,
-                    "share": len(cluster.images) / len(images),
-                    "alikeness": cluster.alikeness,
-                    "mean_map": cluster.mean_map,
-                    "suspect": _suspect(cluster.images, found, reading.places),
-                }
-            )
-    return sorted(rows, key=lambda x: (not x["suspect"], -len(x["images"])))
-
-
-def _suspect(images, found, names):
-    """Returns the places that dominate the maps of a group on the whole."""
-    return [
-        name
-        for name in names
-        if places.is_dominated(
-            found[name][images].mean(), found[f"{name}_area"][images].mean()
-        )
-    ]
 
 
 def _about(explainer, images):
@@ -406,8 +157,9 @@ def _about(explainer, images):
         "Explainer": repr(explainer),
         "Energy": "the positive part of a map, divided by its sum",
         "Places": (
-            f"border: less than {_BORDER:.0%} of the width or height from an "
-            f"edge; corners: less than {_CORNER:.0%} from two edges"
+            f"border: less than {places.BORDER:.0%} of the width or height "
+            f"from an edge; corners: less than {places.CORNER:.0%} from two "
+            "edges"
         ),
         "Dominated": (
             "by more than half of the way from the share of a flat map to all "

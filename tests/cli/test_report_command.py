@@ -1,6 +1,9 @@
 """`keras-xmap report`: a model and photos in, a page out."""
 
+import base64
 import csv
+import io
+import re
 
 import keras
 import numpy as np
@@ -87,7 +90,15 @@ def test_the_report_is_that_of_the_function(made, tmp_path, capsys):
     for name in ("border", "corners", "artifact"):
         shares = [float(row[name]) for row in rows]
         np.testing.assert_allclose(shares, expected.images[name], atol=1e-9)
-    assert "bright" in (tmp_path / "run" / "report.html").read_text("utf-8")
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "bright" in page
+    # The photo itself stands on the page, not what the model takes of it.
+    number, content = re.search(
+        r'<h3>Image (\d+):.*?base64,([^"]+)" alt="image"', page, re.DOTALL
+    ).groups()
+    shown = Image.open(io.BytesIO(base64.b64decode(content)))
+    photo = Image.open(made / "photos" / f"{int(number):02}.png")
+    np.testing.assert_array_equal(np.asarray(shown), np.asarray(photo))
 
 
 def test_a_report_is_not_overwritten(made, tmp_path, capsys):

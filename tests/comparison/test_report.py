@@ -147,8 +147,20 @@ def test_empty_and_flat_maps_are_said_to_be_so(explainer):
     assert neither == ""
     assert found.images["strongest_half"] == pytest.approx([0.5, 0, 0.8])
     assert found.worst[0] == 1
-    shares = [found.classes[0][name] for name in ("empty", "flat")]
-    assert shares == pytest.approx([1 / 3, 1 / 3])
+    (row,) = found.classes
+    assert [row["empty"], row["flat"]] == pytest.approx([1 / 3, 1 / 3])
+    # An empty map lies nowhere, and is no share of nothing.
+    shares = found.images["border"][[0, 2]]
+    assert row["border"] == pytest.approx(shares.mean())
+
+
+def test_alikeness_is_the_cosine_of_square_roots(explainer):
+    images = np.zeros((8, SIZE, SIZE, 1), "float32")
+    images[:4, 2, 2], images[:4, 12, 12] = 1, 4
+    images[4:, 2, 2], images[4:, 12, 12] = 4, 1
+    (group,) = report(explainer, images, 0).clusters
+    # Of (.2, .8) and (.8, .2) with their mean, (.5, .5).
+    assert group["alikeness"] == pytest.approx(0.1**0.5 + 0.4**0.5)
 
 
 def test_without_a_target_it_is_the_answer_of_the_model(explainer, images):
@@ -210,7 +222,6 @@ def test_the_table_has_a_line_for_each_image(found, tmp_path):
         ({"masks": np.ones((4, SIZE, SIZE))}, "4 masks for 40 images"),
         ({"artifact": np.ones((5, 5))}, "Received: artifact of shape"),
         ({"artifact": np.ones((4, SIZE, SIZE))}, "for 40 maps of size"),
-        ({"class_names": ("cat", 1)}, "Received: class_names="),
         ({"class_names": ["cat"]}, "1 names and class 1"),
         ({"num_worst": 0}, "num_worst"),
     ],
@@ -218,6 +229,13 @@ def test_the_table_has_a_line_for_each_image(found, tmp_path):
 def test_what_does_not_fit_is_refused(explainer, images, options, words):
     with pytest.raises(ValueError, match=words):
         report(explainer, images, **options)
+
+
+def test_class_names_are_strings_and_may_be_empty(explainer, images):
+    with pytest.raises(TypeError, match="Received: class_names="):
+        report(explainer, images, class_names=("cat", 1))
+    found = report(explainer, images, class_names=["cat", ""])
+    assert [row["name"] for row in found.classes] == ["cat", "1"]
 
 
 def test_a_method_alone_is_no_explainer(images):
