@@ -1,4 +1,5 @@
 from keras_xmap import explainers
+from keras_xmap._checks import check_instance
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
@@ -118,11 +119,12 @@ def report(
     ['border', 'corners']
     >>> page = found.to_html("report.html")
     """
-    if not isinstance(explainer, explainers.Explainer):
-        raise TypeError(
-            "`explainer` must be one of `keras_xmap.explainers`, such as "
-            f"GradCAM(model). Received: explainer={explainer!r}."
-        )
+    check_instance(
+        "explainer",
+        explainer,
+        explainers.Explainer,
+        "one of `keras_xmap.explainers`, such as GradCAM(model)",
+    )
     for name, value in (("num_worst", num_worst), ("batch_size", batch_size)):
         check_positive_integer(name, value)
     check_seed("seed", seed)

@@ -5,19 +5,20 @@ import numpy as np
 
 from keras_xmap import engine
 from keras_xmap import explainers
+from keras_xmap._checks import check_instance
 from keras_xmap.metrics.map_similarity import mean_similarity
 from keras_xmap.metrics.map_similarity import similarities
 
 
 def check_explainer(name, value):
     """Returns `value`, which must be an explainer of images."""
-    if not isinstance(value, explainers.Explainer):
-        raise TypeError(
-            f"`{name}` must be an explainer of images. Received: {name}="
-            f"{value!r} (of type {type(value).__name__}). Make one, such as "
-            "`keras_xmap.explainers.GradCAM(model)`."
-        )
-    return value
+    return check_instance(
+        name,
+        value,
+        explainers.Explainer,
+        "an explainer of images",
+        "Make one, such as `keras_xmap.explainers.GradCAM(model)`.",
+    )
 
 
 class Explained:
