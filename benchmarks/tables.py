@@ -4,11 +4,14 @@
     python -m benchmarks.tables --check    fails where one is not as it would be
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; the function
-that makes it stands in a folder's `tables.py`, under that name. Tables of
-figures that no benchmark makes are listed in `BY_HAND`.
+that makes it stands in a folder's `TABLES` of `tables.py`, under that name. Of
+a table of words, `LAST_CELLS` names the function that makes the last cell of
+each row from the others. Tables of figures that no benchmark makes are listed
+in `BY_HAND`.
 """
 
 import argparse
+import functools
 import importlib
 import re
 import sys
@@ -26,10 +29,6 @@ FIGURE = re.compile(r"\|\s*[*+-]?\**\d*\.\d")
 
 # Page and first line of the tables that are not made from a file of results.
 BY_HAND = {
-    (
-        "docs/explainers.md",
-        "| you ask | use | it needs | cost for K classes | sanity |",
-    ): "its last column repeats that of the table `sanity`, upper half",
     (
         "docs/roi_classification.md",
         "| | all | < 30 px | 30 to 80 px | > 80 px |",
@@ -51,15 +50,26 @@ BY_HAND = {
 
 
 def makers():
-    """Returns a dictionary from names to functions that return lines."""
+    """Returns a dictionary from names to functions from old to new lines."""
     found = {}
     for file in sorted((ROOT / "benchmarks").glob("*/tables.py")):
         folder = file.parent.name
         module = importlib.import_module(f"benchmarks.{folder}.tables")
         figures = figures_of(folder)
         for name, make in module.TABLES.items():
-            found[name] = lambda make=make, figures=figures: make(figures)
+            found[name] = lambda _, make=make, figures=figures: make(figures)
+        for name, make in getattr(module, "LAST_CELLS", {}).items():
+            found[name] = functools.partial(_with_last_cells, make, figures)
     return found
+
+
+def _with_last_cells(make, figures, lines):
+    """Returns a table whose rows end in what `make(figures, cells)` says."""
+    made = list(lines[:2])
+    for line in lines[2:]:
+        cells = [cell.strip() for cell in line.strip("|").split("|")][:-1]
+        made.append(f"| {' | '.join([*cells, make(figures, cells)])} |")
+    return made
 
 
 def rewritten(text, made):
@@ -72,7 +82,7 @@ def rewritten(text, made):
                 f"Expected the name of a table, one of {sorted(made)}. "
                 f"Received: {name!r}."
             )
-        body = "\n".join(made[name]())
+        body = "\n".join(made[name](match["body"].strip().splitlines()))
         return f"<!-- table: {name} -->\n\n{body}\n\n<!-- end -->"
 
     return MARKED.sub(replace, text)

@@ -1,5 +1,7 @@
 """The table of what maps know of the network."""
 
+import re
+
 from benchmarks.common.markdown import share
 from benchmarks.common.markdown import table
 
@@ -53,4 +55,12 @@ def of_methods(figures):
     return table(["", *COLUMNS], rows)
 
 
+def of_guide(figures, cells):
+    """Returns what the methods that a row of the guide recommends are like."""
+    names = re.findall(r"`(\w+)`", cells[1])
+    ranks = (figures["forgetting"][name]["upper half"][0] for name in names)
+    return ", ".join(dict.fromkeys(share(rank, 2) for rank in ranks))
+
+
 TABLES = {"sanity": of_methods}
+LAST_CELLS = {"which-explainer": of_guide}
