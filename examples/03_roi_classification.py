@@ -12,9 +12,10 @@ the mask to the network and let it learn what to make of it:
 On this page the mask enters behind the first layer, behind a higher one and
 behind several, by multiplying or adding, and is compared with blackening the
 image or the features. Which is best depends on the data. Here the surroundings
-tell next to nothing and training is short, and blackening the image wins; of
-the ways that keep the surroundings, the first layer is best, most of all for
-small regions.
+tell next to nothing, and blackening the image is hard to beat; of the ways
+that keep the surroundings, the first layer is best. Where the surroundings are
+what tells, as in `keras_xmap.datasets.context_scenes`, blackening cannot work:
+both are measured on the page "Classifying regions" of the documentation.
 
 Data: six real textures that ship with scikit-image, no download. A scene
 shows three of them, and the region is one of two patches of 12 to 200 pixels;
@@ -115,6 +116,30 @@ def make_model():
     return keras.Model(inputs, keras.layers.ReLU()(x))
 
 
+def trained(name, scenes, epochs, seed=0):
+    """A classifier of regions, trained on scenes, from a variant's name."""
+    images, masks, labels = scenes
+    keras.utils.set_random_seed(seed)
+    model = keras_xmap.models.roi_classifier(
+        make_model(), len(TEXTURES), **VARIANTS[name]
+    )
+    steps = epochs * -(-len(labels) // 32)
+    schedule = keras.optimizers.schedules.CosineDecay(1e-2, steps)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=1e-3)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    model.fit(
+        {"image": images, "mask": masks}, labels, epochs=epochs, verbose=0
+    )
+    return model
+
+
+def right(model, scenes):
+    """Whether the model tells each region of the scenes rightly."""
+    images, masks, labels = scenes
+    told = model.predict({"image": images, "mask": masks}, verbose=0)
+    return told.argmax(-1) == labels
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scenes", type=int, default=4000)
@@ -127,8 +152,9 @@ def main(argv=None):
         arguments.scenes, arguments.epochs = 2000, 6
         variants = dict(list(VARIANTS.items())[:1])
 
-    images, masks, labels = make_data(arguments.scenes, "train")
-    test_images, test_masks, test_labels = make_data(1500, "test")
+    training = make_data(arguments.scenes, "train")
+    test = make_data(1500, "test")
+    test_images, test_masks, test_labels = test
     area = test_masks.sum(axis=(1, 2))
     sizes = {
         "all": area > 0,
@@ -138,27 +164,10 @@ def main(argv=None):
     }
     print(f"{'accuracy':<24}" + "".join(f"{name:>13}" for name in sizes))
     accuracy, models = {}, {}
-    for name, kwargs in variants.items():
-        keras.utils.set_random_seed(0)
-        model = keras_xmap.models.roi_classifier(
-            make_model(), len(TEXTURES), **kwargs
-        )
-        steps = arguments.epochs * -(-arguments.scenes // 32)
-        schedule = keras.optimizers.schedules.CosineDecay(1e-2, steps)
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=1e-3)
-        # Weight decay would hold the attention near its start, no effect.
-        optimizer.exclude_from_weight_decay(var_names=["roi_attention"])
-        model.compile(optimizer, "sparse_categorical_crossentropy")
-        model.fit(
-            {"image": images, "mask": masks},
-            labels,
-            epochs=arguments.epochs,
-            verbose=0,
-        )
-        test = {"image": test_images, "mask": test_masks}
-        correct = model.predict(test, verbose=0).argmax(-1) == test_labels
+    for name in variants:
+        model = models[name] = trained(name, training, arguments.epochs)
+        correct = right(model, test)
         accuracy[name] = [correct[rows].mean() for rows in sizes.values()]
-        models[name] = model
         numbers = "".join(f"{value:>13.3f}" for value in accuracy[name])
         print(f"{name:<24}{numbers}", flush=True)
 

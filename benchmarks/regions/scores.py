@@ -1,74 +1,97 @@
 """Accuracy by the size of regions, and gains with their intervals."""
 
+import dataclasses
+
 import numpy as np
 
-from benchmarks.regions.training import FLOOR
+from benchmarks.common.map_scores import draws
 
-# Behind these, in pixels of photos of about 384 x 288.
-SIZES = {"small, < 1000 px": 0, "1000 to 4000 px": 1000, "> 4000 px": 4000}
-
-
-def scores(correct, test):
-    """Accuracy as the mean over classes: of all regions, and by size."""
-    count = np.bincount(test.labels)[test.labels]
-    weight = 1 / count
-    report = {"all": float(np.average(correct, weights=weight))}
-    edges = [*SIZES.values(), np.inf]
-    for name, low, high in zip(SIZES, edges, edges[1:], strict=False):
-        rows = (test.areas >= low) & (test.areas < high)
-        # A draw of photos may have no region of this size.
-        total = weight[rows].sum() or np.nan
-        report[name] = float((correct[rows] * weight[rows]).sum() / total)
-    return report
+ALL = "all"
 
 
-def compare(correct, test, num_draws=2000):
-    """Gains of each variant over the first layer, with their intervals."""
-    files = [test.file(i) for i in range(len(test))]
-    _, photo = np.unique(files, return_inverse=True)
-    members = [np.flatnonzero(photo == p) for p in range(photo.max() + 1)]
-    generator = np.random.default_rng(0)
-    draws = [
-        np.concatenate([members[p] for p in chosen])
-        for chosen in generator.integers(
-            len(members), size=(num_draws, len(members))
-        )
-    ]
-    report = {}
+@dataclasses.dataclass
+class Tested:
+    """Regions of which it is asked what they are.
+
+    Args:
+        labels: `(n,)`, their classes.
+        areas: `(n,)`, in pixels.
+        photos: `(n,)`, the name or number of the photo that each is in.
+        sizes: Dictionary from the names of sizes to the areas they begin at,
+            the smallest first.
+    """
+
+    labels: np.ndarray
+    areas: np.ndarray
+    photos: np.ndarray
+    sizes: dict
+
+    def counts(self):
+        """Returns how many there are of each size."""
+        rows = self._rows()
+        return {name: int(rows[name].sum()) for name in self.sizes}
+
+    def weights(self, drawn):
+        """Returns a dictionary from columns to weights `(draws, n)`.
+
+        A region counts by how often it is drawn, and so that the classes
+        count alike; one of a size as much as among all.
+
+        Args:
+            drawn: `(draws, n)`, how often each region is.
+        """
+        of_class = self.labels[:, None] == np.unique(self.labels)
+        totals = (drawn @ of_class) @ of_class.T
+        weights = drawn / np.maximum(totals, 1)
+        return {name: weights * rows for name, rows in self._rows().items()}
+
+    def _rows(self):
+        edges = np.array([*self.sizes.values(), np.inf])
+        number = np.searchsorted(edges, self.areas, side="right") - 1
+        of_size = {name: number == k for k, name in enumerate(self.sizes)}
+        return {ALL: np.ones(len(self.labels), bool), **of_size}
+
+
+def report(correct, tested, floor, num_draws=2000):
+    """Returns accuracies of variants, and their gains over the floor.
+
+    Args:
+        correct: Dictionary from variants to lists over seeds of `(n,)`.
+        tested: `Tested`.
+        floor: The variant that the others are compared with.
+        num_draws: Integer: of photos, with replacement.
+
+    Returns:
+        Two dictionaries from variants to those of columns: `mean`, `seeds`
+        and `interval`; and the gain with its interval, paired by region.
+    """
+    whole = tested.weights(np.ones((1, len(tested.labels)), int))
+    drawn = tested.weights(draws(tested.photos, num_draws))
+    accuracy, gain = {}, {}
     for variant, of_seeds in correct.items():
-        own, floor = np.mean(of_seeds, 0), np.mean(correct[FLOOR], 0)
-        gain = scores(own - floor, test)
-        drawn = [
-            scores((own - floor)[rows], test.subset(rows)) for rows in draws
-        ]
-        report[variant] = {
-            key: [
-                round(gain[key], 3),
-                *np.nanquantile([d[key] for d in drawn], [0.025, 0.975]).round(
-                    3
-                ),
-            ]
-            for key in gain
-        }
-    return report
-
-
-def accuracies(correct, test):
-    """Means over seeds, and each of them."""
-    report = {}
-    for variant, of_seeds in correct.items():
-        rows = [scores(row, test) for row in of_seeds]
-        report[variant] = {
-            key: {
-                "mean": round(float(np.mean([row[key] for row in rows])), 3),
-                "seeds": [round(row[key], 3) for row in rows],
+        own, base = np.mean(of_seeds, 0), np.mean(correct[floor], 0)
+        accuracy[variant], gain[variant] = {}, {}
+        for name, weights in drawn.items():
+            seeds = [_averages(row, whole[name])[0] for row in of_seeds]
+            _, low, high = _interval(own, whole[name], weights)
+            accuracy[variant][name] = {
+                "mean": round(float(np.mean(seeds)), 3),
+                "seeds": [round(float(x), 3) for x in seeds],
+                "interval": [low, high],
             }
-            for key in rows[0]
-        }
-    return report
+            gain[variant][name] = _interval(own - base, whole[name], weights)
+    return accuracy, gain
 
 
-def counts_by_size(test):
-    sizes = np.digitize(test.areas, list(SIZES.values())[1:])
-    counts = np.bincount(sizes, minlength=len(SIZES)).tolist()
-    return dict(zip(SIZES, counts, strict=True))
+def _interval(values, whole, weights):
+    means = _averages(values, weights)
+    low, high = np.nanquantile(means, [0.025, 0.975])
+    return [
+        round(float(x), 3) for x in (_averages(values, whole)[0], low, high)
+    ]
+
+
+def _averages(values, weights):
+    # A draw of photos may have no region of a size.
+    totals = weights.sum(1)
+    return weights @ values / np.where(totals > 0, totals, np.nan)

@@ -3,48 +3,67 @@
 from benchmarks.common.markdown import gain
 from benchmarks.common.markdown import share
 from benchmarks.common.markdown import table
-from benchmarks.regions.training import FLOOR
-from benchmarks.regions.training import VARIANTS
-
-SMALL = "small, < 1000 px"
-COLUMNS = {
-    "all": "all",
-    "< 1,000 px": SMALL,
-    "1,000 to 4,000 px": "1000 to 4000 px",
-    "> 4,000 px": "> 4000 px",
-}
+from benchmarks.regions import training
+from benchmarks.regions.context import RATES
+from benchmarks.regions.context import SGD
+from benchmarks.regions.scores import ALL
 
 
-def of_set(name):
+def of_variants(part, title, floor):
+    """Returns what makes the table of the variants of one set of regions."""
+
     def make(figures):
-        figures = figures["variants"]
+        figures = figures[part]
         accuracy, gains = (
-            figures[f"{name}, {x}"] for x in ("accuracy", "gain")
+            figures[f"{title}, {x}"] for x in ("accuracy", "gain")
         )
-        tested = figures[name]["tested by size"]
-        counts = [figures[name]["regions"][1], *tested.values()]
+        tested = figures[title]["tested by size"]
+        counts = [figures[title]["regions"][1], *tested.values()]
+        small, *_ = tested
         best = {
             key: max(row[key]["mean"] for row in accuracy.values())
-            for key in COLUMNS.values()
+            for key in (ALL, *tested)
         }
         rows = [["regions tested", *counts, "", ""]]
-        for variant in VARIANTS:
+        for variant, row in accuracy.items():
             cells = []
-            for key in COLUMNS.values():
-                value = accuracy[variant][key]["mean"]
-                text = share(value)
-                cells.append(f"**{text}**" if value == best[key] else text)
+            for key in (ALL, *tested):
+                text = share(row[key]["mean"])
+                best_one = row[key]["mean"] == best[key]
+                cells.append(f"**{text}**" if best_one else text)
             found = gains[variant]
-            cells += (
-                ["", ""]
-                if variant == FLOOR
-                else [gain(found["all"]), gain(found[SMALL])]
-            )
+            of_floor = variant == floor
+            cells += ["" if of_floor else gain(found[x]) for x in (ALL, small)]
             rows.append([variant, *cells])
-        header = ["", *COLUMNS, "gain, all", "gain, < 1,000 px"]
+        header = ["", ALL, *map(_size, tested)]
+        header += ["gain, all", f"gain, {_size(small)}"]
         return table(header, rows)
 
     return make
 
 
-TABLES = {"regions-msrc": of_set("msrc"), "regions-coco": of_set("coco_seg")}
+def _size(name):
+    """`small, < 1000 px` is `< 1,000 px`."""
+    words = name.removeprefix("small, ").split()
+    return " ".join(f"{int(w):,}" if w.isdigit() else w for w in words)
+
+
+def rates(figures):
+    """Accuracy by the learning rate and the gain, with its interval."""
+    accuracy = figures["rates"]["rates, accuracy"]
+    gains = {name.rpartition(" ")[2]: None for name in accuracy}
+    rows = []
+    for rate in [*RATES, SGD]:
+        cells = []
+        for gain_of in gains:
+            row = accuracy[f"{rate}, gain {gain_of}"][ALL]
+            low, high = map(share, row["interval"])
+            cells.append(f"{share(row['mean'])} [{low}, {high}]")
+        rows.append([rate if rate == SGD else f"Adam, {rate}", *cells])
+    return table(["", *(f"`gain={x}`" for x in gains)], rows)
+
+
+TABLES = {
+    "regions-msrc": of_variants("variants", "msrc", training.FLOOR),
+    "regions-coco": of_variants("variants", "coco_seg", training.FLOOR),
+}

@@ -5,6 +5,8 @@ from keras_xmap.datasets._pairs import check_pairs as check_pairs
 from keras_xmap.datasets._pairs import inputs_of as inputs_of
 from keras_xmap.datasets.channel_statistics import channel_statistics
 from keras_xmap.datasets.coco_instances import COCOInstances
+from keras_xmap.datasets.context_scenes import ContextScenes
+from keras_xmap.datasets.context_scenes import context_scenes
 from keras_xmap.datasets.ellipses import Ellipses
 from keras_xmap.datasets.ellipses import ellipses
 from keras_xmap.datasets.handwritten_scenes import HandwrittenScenes
@@ -20,6 +22,7 @@ from keras_xmap.datasets.write_label_map import write_label_map
 
 __all__ = [
     "COCOInstances",
+    "ContextScenes",
     "Ellipses",
     "HandwrittenScenes",
     "LabelledFolder",
@@ -27,6 +30,7 @@ __all__ = [
     "RegionFolders",
     "VOCFolder",
     "channel_statistics",
+    "context_scenes",
     "ellipses",
     "handwritten_scenes",
     "read_label_map",

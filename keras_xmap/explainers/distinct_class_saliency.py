@@ -1,3 +1,4 @@
+import functools
 from typing import Any
 
 import keras
@@ -30,6 +31,7 @@ from keras_xmap.explainers.explainer import join_classes
 from keras_xmap.targets import class_scores
 
 PAPER_SCALES = (1, 1.2, 1.4, 1.6)
+_CHANNELS_AT_ONCE = 64
 
 
 class DistinctClassSaliency(Explainer):
@@ -93,6 +95,12 @@ class DistinctClassSaliency(Explainer):
         signed: Boolean. Whether the largest derivative of a pixel's channels
             is taken with its sign, as published code does, and those below 0
             become 0; not by its size. Defaults to `False`.
+        upsampling: Whether derivatives are brought to the size of the image
+            `"after"` the largest of the channels is taken, as above and as
+            published code does, or `"before"` it, the paper's equation 1 as
+            printed, `M_ls^c = max_k |resize(v_l^c)|`: a channel at a time,
+            which takes as many times longer. There, neighbours of different
+            sign cancel. Defaults to `"after"`.
         score: See `GradCAM`.
 
     Attributes:
@@ -143,6 +151,7 @@ class DistinctClassSaliency(Explainer):
         alpha: float = 3.0,
         normalization: str | None = "after",
         signed: bool = False,
+        upsampling: str = "after",
         score: str = "logits",
     ):
         super().__init__(model, score)
@@ -156,6 +165,9 @@ class DistinctClassSaliency(Explainer):
             "normalization", normalization, ("after", "before", None)
         )
         self.signed = check_boolean("signed", signed)
+        self.upsampling = check_one_of(
+            "upsampling", upsampling, ("after", "before")
+        )
         self.layers_used = self.scales_used = None
 
     def convert_target(self, target: object) -> targets.Target:
@@ -310,7 +322,7 @@ class DistinctClassSaliency(Explainer):
                 evaluation, score, values, slots.needed(slot)
             )
             return [
-                layer.lay(self._strongest(layer.arrange(gradient)), size)
+                self._laid(layer, layer.arrange(gradient), size)
                 for layer, gradient in zip(layers, gradients, strict=True)
             ]
 
@@ -329,10 +341,32 @@ class DistinctClassSaliency(Explainer):
                 f"Received: relu_rule={self.relu_rule!r}."
             ) from error
 
+    def _laid(self, layer, gradients, size):
+        """Returns the map of a layer, laid on the image."""
+        if self.upsampling == "after":
+            return layer.lay(self._strongest(gradients), size)
+        channels = gradients.shape[-1]
+        # So many at once bound the memory, and the length of the trace.
+        parts = [
+            gradients[..., start : start + _CHANNELS_AT_ONCE]
+            for start in range(0, channels, _CHANNELS_AT_ONCE)
+        ]
+        parts = [self._strongest(_each_laid(layer, x, size)) for x in parts]
+        return functools.reduce(ops.maximum, parts)
+
     def _strongest(self, gradients):
         if self.signed:
             return ops.relu(ops.max(gradients, axis=-1))
         return ops.max(ops.abs(gradients), axis=-1)
+
+
+def _each_laid(layer, maps, size):
+    """Lays maps `(batch, *positions, channels)` channel by channel."""
+    shape, count = ops.shape(maps), maps.shape[-1]
+    apart = ops.reshape(ops.moveaxis(maps, -1, 1), (-1, *shape[1:-1]))
+    laid = layer.lay(apart, size)
+    laid = ops.reshape(laid, (shape[0], count, *ops.shape(laid)[1:]))
+    return ops.moveaxis(laid, 1, -1)
 
 
 def _one_image(evaluation, numbers):

@@ -7,6 +7,7 @@ from keras import ops
 from keras_xmap._axes import channel_axis
 from keras_xmap._axes import check_data_format
 from keras_xmap._checks import check_one_of
+from keras_xmap._checks import check_positive
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._numeric import as_tensor
 from keras_xmap._saving import registered
@@ -27,25 +28,30 @@ class ROIAttention(keras.layers.Layer):
     The mask of a region is resized to the features, convolved to as many
     channels as they have, and merged with them element by element:
 
-    `y = features * conv(mask)` or `y = features + conv(mask)`
+    `y = features * (1 + gain * (conv(mask) + bias))` or
+    `y = features + gain * (conv(mask) + bias)`
 
     (`"hard"`, the baseline that learns nothing, is `y = features * mask`.)
-    The kernel starts at zero and the bias at one (multiply) or zero (add):
-    at first `y` equals the features exactly, so that the layer can be put
-    into a trained network, best after its first convolution, and the
-    network starts where it was. Give the mask as 0 and 1, not normalised as
-    the image is: values are clipped to that range, so that 255 means 1. An
-    empty mask is no error, it points nowhere.
+    Kernel and bias start at zero: at first `y` equals the features exactly,
+    so that the layer can be put into a trained network, best after its first
+    convolution, and the network starts where it was. Give the mask as 0 and
+    1, not normalised as the image is: values are clipped to that range, so
+    that 255 means 1. An empty mask is no error, it points nowhere.
 
-    Weight decay would hold the attention near that start. Exempt it before
-    the optimizer is built, for all layers of this kind:
-    `optimizer.exclude_from_weight_decay(var_names=["roi_attention"])`.
+    From zero to where it matters, about 1, is a long way for a weight.
+    Adam and its kin move each weight by about the learning rate a step,
+    whatever its gradient is: at 1e-4, thousands of steps. The weights of a
+    trained network have gone theirs. `gain` shortens the way, so that one
+    optimizer of one learning rate trains both.
 
     Args:
         merge: `"multiply"`, `"add"`, or `"hard"` for the mask itself without
             weights. Defaults to `"multiply"`.
         kernel_size: Integer >= 1, side of the square kernel, of which
             `"hard"` has none. Defaults to `3`.
+        gain: Float > 0: of how many times the optimizer's learning rate the
+            attention learns; of one like any other weight. Defaults to
+            `100.0`.
         interpolation: `"bilinear"` or `"nearest"`, how the mask is resized;
             see `ops.resize`. Defaults to `"bilinear"`.
         data_format: `"channels_last"`, `"channels_first"` or `None` for
@@ -84,6 +90,7 @@ class ROIAttention(keras.layers.Layer):
         self,
         merge: Literal["multiply", "add", "hard"] = "multiply",
         kernel_size: int = 3,
+        gain: float = 100.0,
         interpolation: Literal["bilinear", "nearest"] = "bilinear",
         data_format: DataFormat | None = None,
         **kwargs: Any,
@@ -91,6 +98,7 @@ class ROIAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.merge = check_one_of("merge", merge, ("multiply", "add", "hard"))
         self.kernel_size = check_positive_integer("kernel_size", kernel_size)
+        self.gain = check_positive("gain", gain)
         self.interpolation = check_one_of(
             "interpolation", interpolation, ("bilinear", "nearest")
         )
@@ -115,7 +123,7 @@ class ROIAttention(keras.layers.Layer):
         self.bias = self.add_weight(
             name="roi_attention_bias",
             shape=(channels,),
-            initializer="ones" if self.merge == "multiply" else "zeros",
+            initializer="zeros",
         )
 
     def call(self, inputs: Structure) -> Tensor:
@@ -134,8 +142,8 @@ class ROIAttention(keras.layers.Layer):
         """Returns what a mask has become, to look at what was learned.
 
         Its mean over the channels is a map that
-        `keras_xmap.visualization.overlay` draws. At the start, and for ever
-        where the mask is empty, it is the bias.
+        `keras_xmap.visualization.overlay` draws. At the start it is 1 to
+        multiply and 0 to add, whatever the mask.
 
         Args:
             mask: Array as the layer takes it.
@@ -173,12 +181,23 @@ class ROIAttention(keras.layers.Layer):
         if self.data_format == "channels_first":
             mask = ops.moveaxis(mask, 1, -1)
         attention = ops.conv(
-            mask, self.kernel, padding="same", data_format="channels_last"
+            mask,
+            self._with_gain(self.kernel),
+            padding="same",
+            data_format="channels_last",
         )
-        attention = attention + self.bias
+        attention = attention + self._with_gain(self.bias)
+        if self.merge == "multiply":
+            attention = 1 + attention
         if self.data_format == "channels_first":
             attention = ops.moveaxis(attention, -1, 1)
         return attention
+
+    def _with_gain(self, weight):
+        # Of the gain's own factor in the gradient an optimizer would make
+        # much or nothing: SGD the square of the gain, Adam the gain.
+        weight = ops.cast(weight, self.compute_dtype)
+        return weight + ops.stop_gradient((self.gain - 1) * weight)
 
     def compute_output_shape(self, input_shape):
         return check_mask_pair(input_shape, "features", self.data_format)
@@ -187,6 +206,7 @@ class ROIAttention(keras.layers.Layer):
         config = {
             "merge": self.merge,
             "kernel_size": self.kernel_size,
+            "gain": self.gain,
             "interpolation": self.interpolation,
             "data_format": self.data_format,
         }

@@ -7,6 +7,7 @@ import keras
 from keras_xmap._checks import check_names
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_optional
+from keras_xmap._checks import check_positive
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_string
 from keras_xmap.layers import ROIAttention
@@ -32,6 +33,7 @@ def roi_classifier(
         "multiply", "add", "hard_image", "hard_features"
     ] = "multiply",
     activation: str | Callable | None = "softmax",
+    gain: float = 100.0,
     name: str | None = None,
 ) -> keras.Model:
     """Makes a classifier of a region out of a classifier of images.
@@ -47,10 +49,8 @@ def roi_classifier(
     new model does not move it, and it may have been made outside of the
     scope of a `tf.distribute` strategy in which the new one is made. Layers
     that are frozen in it are frozen in the copy; `ROIAttention` always
-    trains. Where weight decay is used, exempt the attention from it, which
-    it would hold near its start:
-
-    `optimizer.exclude_from_weight_decay(var_names=["roi_attention"])`
+    trains. One `compile` with one learning rate suits both: `gain` makes up
+    for the attention's start at nothing.
 
     Args:
         backbone: A functional or built sequential `keras.Model` of one image
@@ -72,6 +72,9 @@ def roi_classifier(
             `"hard_features"` of the output of `merge_layer`. Defaults to
             `"multiply"`.
         activation: Activation of the new `Dense`. Defaults to `"softmax"`.
+        gain: Float > 0: how many times faster than the other weights the
+            attention learns; under `SGD` pass its root, see `ROIAttention`.
+            Defaults to `100.0`.
         name: Name of the model, or `None` for `"roi_"` and that of the
             backbone. Defaults to `None`.
 
@@ -109,11 +112,12 @@ def roi_classifier(
     num_classes = check_optional(
         check_positive_integer, "num_classes", num_classes
     )
+    gain = check_positive("gain", gain)
     check_optional(check_string, "name", name)
     check_image_model("backbone", backbone)
     recording = Recording(backbone)
     copy = _RegionReplay(
-        recording, _paths(recording, merge_layer, merge), merge
+        recording, _paths(recording, merge_layer, merge), merge, gain
     )
     image = keras.Input(
         batch_shape=backbone.inputs[0].shape,
@@ -134,12 +138,13 @@ def roi_classifier(
 class _RegionReplay(Replay):
     """The calls of a backbone, some of whose outputs meet a mask."""
 
-    def __init__(self, recording, paths, merge):
+    def __init__(self, recording, paths, merge, gain):
         super().__init__(
             recording, ("image", "mask", "roi_pooling", "roi_classes")
         )
         self._paths = paths
         self._merge = merge
+        self._gain = gain
         self._formats = DataFormats(recording)
 
     def outputs_of_region(self, image, mask):
@@ -167,6 +172,7 @@ class _RegionReplay(Replay):
         hard = self._merge in ("hard_image", "hard_features")
         attention = ROIAttention(
             "hard" if hard else self._merge,
+            gain=self._gain,
             data_format=self._formats.of(old),
             name=f"{name}_roi_attention",
             **kwargs,

@@ -91,7 +91,12 @@ PAIR = ((8, 6, 3), (8, 6))
 CASES = {
     "ROIAttention": Case(
         keras_xmap.layers.ROIAttention,
-        {"merge": "add", "kernel_size": 1, "interpolation": "nearest"},
+        {
+            "merge": "add",
+            "kernel_size": 1,
+            "gain": 10.0,
+            "interpolation": "nearest",
+        },
         PAIR,
         True,
     ),

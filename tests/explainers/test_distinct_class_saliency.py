@@ -14,6 +14,7 @@ from keras_xmap.explainers import DistinctClassSaliency
 from keras_xmap.explainers import GuidedBackprop
 from keras_xmap.explainers import Saliency
 from keras_xmap.models import fully_convolutional
+from keras_xmap.models import multi_label_classifier
 
 pytestmark = pytest.mark.tensorflow
 
@@ -60,6 +61,47 @@ def test_the_difference_of_two_classes_by_hand():
     np.testing.assert_allclose(
         maps[1], np.tanh([[0, 3], [0, 3 / 7]]), rtol=1e-6
     )
+
+
+def test_enlarged_first_neighbours_of_different_sign_cancel_by_hand():
+    # Derivatives 4 and -4 of two positions, each seen in a half of the image.
+    inputs = keras.Input((1, 4, 1))
+    x = layers.AveragePooling2D((1, 2), name="maps")(inputs)
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+    model.set_weights([np.array([[4.0, 0], [-4.0, 1]]), np.zeros(2)])
+    expected = {"after": [4, 4, 4, 4], "before": [4, 2, 2, 4]}
+    for upsampling, values in expected.items():
+        explainer = of_linear(
+            model,
+            candidates=None,
+            normalization=None,
+            alpha=0.1,
+            upsampling=upsampling,
+        )
+        maps = explainer.explain(np.zeros((1, 1, 4, 1)), 0, verbose=0)
+        np.testing.assert_allclose(
+            maps[0, 0], np.tanh(np.array(values) / 10), rtol=1e-6
+        )
+
+
+@pytest.mark.slow
+def test_channels_beyond_those_enlarged_at_once_have_a_part():
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            layers.Conv2D(70, 3, name="maps"),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    explainer = of_linear(model, candidates=None, upsampling="before")
+    x = images(6, 6, 1)
+    before = explainer.explain(x, 0, verbose=0)
+    kernel, bias = model.layers[-1].get_weights()
+    kernel = kernel.reshape(4, 4, 70, 2)
+    kernel[..., 69, :] *= 100
+    model.layers[-1].set_weights([kernel.reshape(-1, 2), bias])
+    assert np.abs(explainer.explain(x, 0, verbose=0) - before).max() > 0.1
 
 
 def test_a_class_without_others_has_its_raw_map():
@@ -196,6 +238,8 @@ def derivatives(model, x, scales, names, classes, rule):
         {},
         {"normalization": "before", "alpha": 2},
         {"normalization": None, "signed": True, "relu_rule": "standard"},
+        {"upsampling": "before", "relu_rule": "standard"},
+        {"upsampling": "before", "signed": True, "relu_rule": "standard"},
     ],
     ids=str,
 )
@@ -371,6 +415,7 @@ def test_models_of_one_size_are_told_how_to_take_others():
         ({"normalization": "max"}, ValueError, "normalization='max'"),
         ({"relu_rule": "grad"}, ValueError, "Received: relu_rule='grad'"),
         ({"signed": 2}, ValueError, "Received: signed=2"),
+        ({"upsampling": None}, ValueError, "Received: upsampling=None"),
         ({"target_layer": 3}, TypeError, "Received: target_layer=3"),
         ({"target_layer": []}, ValueError, "Received: target_layer=\\[\\]"),
     ],
@@ -448,3 +493,29 @@ def test_without_a_relu_the_refusal_names_the_rule_that_works():
         DistinctClassSaliency(model, candidates=2).explain(images(20, 20, 3), 1)
     explainer = DistinctClassSaliency(model, candidates=2, relu_rule="standard")
     assert explainer.explain(images(20, 20, 3), 1).max() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_probabilities_above_a_threshold_are_warned_of_nothing(pooling):
+    # The sigmoid is behind the score, and bends no derivative.
+    backbone = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.Conv2D(4, 3, activation="relu"),
+        ]
+    )
+    classifier = multi_label_classifier(backbone, 3, pooling=pooling, seed=0)
+    randomize(classifier, 0.4, 0.1, seed=0)
+    sliding = fully_convolutional(classifier, pooling="position")
+    x = images(24, 24, 3, count=2)
+    for model in (classifier, sliding):
+        explainer = DistinctClassSaliency(
+            model, scales=(1, 1.2), candidates=0.5
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = explainer.find_candidates(x, verbose=0)
+            maps = explainer.explain(x, 1, verbose=0)
+        assert (found >= 0).any() and maps.max() > 0.5

@@ -361,6 +361,7 @@ EXPLAINERS = {
             "alpha": 3.0,
             "normalization": "after",
             "signed": False,
+            "upsampling": "after",
             "score": "logits",
         },
         then=lambda made: made.explain(images(), 1, verbose=0),
@@ -545,6 +546,7 @@ LAYERS = {
         lambda: {
             "merge": "multiply",
             "kernel_size": 3,
+            "gain": 100.0,
             "interpolation": "bilinear",
             "data_format": None,
         },
@@ -921,6 +923,7 @@ MODELS = {
             "merge_layer": None,
             "merge": "multiply",
             "activation": "softmax",
+            "gain": 100.0,
             "name": "roi",
         },
         then=lambda model: model(
@@ -1425,6 +1428,9 @@ DATASETS = {
             "data_format": None,
         }
     ),
+    "datasets.context_scenes": Call(
+        lambda: {"num_scenes": 2, "size": 24, "num_classes": 4, "seed": 0}
+    ),
     "datasets.ellipses": Call(
         lambda: {
             "num_images": 2,
@@ -1742,6 +1748,7 @@ LEFT_OUT = {
     **{
         name: "a tuple of what a function of ours has made"
         for name in (
+            "datasets.ContextScenes",
             "datasets.Ellipses",
             "datasets.HandwrittenScenes",
             "metrics.Collusion",

@@ -10,16 +10,18 @@ FEATURES = RNG.normal(size=(2, 5, 4, 3)).astype("float32")
 MASK = (RNG.uniform(size=(2, 10, 8)) > 0.5).astype("float32")
 
 
-def trained(merge="multiply", **kwargs):
+def trained(merge="multiply", gain=4.0, **kwargs):
     """A layer whose weights are no longer those of the start."""
-    layer = layers.ROIAttention(merge, data_format="channels_last", **kwargs)
+    layer = layers.ROIAttention(
+        merge, gain=gain, data_format="channels_last", **kwargs
+    )
     layer.build([FEATURES.shape, MASK.shape])
     rng = np.random.default_rng(1)
     layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])
     return layer
 
 
-def reference(features, mask, kernel, bias, merge):
+def reference(features, mask, kernel, bias, merge, gain):
     """Slow convolution of the resized mask, in float64."""
     height, width = features.shape[1:3]
     mask = keras.ops.convert_to_numpy(
@@ -32,23 +34,27 @@ def reference(features, mask, kernel, bias, merge):
         for j in range(kernel.shape[1]):
             window = padded[:, i : i + height, j : j + width, None]
             attention += window * kernel[i, j, 0]
-    return features * attention if merge == "multiply" else features + attention
+    if merge == "multiply":
+        return features * (1 + gain * attention)
+    return features + gain * attention
 
 
 @pytest.mark.parametrize("merge", ["multiply", "add"])
-@pytest.mark.parametrize("kernel_size", [1, 3, 5])
-def test_the_formula_holds_in_float64(merge, kernel_size):
-    layer = trained(merge, kernel_size=kernel_size)
+@pytest.mark.parametrize("kernel_size, gain", [(1, 1), (3, 100), (5, 0.5)])
+def test_the_formula_holds_in_float64(merge, kernel_size, gain):
+    layer = trained(merge, gain, kernel_size=kernel_size)
     kernel, bias = layer.get_weights()
-    expected = reference(FEATURES, MASK, kernel, bias, merge)
+    expected = reference(FEATURES, MASK, kernel, bias, merge, gain)
     y = keras.ops.convert_to_numpy(layer([FEATURES, MASK]))
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_mask_as_attention_is_hard_attention():
-    layer = layers.ROIAttention(kernel_size=1, data_format="channels_last")
+    layer = layers.ROIAttention(
+        kernel_size=1, gain=2, data_format="channels_last"
+    )
     layer.build([FEATURES.shape, (2, 5, 4)])
-    layer.set_weights([np.ones((1, 1, 1, 3)), np.zeros(3)])
+    layer.set_weights([np.full((1, 1, 1, 3), 0.5), np.full(3, -0.5)])
     mask = MASK[:, ::2, ::2]
     y = keras.ops.convert_to_numpy(layer([FEATURES, mask]))
     assert (y == FEATURES * mask[..., None]).all()
@@ -75,7 +81,7 @@ def test_at_first_the_output_is_the_features_exactly(
 @pytest.mark.parametrize("merge", ["multiply", "add"])
 def test_channels_first_is_channels_last_transposed(merge, shape):
     layer = trained(merge)
-    first = layers.ROIAttention(merge, data_format="channels_first")
+    first = layers.ROIAttention(merge, gain=4, data_format="channels_first")
     features = np.moveaxis(FEATURES, -1, 1)
     first.build([features.shape, shape])
     first.set_weights(layer.get_weights())
@@ -146,6 +152,34 @@ def test_the_start_is_not_a_dead_end(merge):
         assert (np.abs(slope) > 0).all()
 
 
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("merge", ["multiply", "add"])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "RMSprop", "Lion"])
+def test_the_attention_learns_gain_times_as_fast_as_the_rate(optimizer, merge):
+    import tensorflow as tf
+
+    moved = []
+    for gain in (1, 32):
+        layer = layers.ROIAttention(
+            merge, gain=gain, data_format="channels_last"
+        )
+        layer.build([FEATURES.shape, MASK.shape])
+        start = keras.ops.convert_to_numpy(layer.attention(MASK))
+        # Small enough a step for no float of the sum to be rounded off.
+        steps = getattr(keras.optimizers, optimizer)(2**-10)
+        for _ in range(2):
+            with tf.GradientTape() as tape:
+                # Linear in the attention: of the same slope at every step.
+                loss = tf.reduce_sum(layer([FEATURES, MASK]))
+            weights = layer.trainable_variables
+            slopes = tape.gradient(loss, [w.value for w in weights])
+            steps.apply(slopes, weights)
+        end = keras.ops.convert_to_numpy(layer.attention(MASK))
+        moved.append(end - start)
+    assert (moved[0] != 0).mean() > 0.9
+    np.testing.assert_allclose(moved[1], 32 * moved[0], rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.slow
 def test_training_learns_to_look_where_the_mask_points():
     # Two objects, one value each: the answer is the one under the mask.
@@ -155,7 +189,9 @@ def test_training_learns_to_look_where_the_mask_points():
     mask = np.stack([left, 1 - left], axis=-1)[:, None].astype("float32")
     y = np.where(left, x[:, 0, 0, 0], x[:, 0, 1, 0])
     inputs = [keras.Input((1, 2, 1)), keras.Input((1, 2))]
-    layer = layers.ROIAttention(kernel_size=1, data_format="channels_last")
+    layer = layers.ROIAttention(
+        kernel_size=1, gain=1, data_format="channels_last"
+    )
     outputs = keras.layers.GlobalAveragePooling2D()(layer(inputs))
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.Adam(0.1), "mse")
@@ -209,10 +245,10 @@ def test_values_of_the_mask_are_clipped_to_0_and_1(merge):
 
 @pytest.mark.parametrize("merge", ["multiply", "add"])
 def test_an_empty_mask_leaves_the_bias(merge):
-    layer = trained(merge)
-    _, bias = layer.get_weights()
+    layer = trained(merge, gain=3)
+    bias = 3 * layer.get_weights()[1]
     y = keras.ops.convert_to_numpy(layer([FEATURES, np.zeros_like(MASK)]))
-    expected = FEATURES * bias if merge == "multiply" else FEATURES + bias
+    expected = FEATURES * (1 + bias) if merge == "multiply" else FEATURES + bias
     np.testing.assert_allclose(y, expected, atol=1e-6)
 
 
@@ -223,7 +259,7 @@ def test_attention_shows_what_the_features_met(merge, data_format):
     features, size = FEATURES, (5, 4)
     if data_format == "channels_first":
         weights = layer.get_weights()
-        layer = layers.ROIAttention(merge, data_format=data_format)
+        layer = layers.ROIAttention(merge, gain=4, data_format=data_format)
         features = np.moveaxis(FEATURES, -1, 1)
         layer.build([features.shape, MASK.shape])
         layer.set_weights(weights)
@@ -261,6 +297,9 @@ def test_a_mask_that_is_not_of_real_numbers_is_named():
     [
         ({"merge": "concat"}, "Received: merge='concat'"),
         ({"kernel_size": 0}, "Received: kernel_size=0"),
+        ({"gain": 0}, "Received: gain=0"),
+        ({"gain": True}, "Received: gain=True"),
+        ({"gain": float("inf")}, "Received: gain=inf"),
         ({"interpolation": "cubic"}, "Received: interpolation='cubic'"),
         ({"data_format": "last"}, "Received: data_format='last'"),
     ],

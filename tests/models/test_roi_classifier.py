@@ -326,6 +326,7 @@ def ambiguous():
         (dense, {}, "Received: merge_layer=None for the layers"),
         (nested, {"merge": "concat"}, "Received: merge='concat'"),
         (nested, {"num_classes": 0}, "Received: num_classes=0"),
+        (nested, {"gain": 0}, "Received: gain=0"),
         (nested, {"merge_layer": 3}, "Received: merge_layer=3"),
         (nested, {"merge_layer": []}, r"Received: merge_layer=\[\]"),
         (nested, {"merge_layer": "third"}, "inner/first', 'inner/second"),
@@ -353,6 +354,12 @@ def test_what_cannot_be_done_is_said(make, kwargs, received):
 def test_a_backbone_that_is_no_model_is_named():
     with pytest.raises(TypeError, match="Received: backbone=<Conv2D"):
         roi_classifier(keras.layers.Conv2D(1, 1))
+
+
+def test_every_attention_has_the_gain_that_is_asked_for():
+    given = roi_classifier(nested(), merge_layer=["first", "second"], gain=7)
+    found = [x.gain for x in given.layers if x.name.endswith("roi_attention")]
+    assert found == [7.0, 7.0]
 
 
 def test_a_mask_of_another_rank_is_an_error():

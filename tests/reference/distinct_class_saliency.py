@@ -13,6 +13,7 @@ def distinct_maps(
     signed=False,
     windows=None,
     seen=None,
+    upsampling="after",
 ):
     """Returns the map of every candidate of one image, as a dict.
 
@@ -26,21 +27,26 @@ def distinct_maps(
         signed: Whether derivatives keep their sign.
         windows: List of the windows of each layer, see `laid`.
         seen: List of the size of the image at each scale.
+        upsampling: `"after"` or `"before"` the maximum over channels.
     """
+
+    def enlarged(heatmap, number, layer):
+        window = windows[layer] if windows else [(1, 1)]
+        return laid.lay(heatmap, size, window, seen and seen[number])
+
+    def map_of(derivative, number, layer):
+        if upsampling == "after":
+            return enlarged(strongest(derivative, signed), number, layer)
+        channels = np.moveaxis(derivative, -1, 0)
+        each = [enlarged(channel, number, layer) for channel in channels]
+        return strongest(np.stack(each, -1), signed)
+
     total = {c: np.zeros(size) for c in candidates}
     count = 0
     for number, of_scale in enumerate(derivatives):
         for layer, of_layer in enumerate(of_scale):
             count += 1
-            maps = {
-                c: laid.lay(
-                    strongest(of_layer[c], signed),
-                    size,
-                    windows[layer] if windows else [(1, 1)],
-                    seen and seen[number],
-                )
-                for c in candidates
-            }
+            maps = {c: map_of(of_layer[c], number, layer) for c in candidates}
             if normalization == "before":
                 maps = {c: by_maximum(m) for c, m in maps.items()}
             for c in candidates:

@@ -1,0 +1,47 @@
+"""Regions that their own pixels tell: the scenes of the example."""
+
+import importlib.util
+
+import numpy as np
+
+from benchmarks.common.results import ROOT
+from benchmarks.regions.scores import Tested
+from benchmarks.regions.scores import report
+
+EXAMPLE = ROOT / "examples" / "03_roi_classification.py"
+FLOOR = "multiply, first layer"
+SIZES = {"small, < 30 px": 0, "30 to 80 px": 30, "> 80 px": 80}
+
+
+def textures(folder, arguments, save):
+    """The table that the example prints of its first seed."""
+    del folder
+    example = _example()
+    train = example.make_data(2 * arguments.scenes, "train")
+    test = example.make_data(arguments.test_scenes, "test")
+    correct = {}
+    for seed in range(arguments.seeds):
+        for name in arguments.texture_variants or example.VARIANTS:
+            model = example.trained(name, train, arguments.texture_epochs, seed)
+            right = example.right(model, test).astype(float)
+            correct.setdefault(name, []).append(right)
+            print(f"  {seed} {name}: {right.mean():.3f}")
+    _, masks, labels = test
+    areas = masks.sum(axis=(1, 2))
+    tested = Tested(labels, areas, np.arange(len(areas)), SIZES)
+    accuracy, gain = report(correct, tested, FLOOR, arguments.draws)
+    about = {
+        "regions": [len(train[2]), len(labels)],
+        "tested by size": tested.counts(),
+        "seeds": arguments.seeds,
+    }
+    save("textures", about)
+    save("textures, accuracy", accuracy)
+    save("textures, gain", gain)
+
+
+def _example():
+    spec = importlib.util.spec_from_file_location("example", EXAMPLE)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    return example
