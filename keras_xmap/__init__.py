@@ -13,16 +13,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 from keras_xmap._installation import explain_what_is_missing
+from keras_xmap._installation import is_run_as_a_command
 
-try:
-    from keras_xmap import layers
-    from keras_xmap import losses
-    from keras_xmap import metrics
-    from keras_xmap import models
-    from keras_xmap import ops
-except ModuleNotFoundError as error:
-    explain_what_is_missing(error)
-    raise
+# `python -m keras_xmap` imports this package first of all. Its command loads
+# these when it needs them, without what frameworks print meanwhile.
+if not is_run_as_a_command():
+    try:
+        from keras_xmap import layers
+        from keras_xmap import losses
+        from keras_xmap import metrics
+        from keras_xmap import models
+        from keras_xmap import ops
+    except ModuleNotFoundError as error:
+        explain_what_is_missing(error)
+        raise
 
 # Editors and type checkers see the imports; if they saw `__getattr__`, any
 # name would be one of ours.

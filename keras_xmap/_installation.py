@@ -1,4 +1,9 @@
-"""Says what to install where Keras, or what it runs on, is missing."""
+"""How the package was started, and what to install where something is missing.
+
+Neither needs Keras.
+"""
+
+import sys
 
 _REMEDIES = {
     "keras": '`pip install "keras-xmap[cpu]"` adds it with TensorFlow for a '
@@ -12,6 +17,15 @@ _ANOTHER_BACKEND = (
     " Keras runs on another backend if the environment variable KERAS_BACKEND "
     "names it ('tensorflow', 'jax' or 'torch') before Keras is imported."
 )
+
+
+def is_run_as_a_command():
+    """Tells whether it is `python -m keras_xmap` that imports the package."""
+    # While Python looks for the module, "-m" stands in place of its file.
+    if sys.argv[:1] != ["-m"]:
+        return False
+    name = sys.orig_argv[-len(sys.argv)]
+    return name in ("keras_xmap", "-mkeras_xmap")
 
 
 def explain_what_is_missing(error, part="keras_xmap"):

@@ -18,15 +18,23 @@ def imported(name):
     `TF_CPP_MIN_LOG_LEVEL` to 0 sees all of it.
     """
     if os.environ.get(_LEVEL) == "0":
-        return importlib.import_module(f"keras_xmap.cli.{name}")
+        return _loaded(name)
     os.environ.setdefault(_LEVEL, "3")
     with _held_back():
-        module = importlib.import_module(f"keras_xmap.cli.{name}")
+        module = _loaded(name)
         with contextlib.suppress(ImportError):
             from absl import logging
 
             logging.set_verbosity(logging.ERROR)
     return module
+
+
+def _loaded(name):
+    """Imports a command, and all classes that a file of a model may hold."""
+    package = importlib.import_module("keras_xmap")
+    for part in ("layers", "losses", "metrics", "models", "ops"):
+        getattr(package, part)
+    return importlib.import_module(f"keras_xmap.cli.{name}")
 
 
 @contextlib.contextmanager

@@ -9,9 +9,12 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import keras
+import numpy as np
 import pytest
+from PIL import Image
 
 import keras_xmap
 
@@ -169,6 +172,47 @@ def test_on_another_backend_making_an_explainer_names_the_setting():
     assert "KERAS_BACKEND=tensorflow" in error
     assert f"Received: keras.backend.backend()={ANOTHER!r}" in error
     assert 'pip install "keras-xmap[cpu]"' in error
+
+
+def command(*words):
+    """Runs `python -m keras_xmap` as a user does, without our settings."""
+    ours = "TF_CPP_MIN_LOG_LEVEL"
+    return subprocess.run(
+        [sys.executable, "-m", "keras_xmap", *words],
+        cwd=ROOT,
+        env={
+            k: x for k, x in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"
+        },
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_as_a_module_the_command_is_silent_and_at_once_there():
+    start = time.perf_counter()
+    done = command("methods")
+    assert done.stderr == ""
+    assert "gradcam" in done.stdout
+    # Keras alone takes longer; a busy machine has its time.
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_as_a_module_the_command_reads_models_with_layers_of_ours(tmp_path):
+    inputs = keras.Input((16, 16, 3))
+    x = keras_xmap.layers.HideAndSeek((0, 4), fill=0.0)(inputs)
+    x = keras.layers.Conv2D(4, 3, activation="relu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1.0)(x))
+    model = keras.Model(inputs, keras.layers.Dense(3, "softmax")(x))
+    model.save(tmp_path / "model.keras")
+    image = np.random.default_rng(0).integers(0, 255, (16, 16, 3), "uint8")
+    Image.fromarray(image).save(tmp_path / "image.png")
+    files = tmp_path / "model.keras", tmp_path / "image.png"
+    done = command("explain", *map(str, files), "--directory", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert (tmp_path / "image.layercam.png").is_file()
 
 
 @pytest.mark.parametrize("name", keras_xmap.__all__)

@@ -54,6 +54,10 @@ class Comparison:
             f"refused, best={self.best!r}>"
         )
 
+    def _repr_markdown_(self):
+        # What a notebook shows.
+        return self.to_markdown()
+
     def to_csv(self, path: Path | None = None) -> str:
         """Returns the table as CSV, and writes it where a path is given.
 
