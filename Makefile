@@ -70,7 +70,7 @@ BY_LIBRARY := tests/cli tests/datasets tests/regions tests/segmentation \
 		test_map_similarity.py test_max_box_accuracy.py test_model_metrics.py \
 		test_parameter_randomization.py)
 
-.PHONY: demo test test-slow test-sweep test-jax test-torch test-min test-next \
+.PHONY: demo examples test test-slow test-sweep test-jax test-torch test-min test-next \
 	lint format bench docs environments clean
 
 demo: .venv/installed
@@ -129,6 +129,11 @@ bench: .venv-bench/installed
 
 docs: .venv-docs/installed
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
+# What the pages of the examples show: runs those that have changed since, a few
+# minutes each. One of them: make examples ARGS=01
+examples: .venv/installed
+	.venv/bin/python -m docs.rendering $(ARGS)
 
 # All that `test` and the checks beside it need, side by side with `make -j`.
 environments: .venv/installed .venv-lint/installed .venv-docs/installed \

@@ -72,7 +72,7 @@ def make_model(path=None, smoke=False):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="saved model, for pixels of -1 to 1")
-    parser.add_argument("--directory", default="build/photos")
+    parser.add_argument("--folder", default="build/photos")
     parser.add_argument("--smoke", action="store_true")
     arguments = parser.parse_args(argv)
 
@@ -100,8 +100,8 @@ def main(argv=None):
         [photo, *(draw(photo, name, maps[name][i]) for name in METHODS)]
         for i, photo in enumerate(photos)
     ]
-    write(arguments.directory, "photos.jpg", rows, ["photo", *METHODS], 168)
-    write(arguments.directory, "cat.jpg", [[rows[0][0], rows[0][2]]], None, 224)
+    write(arguments.folder, "photos.jpg", rows, ["photo", *METHODS], 168)
+    write(arguments.folder, "cat.jpg", [[rows[0][0], rows[0][2]]], None, 224)
     return shown
 
 

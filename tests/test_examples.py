@@ -7,9 +7,10 @@ import pytest
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
-# What `main(["--smoke"])` of each example must reach. Those that train for
-# more than a few seconds run with the slow tests, the longest in the sweep:
-# what they train is tested in `tests/models` and `tests/explainers` as well.
+# What each example must reach with `--smoke`. Those that train for more than a
+# few seconds run with the slow tests, the longest in the sweep, as notebooks:
+# see `tests/test_notebooks.py`. What they train is tested in `tests/models` and
+# `tests/explainers` as well.
 FLOORS = {
     "01_explain_a_classifier.py": 0.3,
     "02_pixel_attention_regression.py": 0.9,
@@ -33,23 +34,22 @@ def test_every_example_has_a_floor():
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(FLOORS)
 
 
-def marks(name):
-    if name in EVERYDAY:
-        return []
-    return [pytest.mark.slow, *[pytest.mark.sweep] * (name in SWEPT)]
-
-
-@pytest.mark.parametrize(
-    "name, floor",
-    [
-        pytest.param(name, floor, marks=marks(name))
-        for name, floor in FLOORS.items()
-    ],
-)
-def test_an_example_reaches_its_floor(name, floor, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MPLBACKEND", "Agg")
+def module_of(name):
     spec = importlib.util.spec_from_file_location("example", EXAMPLES / name)
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
-    assert example.main(["--smoke"]) >= floor
+    return example
+
+
+@pytest.mark.parametrize("name", EVERYDAY)
+def test_an_example_reaches_its_floor(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert module_of(name).main(["--smoke"]) >= FLOORS[name]
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_an_example_tells_its_options(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        module_of(name).main(["--help"])
+    assert end.value.code == 0
+    assert "--smoke" in capsys.readouterr().out
