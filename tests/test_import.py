@@ -180,9 +180,7 @@ def command(*words):
     return subprocess.run(
         [sys.executable, "-m", "keras_xmap", *words],
         cwd=ROOT,
-        env={
-            k: x for k, x in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"
-        },
+        env={name: x for name, x in os.environ.items() if name != ours},
         capture_output=True,
         text=True,
     )
