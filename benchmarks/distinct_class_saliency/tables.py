@@ -26,26 +26,29 @@ ROWS = {
         "one scale, score of the best position"
     ),
 }
-COLUMNS = (
-    ("MSRC", "msrc, squeezenet_v1_1", "mIoU"),
-    ("several classes", "msrc, squeezenet_v1_1", "several classes"),
-    ("COCO", "coco_seg, squeezenet_v1_1", "mIoU"),
-    ("several classes", "coco_seg, squeezenet_v1_1", "several classes"),
-    ("COCO, MobileNetV2", "coco_seg, mobilenet_v2", "mIoU"),
-)
+SETS = {
+    "MSRC": "msrc, squeezenet_v1_1",
+    "COCO": "coco_seg, squeezenet_v1_1",
+    "COCO, MobileNetV2": "coco_seg, mobilenet_v2",
+}
+SCORES = {"several": "several classes", "pairs": "IoU of pairs"}
 
 
 def of_masks(figures):
+    """Per set and network mIoU, that of photos of several classes, pairs."""
     figures = figures["masks"]
+    names = ("mIoU", *SCORES.values())
     rows = []
     for name, label in ROWS.items():
-        found = [figures[title].get(name, {}) for _, title, _ in COLUMNS]
+        found = [figures[title].get(name, {}) for title in SETS.values()]
         cells = [
             share(row[score]) if score in row else ""
-            for row, (_, _, score) in zip(found, COLUMNS, strict=True)
+            for row in found
+            for score in names
         ]
         rows.append([label, *cells])
-    return table(["", *(name for name, _, _ in COLUMNS)], rows)
+    header = [x for name in SETS for x in (name, *SCORES)]
+    return table(["", *header], rows)
 
 
 TABLES = {"distinct-class-saliency": of_masks}

@@ -10,6 +10,8 @@ Parts, each on networks trained on ImageNet:
             explained score do;
 `laying`    what it does to lay maps where their layer looks, as the package
             does, instead of stretching them over the photo;
+`stages`    layers by rule and views, as a user can ask for them, chosen on one
+            half of the photos and reported on the other;
 `methods`   every explainer by its defaults beside tf-keras-vis, the image's
             centre and a flat map (a pixel drawn at random).
 
@@ -28,6 +30,7 @@ from benchmarks.localization.laying import laying
 from benchmarks.localization.methods import EVERY
 from benchmarks.localization.methods import NAMES
 from benchmarks.localization.methods import methods
+from benchmarks.localization.stages import stages
 from benchmarks.localization.variants import SIDES
 from benchmarks.localization.variants import variants
 
@@ -37,6 +40,7 @@ PARTS = {
     "variants": variants,
     "laying": laying,
     "methods": methods,
+    "stages": stages,
 }
 SMOKE = {
     "photos": 4,

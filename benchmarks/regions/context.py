@@ -1,9 +1,10 @@
 """Regions that only their surroundings tell, on generated scenes."""
 
-import time
+import functools
 
 import keras
 
+from benchmarks.common.kept import kept
 from benchmarks.regions import scenes
 from benchmarks.regions.scores import ALL
 from benchmarks.regions.scores import report
@@ -17,47 +18,26 @@ SGD = "SGD, 1e-2"
 def context(folder, arguments, save):
     """The variants, all trained by `compile("adam")` from one backbone."""
     del folder
-    train, test = scenes.drawn(arguments.scenes, arguments.test_scenes)
-    tested = scenes.tested(test)
-    correct = {}
-    for seed in range(arguments.seeds):
-        backbone = _backbone(train, seed, arguments)
-        for variant in arguments.scene_variants:
-            start = time.perf_counter()
-            told = scenes.right(
-                *(backbone, train, test, seed, arguments.scene_epochs),
-                **scenes.VARIANTS[variant],
-            )
-            correct.setdefault(variant, []).append(told)
-            took = time.perf_counter() - start
-            print(f"  {seed} {variant}: {told.mean():.3f} {took:.0f} s")
-    _save(save, "scenes", train, tested, correct, scenes.FLOOR, arguments)
+    variants = {
+        name: lambda name=name: scenes.VARIANTS[name]
+        for name in arguments.scene_variants
+    }
+    _compare("scenes", variants, scenes.FLOOR, arguments, save)
 
 
 def rates(folder, arguments, save):
     """Attention behind the first layer, by its gain and the learning rate."""
     del folder
-    train, test = scenes.drawn(arguments.scenes, arguments.test_scenes)
-    correct = {}
-    for seed in range(arguments.seeds):
-        backbone = _backbone(train, seed, arguments)
-        for rate in [*RATES, SGD]:
-            for gain in arguments.gains:
-                told = scenes.right(
-                    *(backbone, train, test, seed, arguments.scene_epochs),
-                    optimizer=_optimizer(rate),
-                    gain=gain,
-                    **scenes.VARIANTS[scenes.FLOOR],
-                )
-                correct.setdefault(f"{rate}, gain {gain}", []).append(told)
-                print(f"  {seed} {rate}, gain {gain}: {told.mean():.3f}")
-    floor = next(iter(correct))
-    tested = scenes.tested(test)
-    _save(save, "rates", train, tested, correct, floor, arguments)
-
-
-def _backbone(train, seed, arguments):
-    return scenes.trained_backbone(train, seed, arguments.scene_epochs)
+    variants = {
+        f"{rate}, gain {gain}": lambda rate=rate, gain=gain: {
+            "optimizer": _optimizer(rate),
+            "gain": gain,
+            **scenes.VARIANTS[scenes.FLOOR],
+        }
+        for rate in [*RATES, SGD]
+        for gain in arguments.gains
+    }
+    _compare("rates", variants, next(iter(variants)), arguments, save)
 
 
 def _optimizer(rate):
@@ -66,15 +46,37 @@ def _optimizer(rate):
     return keras.optimizers.Adam(RATES[rate])
 
 
-def _save(save, title, train, tested, correct, floor, arguments):
+def _compare(title, variants, floor, arguments, save):
+    """Trains variants with all seeds, and keeps accuracies and gains."""
+    epochs = arguments.scene_epochs
+    size = arguments.scenes, epochs
+    train, test = scenes.drawn(arguments.scenes, arguments.test_scenes)
+    correct = {}
+    for seed in range(arguments.seeds):
+        backbone = functools.cache(
+            functools.partial(scenes.trained_backbone, train, seed, epochs)
+        )
+        for name, options in variants.items():
+
+            def answers(seed=seed, backbone=backbone, options=options):
+                told = scenes.right(
+                    *(backbone(), train, test, seed, epochs), **options()
+                )
+                return {"right": told}
+
+            case = ("regions", title, name, seed, *size)
+            told = kept(case, answers, arguments)["right"]
+            correct.setdefault(name, []).append(told)
+            print(f"  {seed} {name}: {told.mean():.3f}", flush=True)
+    tested = scenes.tested(test)
+    accuracy, gain = report(correct, tested, floor, arguments.draws)
+    for name, row in accuracy.items():
+        print(f"  {name}: {row[ALL]}")
     about = {
         "regions": [len(train.labels), len(tested.labels)],
         "tested by size": tested.counts(),
-        "seeds": len(correct[floor]),
+        "seeds": arguments.seeds,
     }
-    accuracy, gain = report(correct, tested, floor, arguments.draws)
-    for variant, row in accuracy.items():
-        print(f"  {variant}: {row[ALL]}")
     save(title, about)
     save(f"{title}, accuracy", accuracy)
     save(f"{title}, gain", gain)

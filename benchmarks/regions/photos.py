@@ -1,10 +1,11 @@
 """The variants of `roi_classifier` on regions of photos."""
 
-import time
+import functools
 
 import keras
 import numpy as np
 
+from benchmarks.common.kept import kept
 from benchmarks.regions.readers import SETS
 from benchmarks.regions.readers import split
 from benchmarks.regions.scores import ALL
@@ -34,7 +35,7 @@ def variants(folder, arguments, save):
             f"{name}: {len(train)} + {len(test)} regions, "
             f"{len(classes)} classes"
         )
-        correct, seconds = _answers(folder, train, test, classes, arguments)
+        correct = _answers(folder, name, (train, test), classes, arguments)
         files = [test.file(i) for i in range(len(test))]
         tested = Tested(test.labels, test.areas, np.array(files), SIZES)
         accuracy, gain = report(correct, tested, FLOOR, arguments.draws)
@@ -49,25 +50,33 @@ def variants(folder, arguments, save):
         save(name, about)
         save(f"{name}, accuracy", accuracy)
         save(f"{name}, gain", gain)
-        save(f"{name}, seconds of training", seconds)
 
 
-def _answers(folder, train, test, classes, arguments):
-    """Returns what each variant tells rightly with each seed, and seconds."""
+def _answers(folder, name, regions, classes, arguments):
+    """Returns what each variant tells rightly, with each seed."""
+    train, test = regions
     tested = datasets.region_batches(test, SIZE, crop=CROP)
     tested = as_inputs(folder, *arrays(tested), classes)
+    size = len(train), arguments.epochs, arguments.learning_rate
     correct = {variant: [] for variant in arguments.variants}
-    seconds = dict.fromkeys(correct, 0.0)
     for seed in range(arguments.seeds):
-        data = training_data(folder, train, classes, seed, arguments)
-        for variant in arguments.variants:
-            right, took = answers(
-                *(folder, variant, data, tested, seed, arguments)
+        data = functools.cache(
+            functools.partial(
+                training_data, folder, train, classes, seed, arguments
             )
-            correct[variant].append(right)
-            seconds[variant] += took / arguments.seeds
-            print(f"  {seed} {variant}: {right.mean():.3f} {took:.0f} s")
-    return correct, {k: round(v) for k, v in seconds.items()}
+        )
+        for variant in arguments.variants:
+
+            def answers(seed=seed, data=data, variant=variant):
+                shown = data(), tested
+                told = right(folder, variant, *shown, seed, arguments)
+                return {"right": told}
+
+            case = ("regions", name, variant, seed, *size)
+            told = kept(case, answers, arguments)["right"]
+            correct[variant].append(told)
+            print(f"  {seed} {variant}: {told.mean():.3f}", flush=True)
+    return correct
 
 
 def training_data(folder, train, classes, seed, arguments):
@@ -81,17 +90,14 @@ def training_data(folder, train, classes, seed, arguments):
     return as_inputs(folder, *passes, classes)
 
 
-def answers(folder, variant, data, tested, seed, arguments):
-    """Returns which regions were classified rightly, and the seconds."""
+def right(folder, variant, data, tested, seed, arguments):
+    """Trains a variant; returns which regions it tells rightly."""
     keras.utils.set_random_seed(seed)
-    shown = [data, tested]
     if variant == WITHOUT:
-        shown = [without_masks(dataset) for dataset in shown]
+        data, tested = without_masks(data), without_masks(tested)
     truth = np.concatenate([y for _, y in tested.as_numpy_iterator()])
     num_classes = int(truth.max()) + 1
-    start = time.perf_counter()
-    model = trained(folder, variant, shown[0], num_classes, arguments)
-    took = time.perf_counter() - start
-    predicted = model.predict(shown[1], verbose=0).argmax(-1)
+    model = trained(folder, variant, data, num_classes, arguments)
+    told = model.predict(tested, verbose=0).argmax(-1)
     keras.backend.clear_session()
-    return (predicted == truth).astype(float), took
+    return told == truth

@@ -4,6 +4,7 @@ import importlib.util
 
 import numpy as np
 
+from benchmarks.common.kept import kept
 from benchmarks.common.results import ROOT
 from benchmarks.regions.scores import Tested
 from benchmarks.regions.scores import report
@@ -14,18 +15,25 @@ SIZES = {"small, < 30 px": 0, "30 to 80 px": 30, "> 80 px": 80}
 
 
 def textures(folder, arguments, save):
-    """The table that the example prints of its first seed."""
+    """The table that the example prints for its first seed."""
     del folder
     example = _example()
     train = example.make_data(2 * arguments.scenes, "train")
     test = example.make_data(arguments.test_scenes, "test")
     correct = {}
+    epochs = arguments.texture_epochs
     for seed in range(arguments.seeds):
         for name in arguments.texture_variants or example.VARIANTS:
-            model = example.trained(name, train, arguments.texture_epochs, seed)
-            right = example.right(model, test).astype(float)
-            correct.setdefault(name, []).append(right)
-            print(f"  {seed} {name}: {right.mean():.3f}")
+
+            def answers(seed=seed, name=name):
+                model = example.trained(name, train, epochs, seed)
+                return {"right": example.right(model, test)}
+
+            size = len(train[2]), epochs
+            case = ("regions", "textures", name, seed, *size)
+            told = kept(case, answers, arguments)["right"]
+            correct.setdefault(name, []).append(told)
+            print(f"  {seed} {name}: {told.mean():.3f}", flush=True)
     _, masks, labels = test
     areas = masks.sum(axis=(1, 2))
     tested = Tested(labels, areas, np.arange(len(areas)), SIZES)
