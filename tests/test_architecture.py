@@ -55,10 +55,10 @@ layers: losses ops
 _run_folder: _files _run_files
 erasing: datasets distribution layers ops regions targets
 metrics: engine explainers layers ops segmentation targets
-models: layers
-__init__: layers losses metrics models ops
 callbacks: distribution erasing explainers layers regions visualization
 comparison: engine explainers metrics ops visualization
+models: layers losses metrics ops
+__init__: layers losses metrics models ops
 weak_segmentation: callbacks datasets distribution explainers losses models
     ops segmentation targets
 cli: comparison datasets engine explainers layers metrics segmentation

@@ -60,6 +60,7 @@ CASES = {
     "RandomScale": lambda: models.multi_label_classifier(
         test_models.trunk(16), 3
     ),
+    "PixelAttention": lambda: test_models.make_model("PixelAttention"),
 }
 LOAD = """
 import json, pathlib, sys

@@ -17,6 +17,8 @@ from keras_xmap.datasets.read_label_map import read_label_map
 from keras_xmap.datasets.read_photo import read_photo
 from keras_xmap.datasets.region_batches import region_batches
 from keras_xmap.datasets.region_folders import RegionFolders
+from keras_xmap.datasets.textured_ellipses import TexturedEllipses
+from keras_xmap.datasets.textured_ellipses import textured_ellipses
 from keras_xmap.datasets.voc_folder import VOCFolder
 from keras_xmap.datasets.write_label_map import write_label_map
 
@@ -28,6 +30,7 @@ __all__ = [
     "LabelledFolder",
     "PairedAugmentation",
     "RegionFolders",
+    "TexturedEllipses",
     "VOCFolder",
     "channel_statistics",
     "context_scenes",
@@ -36,5 +39,6 @@ __all__ = [
     "read_label_map",
     "read_photo",
     "region_batches",
+    "textured_ellipses",
     "write_label_map",
 ]

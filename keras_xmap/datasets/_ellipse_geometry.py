@@ -4,6 +4,7 @@ import numpy as np
 
 # Lengths are drawn for images of this side and scaled to the actual one.
 SIDE = 32
+_SMALLEST_CROSSING = np.deg2rad(15)
 
 
 def elliptic_radius(shapes, x, y):
@@ -62,6 +63,21 @@ def intersection(shapes):
     with np.errstate(divide="ignore", invalid="ignore"):
         along = _cross(between, other) / _cross(one, other)
         return first[:, :2] + along[:, None] * one
+
+
+def is_crossing(shapes):
+    """Whether the lines of pairs meet within the image, at 15 degrees or more.
+
+    Args:
+        shapes: Array `(n, 2, 5)`.
+
+    Returns:
+        Array `(n,)`.
+    """
+    crossing = np.abs(np.sin(shapes[:, 0, 4] - shapes[:, 1, 4]))
+    point = intersection(shapes)
+    inside = ((point >= 0) & (point <= SIDE)).all(axis=-1)
+    return inside & (crossing >= np.sin(_SMALLEST_CROSSING))
 
 
 def are_apart(first, second, gap):

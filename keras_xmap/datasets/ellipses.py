@@ -6,22 +6,24 @@ import numpy as np
 
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
-from keras_xmap._numeric import as_array
 from keras_xmap._repr import with_shapes
 from keras_xmap._typing import ArrayLike
+from keras_xmap.datasets._ellipse_answers import decode
+from keras_xmap.datasets._ellipse_answers import errors
+from keras_xmap.datasets._ellipse_answers import targets_of
+from keras_xmap.datasets._ellipse_answers import with_mirrors
 from keras_xmap.datasets._ellipse_clutter import draw_circles
 from keras_xmap.datasets._ellipse_clutter import draw_objects
 from keras_xmap.datasets._ellipse_clutter import draw_points
 from keras_xmap.datasets._ellipse_geometry import SIDE
 from keras_xmap.datasets._ellipse_geometry import are_apart
 from keras_xmap.datasets._ellipse_geometry import coverage
-from keras_xmap.datasets._ellipse_geometry import intersection
+from keras_xmap.datasets._ellipse_geometry import is_crossing
 from keras_xmap.datasets._seeds import seed_or_drawn
 
 _AREA_RATIO = 0.05
 # Shortest and longest half axis, for a side of 32; the area gives the other.
 _LONG_AXIS = {1: (5.0, 8.0), 2: (4.5, 7.0)}
-_SMALLEST_CROSSING = np.deg2rad(15)
 _CLUTTER = {
     "circles": (1, draw_circles, {"train": 8000, "test": 3000}),
     "points": (2, draw_points, {"train": 8000, "test": 3000}),
@@ -51,18 +53,7 @@ class Ellipses(typing.NamedTuple):
             Inclinations `(n,)` in degrees from 0 to 180 if the images hold
             one ellipse, otherwise points `(n, 2)`, x and y in pixels.
         """
-        targets = as_array("targets", targets).astype("float64")
-        if targets.shape[1:] != self.targets.shape[1:]:
-            raise ValueError(
-                "Targets and predictions must have the shape of `targets`, "
-                f"(n, {self.targets.shape[1]}). Received: {targets.shape}."
-            )
-        if self.shapes.shape[1] == 2:
-            return (targets + 1) * self.images.shape[1] / 2
-        if targets.shape[-1] == 1:
-            return targets[..., 0] * 180 % 180
-        double = np.arctan2(targets[..., 1], targets[..., 0])
-        return np.rad2deg(double) / 2 % 180
+        return decode(self, targets)
 
     def errors(self, predictions: ArrayLike) -> np.ndarray:
         """Returns how far predictions are from the truth.
@@ -74,10 +65,18 @@ class Ellipses(typing.NamedTuple):
             Array `(n,)`: degrees from 0 to 90 between two inclinations, or
             the distance of two points in pixels.
         """
-        difference = self.decode(predictions) - self.decode(self.targets)
-        if difference.ndim == 2:
-            return np.hypot(*difference.T)
-        return 90 - np.abs(90 - np.abs(difference))
+        return errors(self, predictions)
+
+    def with_mirrors(self) -> "Ellipses":
+        """Returns eight times the images: these, and all of their mirrors.
+
+        Mirrored from left to right, up and down, transposed, and all
+        combinations of the three, with the targets, masks and shapes of each.
+
+        Returns:
+            `Ellipses`, these images first.
+        """
+        return with_mirrors(self, ("left_right", "up_down", "transpose"))
 
 
 def ellipses(
@@ -134,7 +133,7 @@ def ellipses(
           centre, both half axes in pixels, the inclination in radians.
 
         `decode(targets)` gives degrees or pixels, `errors(predictions)` how
-        far off predictions are.
+        far off predictions are, `with_mirrors()` eight times the images.
 
     Raises:
         ValueError: If an argument is not as above.
@@ -175,17 +174,9 @@ def ellipses(
         images[part, ..., 0], masks[part] = _render(
             shapes[part], size, draw_clutter, split, rng
         )
-    if num_ellipses == 2:
-        targets = intersection(shapes) / (SIDE / 2) - 1
-    elif encoding == "raw":
-        targets = shapes[:, 0, 4:] / np.pi
-    else:
-        double = 2 * shapes[:, 0, 4]
-        targets = np.stack([np.cos(double), np.sin(double)], axis=-1)
+    targets = targets_of(shapes, SIDE, encoding == "raw")
     shapes = shapes * [*[size / SIDE] * 4, 1]
-    return Ellipses(
-        images, targets.astype("float32"), masks, shapes.astype("float32")
-    )
+    return Ellipses(images, targets, masks, shapes.astype("float32"))
 
 
 def _draw_shapes(num_images, num_ellipses, rng):
@@ -216,12 +207,8 @@ def _draw_any_shapes(num_images, num_ellipses, rng):
 def _are_allowed(shapes):
     if shapes.shape[1] == 1:
         return np.ones(len(shapes), bool)
-    first, second = shapes[:, 0], shapes[:, 1]
-    crossing = np.abs(np.sin(first[:, 4] - second[:, 4]))
-    point = intersection(shapes)
-    inside = ((point >= 0) & (point <= SIDE)).all(axis=-1)
-    wide = crossing >= np.sin(_SMALLEST_CROSSING)
-    return wide & inside & are_apart(first, second, gap=1.5)
+    apart = are_apart(shapes[:, 0], shapes[:, 1], gap=1.5)
+    return is_crossing(shapes) & apart
 
 
 def _render(shapes, size, draw_clutter, split, rng):

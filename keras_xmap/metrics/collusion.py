@@ -1,4 +1,5 @@
 import typing
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
 from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
+from keras_xmap._typing import Structure
 from keras_xmap._warnings import warn_user
 from keras_xmap.layers import MaskNoise
 
@@ -29,13 +31,13 @@ class Collusion(typing.NamedTuple):
 def collusion(
     model: keras.Model,
     images: ArrayLike,
-    targets: ArrayLike,
+    targets: Structure,
     seed: int = 0,
     batch_size: int = 128,
-) -> Collusion:
+) -> Collusion | dict[str, Any] | list[Any]:
     """Measures whether the noise tells the predictor the answer.
 
-    `pixel_attention` trains two models together, and the attention model
+    `PixelAttention` trains two models together, and the attention model
     sees the whole image. It can protect the pixels that carry the answer,
     as it should, or write the answer into the pattern of the noise, where
     the predictor learns to read it. Losses and errors look the same; only
@@ -53,20 +55,22 @@ def collusion(
     above 0.1 is warned about.
 
     Args:
-        model: `keras.Model` made by `pixel_attention` and trained. Its noise
-            is that of its `MaskNoise`.
+        model: `PixelAttention`, or the `keras.Model` of `pixel_attention`,
+            trained. The noise is that of its `MaskNoise`.
         images: Array `(n, height, width, channels)` or `(n, channels,
             height, width)`, not seen in training, at least 2.
-        targets: Array `(n, ...)`, what the predictor is to answer.
+        targets: Array `(n, ...)`, what the predictor is to answer, or a list
+            or dict of arrays as its outputs are.
         seed: Integer, chooses noise and donors. Defaults to `0`.
         batch_size: Integer >= 1. Defaults to `128`.
 
     Returns:
         A named tuple of floats: `clean`, for the images as they are,
-        `noisy`, each under its own noise, `pattern`, `own` and `donor`.
+        `noisy`, each under its own noise, `pattern`, `own` and `donor`. Of
+        several outputs, a list or dict of such tuples.
 
     Raises:
-        TypeError: If `model` does not come from `pixel_attention`.
+        TypeError: If `model` is neither of the two.
         ValueError: If there are fewer than 2 images, or the targets do not
             fit or are all the same, or a number is out of its range.
 
@@ -85,57 +89,147 @@ def collusion(
     """
     check_seed("seed", seed)
     check_positive_integer("batch_size", batch_size)
-    predictor, attention, noise = _parts(model, seed)
-    images = as_array("images", images).astype("float32")
-    targets = as_array("targets", targets).astype("float32")
-    if images.ndim != 4 or not targets.ndim:
+    parts = _parts(model, seed)
+    images = _finite("images", images)
+    if images.ndim != 4:
         raise ValueError(
             "`images` must be (n, height, width, channels), or with the "
-            "channels first, and `targets` (n, ...). Received: "
-            f"images.shape={images.shape}, targets.shape={targets.shape}."
+            f"channels first. Received: images.shape={images.shape}."
         )
-    for name, values in (("images", images), ("targets", targets)):
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f"`{name}` must be finite. Received: {name} with NaN or "
-                "infinite values."
-            )
-    targets = targets.reshape((len(targets), -1 if targets.size else 0))
-    spread = _spread(images, targets)
-    generator = random.SeedGenerator(seed)
-    masks = attention.predict(images, batch_size=batch_size, verbose=0)
+    seen, donors = _seen(parts, images, seed, batch_size)
+    found = []
+
+    def of_output(path, wanted, *answers):
+        wanted = _matching(path, wanted, answers[0])
+        answers = [x.reshape(wanted.shape) for x in answers]
+        found.append(_shares(path, wanted, *answers, donors))
+        return found[-1]
+
+    report = _by_output(of_output, "", targets, *seen)
+    _warn_of_a_code(found)
+    return report
+
+
+def _seen(parts, images, seed, batch_size):
+    """Answers to clean, noisy, mean and exchanged images, and the donors."""
+    predictor, attention, noise = parts
+    options = {"batch_size": batch_size, "verbose": 0}
+    masks = attention.predict(images, **options)
     pattern = _as_array(noise([0 * images, masks], training=True))
     # In a round of all images, each is the donor of the next.
+    generator = random.SeedGenerator(seed)
     order = ops.convert_to_numpy(
         random.shuffle(ops.arange(len(images)), seed=generator)
     )
     donors = order.copy()
     donors[order] = ops.convert_to_numpy(ops.roll(order, 1))
+    shown = (
+        images,
+        images + pattern,
+        images.mean(axis=0) + pattern,
+        images + pattern[donors],
+    )
+    return [predictor.predict(x, **options) for x in shown], donors
 
-    def share(seen, answers):
-        predictions = predictor.predict(
-            seen, batch_size=batch_size, verbose=0
-        ).reshape(targets.shape)
-        return float(1 - ((predictions - answers) ** 2).mean() / spread)
 
-    exchanged = images + pattern[donors]
-    report = Collusion(
-        clean=share(images, targets),
-        noisy=share(images + pattern, targets),
-        pattern=share(images.mean(axis=0) + pattern, targets),
+def _by_output(function, path, targets, *answers):
+    """Calls a function for each output; returns what it says, as they are.
+
+    It is given the path to the output, its targets and its answers.
+    """
+    first = answers[0]
+    if isinstance(first, dict):
+        names = sorted(targets) if isinstance(targets, dict) else None
+        if names != sorted(first):
+            raise _other_outputs(path, f"a dict of {sorted(first)}", targets)
+        keys, kind = list(first), dict
+    elif isinstance(first, (list, tuple)):
+        if not isinstance(targets, (list, tuple)) or len(targets) != len(first):
+            raise _other_outputs(path, f"a list of {len(first)}", targets)
+        keys, kind = range(len(first)), list
+    else:
+        return function(path, targets, *answers)
+    found = [
+        _by_output(
+            function, f"{path}[{k!r}]", targets[k], *(x[k] for x in answers)
+        )
+        for k in keys
+    ]
+    return found if kind is list else dict(zip(keys, found, strict=True))
+
+
+def _other_outputs(path, wanted, targets):
+    kind = type(targets).__name__
+    if isinstance(targets, dict):
+        kind = f"dict of {sorted(targets)}"
+    elif isinstance(targets, (list, tuple)):
+        kind = f"{kind} of {len(targets)}"
+    return ValueError(
+        f"`targets{path}` must be {wanted}, as the outputs of the predictor "
+        f"are. Received: targets{path} is a {kind}."
+    )
+
+
+def _matching(path, targets, answers):
+    """Targets of one output as `(n, numbers)`, those that are answered."""
+    name, count = f"targets{path}", len(answers)
+    targets = _finite(name, targets)
+    if count < 2 or targets.shape[:1] != (count,):
+        raise ValueError(
+            "`images` and `targets` must be of the same length, at least 2. "
+            f"Received: len(images)={count}, {name}.shape={targets.shape}."
+        )
+    if targets.size != answers.size:
+        raise ValueError(
+            f"`{name}` must hold the numbers that the predictor answers, "
+            f"{answers.shape}. Received: {name}.shape={targets.shape}."
+        )
+    return targets.reshape((count, -1))
+
+
+def _shares(path, targets, clean, noisy, pattern, exchanged, donors):
+    """The `Collusion` of one output."""
+    spread = float(((targets - targets.mean(axis=0)) ** 2).mean())
+    if not spread > 0:
+        raise ValueError(
+            "`targets` must differ between images. Received: "
+            f"targets{path}={targets[0].tolist()} for all {len(targets)} "
+            "images."
+        )
+
+    def share(answers, wanted):
+        return float(1 - ((answers - wanted) ** 2).mean() / spread)
+
+    return Collusion(
+        clean=share(clean, targets),
+        noisy=share(noisy, targets),
+        pattern=share(pattern, targets),
         own=share(exchanged, targets),
         donor=share(exchanged, targets[donors]),
     )
-    if max(report.pattern, report.donor) > _ALLOWED:
+
+
+def _finite(name, values):
+    values = as_array(name, values).astype("float32")
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"`{name}` must be finite. Received: {name} with NaN or infinite "
+            "values."
+        )
+    return values
+
+
+def _warn_of_a_code(found):
+    worst = max(found, key=lambda one: max(one.pattern, one.donor))
+    if max(worst.pattern, worst.donor) > _ALLOWED:
         warn_user(
             "The predictor reads its answer from where the noise is, so the "
             "map does not show what carries it: under noise alone it "
-            f"explains {report.pattern:.2f} of the targets' variance, under "
-            f"another image's noise {report.donor:.2f} of that image's. "
+            f"explains {worst.pattern:.2f} of the targets' variance, under "
+            f"another image's noise {worst.donor:.2f} of that image's. "
             "Train anew, the predictor alone first, then with weaker noise "
             "or a larger `area_weight`."
         )
-    return report
 
 
 def _as_array(values):
@@ -144,38 +238,21 @@ def _as_array(values):
 
 def _parts(model, seed):
     """The two networks of a model, and noise as its own under a seed."""
+    parts = [getattr(model, x, None) for x in ("predictor", "attention")]
     noise = [
         layer
         for layer in getattr(model, "layers", [])
         if isinstance(layer, MaskNoise)
     ]
-    outputs = getattr(model, "output", None)
-    names = set(outputs) if isinstance(outputs, dict) else set()
-    if len(noise) != 1 or not {"prediction", "noise_mask"} <= names:
+    outputs = getattr(model, "output", None) if None in parts else None
+    names = ("prediction", "noise_mask")
+    if isinstance(outputs, dict) and set(names) <= set(outputs):
+        parts = [keras.Model(model.inputs, outputs[name]) for name in names]
+    if len(noise) != 1 or None in parts:
         raise TypeError(
-            "`model` must be what `keras_xmap.models.pixel_attention` "
-            f"returned. Received: model={model!r} with outputs "
-            f"{sorted(names)}."
+            "`model` must be a `keras_xmap.models.PixelAttention`, or what "
+            "`keras_xmap.models.pixel_attention` returned. Received: "
+            f"model={model!r}."
         )
-    predictor, attention = (
-        keras.Model(model.inputs, model.output[name])
-        for name in ("prediction", "noise_mask")
-    )
     config = {**noise[0].get_config(), "seed": seed}
-    return predictor, attention, MaskNoise.from_config(config)
-
-
-def _spread(images, targets):
-    if len(images) < 2 or len(images) != len(targets):
-        raise ValueError(
-            "`images` and `targets` must be of the same length, at least 2. "
-            f"Received: len(images)={len(images)}, "
-            f"len(targets)={len(targets)}."
-        )
-    spread = float(((targets - targets.mean(axis=0)) ** 2).mean())
-    if not spread > 0:
-        raise ValueError(
-            "`targets` must differ between images. Received: "
-            f"targets={targets[0].tolist()} for all {len(targets)} images."
-        )
-    return spread
+    return *parts, MaskNoise.from_config(config)

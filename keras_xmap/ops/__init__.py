@@ -2,6 +2,9 @@
 
 from keras_xmap.ops.above_threshold import above_threshold
 from keras_xmap.ops.box_iou import box_iou
+from keras_xmap.ops.calibrate import calibrate
+from keras_xmap.ops.calibrate import calibrated as calibrated
+from keras_xmap.ops.calibrate import named_pixels as named_pixels
 from keras_xmap.ops.crf_parameters import crf_parameters
 from keras_xmap.ops.gaussian_blur import gaussian_blur
 from keras_xmap.ops.global_weighted_rank_pooling import (
@@ -20,6 +23,7 @@ from keras_xmap.ops.suppress_classes import suppress_classes
 __all__ = [
     "above_threshold",
     "box_iou",
+    "calibrate",
     "crf_parameters",
     "gaussian_blur",
     "global_weighted_rank_pooling",

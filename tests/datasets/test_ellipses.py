@@ -277,3 +277,30 @@ def test_it_prints_shapes_and_no_pixels():
         "Ellipses(images=<float32 (3, 32, 32, 1)>, targets=<float32 (3, 1)>, "
         "masks=<bool (3, 32, 32)>, shapes=<float32 (3, 1, 5)>)"
     )
+
+
+@pytest.mark.parametrize("encoding", ["double", "raw"])
+@pytest.mark.parametrize("clutter", SETS)
+def test_mirrored_images_have_the_answers_of_their_masks(clutter, encoding):
+    data = ellipses(40, clutter, encoding, seed=0)
+    mirrored = data.with_mirrors()
+    assert len(mirrored.images) == 8 * 40
+    np.testing.assert_array_equal(mirrored.images[:40], data.images)
+    np.testing.assert_allclose(mirrored.targets[:40], data.targets, atol=1e-6)
+    # Drawn anew from the shapes, all masks are those that were mirrored.
+    x, y = (a[None] for a in np.meshgrid(*[np.arange(32) + 0.5] * 2))
+    cover = np.max(
+        [coverage(s, x, y, 1.0) for s in np.moveaxis(mirrored.shapes, 1, 0)],
+        axis=0,
+    )
+    different = (cover > 0.5) != mirrored.masks
+    assert different.mean() < 1e-4
+    if data.shapes.shape[1] == 2:
+        meeting = intersection(mirrored.shapes.astype("float64"))
+        np.testing.assert_allclose(
+            mirrored.decode(mirrored.targets), meeting, atol=1e-2
+        )
+    else:
+        angles = np.rad2deg(mirrored.shapes[:, 0, 4])
+        off = np.abs(mirrored.decode(mirrored.targets) - angles) % 180
+        assert np.minimum(off, 180 - off).max() < 1e-2

@@ -70,6 +70,12 @@ def attentive():
 
 
 @functools.cache
+def learning():
+    attention = kx.models.attention_network((8, 8, 3), filters=2, depth=1)
+    return kx.models.PixelAttention(network(8), attention, 0.9, warm_up=1)
+
+
+@functools.cache
 def complementary():
     inputs = keras.Input((8, 8, 3))
     head = kx.layers.ComplementaryHead(num_classes=3, filters=2)
@@ -903,6 +909,32 @@ MODELS = {
         },
         then=lambda model: model(images(2, 8)),
     ),
+    "models.PixelAttention": Call(
+        lambda: {
+            "predictor": network(8),
+            "attention": kx.models.attention_network(
+                (8, 8, 3), filters=2, depth=1
+            ),
+            "area_ratio": 0.9,
+            "noise": 0.05,
+            "area_weight": 1.0,
+            "warm_up": 1,
+        },
+        then=lambda model: model.predict(images(2, 8), verbose=0),
+    ),
+    "models.PixelAttention.call": Call(
+        lambda: {"inputs": images(2, 8), "training": False}, learning
+    ),
+    "models.PixelAttention.explain": Call(
+        lambda: {
+            "data": images(2, 8),
+            "batch_size": 2,
+            "verbose": 0,
+            "mirrors": ["left_right"],
+            "calibrate": True,
+        },
+        learning,
+    ),
     "models.pixel_attention": Call(
         lambda: {
             "predictor": network(8),
@@ -998,6 +1030,7 @@ OPS = {
     "ops.quadtree_leaves": Call(
         lambda: {"levels": np.ones((2, SIZE, SIZE), "int32")}
     ),
+    "ops.calibrate": Call(lambda: {"maps": maps(), "share": 0.25}),
     "ops.relevance": Call(lambda: {"noise_mask": maps()}),
     "ops.resize": Call(
         lambda: {
@@ -1356,6 +1389,14 @@ DATASETS = {
     "datasets.Ellipses.errors": Call(
         lambda: {"predictions": _ellipses().targets}, lambda: _ellipses()
     ),
+    "datasets.Ellipses.with_mirrors": Call(dict, lambda: _ellipses()),
+    "datasets.TexturedEllipses.decode": Call(
+        lambda: {"targets": _textured().targets}, lambda: _textured()
+    ),
+    "datasets.TexturedEllipses.errors": Call(
+        lambda: {"predictions": _textured().targets}, lambda: _textured()
+    ),
+    "datasets.TexturedEllipses.with_mirrors": Call(dict, lambda: _textured()),
     "datasets.PairedAugmentation": Call(
         lambda: {"layers": keras.layers.RandomFlip("horizontal")},
         then=lambda made: made({"image": images(), "mask": masks()}),
@@ -1441,6 +1482,16 @@ DATASETS = {
             "seed": 0,
         }
     ),
+    "datasets.textured_ellipses": Call(
+        lambda: {
+            "num_images": 2,
+            "question": "crossing",
+            "texture": "grain",
+            "size": 32,
+            "split": "train",
+            "seed": 0,
+        }
+    ),
     "datasets.handwritten_scenes": Call(
         lambda: {
             "num_scenes": 2,
@@ -1471,6 +1522,11 @@ DATASETS = {
 @functools.cache
 def _ellipses():
     return kx.datasets.ellipses(2, size=16, seed=0)
+
+
+@functools.cache
+def _textured():
+    return kx.datasets.textured_ellipses(2, seed=0)
 
 
 def weak_run():
@@ -1751,6 +1807,7 @@ LEFT_OUT = {
             "datasets.ContextScenes",
             "datasets.Ellipses",
             "datasets.HandwrittenScenes",
+            "datasets.TexturedEllipses",
             "metrics.Collusion",
             "metrics.MapSimilarity",
             "metrics.Curves",

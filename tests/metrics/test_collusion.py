@@ -142,12 +142,67 @@ def test_a_seed_chooses_noise_and_donors(data):
     assert donor(1) == donor(1) != donor(2)
 
 
+@pytest.fixture(scope="module")
+def of_two():
+    """One head that reads the image, and one that reads the noise."""
+    inputs = keras.Input((8, 8, 1))
+    heads = {"row": Read()(inputs), "code": ReadNoise()(inputs)}
+    attention = keras.Sequential([keras.Input((8, 8, 1)), Tell()], name="R")
+
+    def made(outputs):
+        predictor = keras.Model(inputs, outputs(heads), name="predictor")
+        return pixel_attention(predictor, attention, noise=NOISE)
+
+    return made(lambda heads: heads), made(lambda heads: list(heads.values()))
+
+
+def test_of_several_outputs_each_is_held_against_its_own_targets(of_two, data):
+    images, targets = data
+    by_name, in_order = of_two
+    wanted = {"code": targets, "row": targets}
+    with pytest.warns(UserWarning, match="reads its answer from where"):
+        found = collusion(by_name, images, wanted)
+    assert list(found) == list(by_name.output["prediction"])
+    assert found["row"].clean == pytest.approx(1, abs=1e-5)
+    assert found["row"].donor < 0.1 < found["code"].donor
+    with pytest.warns(UserWarning):
+        alone = collusion(pair(ReadNoise(), Tell()), *data)
+    assert found["code"] == pytest.approx(alone, abs=1e-5)
+    with pytest.warns(UserWarning):
+        again = collusion(in_order, images, (wanted["row"], wanted["code"]))
+    assert again == [
+        pytest.approx(found["row"]),
+        pytest.approx(found["code"]),
+    ]
+
+
+def test_targets_of_other_outputs_are_named(of_two, data):
+    images, targets = data
+    by_name, in_order = of_two
+    for wanted, received in (
+        ({"row": targets}, r"a dict of \['row'\]"),
+        (targets, "is a ndarray"),
+    ):
+        with pytest.raises(ValueError, match=f"Received: targets .*{received}"):
+            collusion(by_name, images, wanted)
+    with pytest.raises(ValueError, match="a list of 2, .* is a list of 1"):
+        collusion(in_order, images, [targets])
+    flat = {"row": np.ones(400), "code": targets}
+    with pytest.raises(ValueError, match=r"targets\['row'\]=\[1.0\]"):
+        collusion(by_name, images, flat)
+    wide = {"row": np.ones((400, 2)), "code": targets}
+    with pytest.raises(ValueError, match=r"\['row'\].shape=\(400, 2\)"):
+        collusion(by_name, images, wide)
+
+
 def test_wrong_arguments_are_named(data):
     images, targets = data
     model = pair(Read(), Protect())
     with pytest.raises(TypeError, match="Received: model=<Sequential"):
         collusion(keras.Sequential([keras.Input((8, 8, 1)), Read()]), *data)
-    with pytest.raises(ValueError, match=r"len\(images\)=3, len\(targets\)=4"):
+    with pytest.raises(
+        ValueError, match=r"len\(images\)=3, targets.shape=\(4, 1\)"
+    ):
         collusion(model, images[:3], targets[:4])
     with pytest.raises(ValueError, match=r"len\(images\)=1"):
         collusion(model, images[:1], targets[:1])
