@@ -126,7 +126,10 @@ def trained(name, scenes, epochs, seed=0):
     steps = epochs * -(-len(labels) // 32)
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, steps)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=1e-3)
-    model.compile(optimizer, "sparse_categorical_crossentropy")
+    # On a CPU, to compile so small a network takes longer than to train it.
+    model.compile(
+        optimizer, "sparse_categorical_crossentropy", jit_compile=False
+    )
     model.fit(
         {"image": images, "mask": masks}, labels, epochs=epochs, verbose=0
     )

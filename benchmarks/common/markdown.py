@@ -18,6 +18,12 @@ def gain(values):
     return f"{middle} [{low}, {high}]"
 
 
+def within(values):
+    """Formats a share and its interval: `.627 [.552, .701]`."""
+    middle, low, high = map(share, values)
+    return f"{middle} [{low}, {high}]"
+
+
 def table(header, rows):
     """Returns the lines of a table of cells."""
     lines = [header, ["---"] * len(header), *rows]

@@ -5,6 +5,7 @@ from benchmarks.common.layer_names import LAYERS
 from benchmarks.common.markdown import gain
 from benchmarks.common.markdown import share
 from benchmarks.common.markdown import table
+from benchmarks.common.markdown import within
 
 NETWORKS = {
     "squeezenet_v1_1": "SqueezeNet 1.1",
@@ -129,7 +130,7 @@ def of_layers(figures):
     def cells(label, name_of):
         return [
             label,
-            *(share(row(x, name_of(x))["pointing"][0]) for x in NETWORKS),
+            *(within(row(x, name_of(x))["pointing"]) for x in NETWORKS),
         ]
 
     rows = [cells("centre of the photo", lambda network: "centre")]
@@ -162,8 +163,8 @@ def of_evidence(figures):
         layer, evidence = name.split()[-1], found[name]
         columns.append(
             [
-                share(found["position stands on the object"][0]),
-                f"{share(evidence['pointing'][0])} (`{layer}`)",
+                within(found["position stands on the object"]),
+                f"{within(evidence['pointing'])} (`{layer}`)",
                 f"{evidence['median distance from the position, px']} px",
                 share(found["share of squared gradient within 32 px"]),
             ]
@@ -193,8 +194,8 @@ def of_laying(figures):
             rows.append(
                 [
                     f"{NETWORKS[network]}, {label}",
-                    share(before["pointing"][0]),
-                    share(after["pointing"][0]),
+                    within(before["pointing"]),
+                    within(after["pointing"]),
                     gain(after["pointing gain"]),
                 ]
             )
@@ -208,7 +209,7 @@ def of_rules(figures):
     rows = []
     for name, (label, with_gain) in RULES.items():
         found = [row(network, name) for network in NETWORKS]
-        rows.append([label, *(share(x["pointing"][0]) for x in found)])
+        rows.append([label, *(within(x["pointing"]) for x in found)])
         if with_gain:
             rows.append(["gain", *(gain(x["pointing gain"]) for x in found)])
     header = _header("", lambda network: row(network, "GradCAM | last"))
@@ -224,20 +225,39 @@ def _both(figures, name, dataset, score):
 
 
 def of_methods(figures):
-    rows = [
-        [name, *(_both(figures, name, *x) for x in COLUMNS.values())]
-        for name in METHODS
-    ]
-    return table(["", *(title.strip() for title in COLUMNS)], rows)
+    return _of_names(figures, METHODS, COLUMNS)
 
 
 def of_slow_methods(figures):
-    scores = ("pointing", "energy", "iou")
+    scores = {"pointing": "pointing", "energy": "energy", "IoU": "iou"}
+    columns = {title: ("coco_seg", score) for title, score in scores.items()}
+    return _of_names(figures, SLOW, columns)
+
+
+def _of_names(figures, names, columns):
+    """A table whose first rows are n, and the widest of the intervals."""
+    counts, widest = ["targets"], ["an interval is at most"]
+    for dataset, score in columns.values():
+        found = [
+            [figures["methods"][f"{dataset}, {network}"][x] for x in names]
+            for network in TWO
+        ]
+        # A subset has its interval, and no number of its own.
+        is_subset = score.startswith("centre")
+        numbers = ["" if is_subset else str(x[0]["n"]) for x in found]
+        counts.append(" / ".join(filter(None, numbers)))
+        halves = [_half_of_widest(rows, score) for rows in found]
+        widest.append(" / ".join(f"±{share(x, 2)}" for x in halves))
     rows = [
-        [name, *(_both(figures, name, "coco_seg", x) for x in scores)]
-        for name in SLOW
+        [name, *(_both(figures, name, *x) for x in columns.values())]
+        for name in names
     ]
-    return table(["", "pointing", "energy", "IoU"], rows)
+    titles = (title.strip() for title in columns)
+    return table(["", *titles], [counts, widest, *rows])
+
+
+def _half_of_widest(rows, score):
+    return max((row[score][2] - row[score][1]) / 2 for row in rows)
 
 
 TABLES = {

@@ -11,6 +11,8 @@ from keras_xmap import segmentation
 SIZE, NUM_CLASSES = 32, 6
 SIZES = {"small, < 20 px": 0, "20 to 40 px": 20, "> 40 px": 40}
 BATCH = 32
+# On CPUs to compile these takes longer than to train them.
+COMPILED = False
 FLOOR = "multiply, first layer"
 # Options of `roi_classifier`; or the margin of a crop about the region, as a
 # share of its longer side, that a network without a mask is shown.
@@ -60,7 +62,11 @@ def trained_backbone(scenes, seed, epochs):
     x = keras.layers.GlobalAveragePooling2D()(backbone.output)
     outputs = keras.layers.Dense(NUM_CLASSES, activation="sigmoid")(x)
     model = keras.Model(backbone.input, outputs)
-    model.compile(keras.optimizers.Adam(2e-3), "binary_crossentropy")
+    model.compile(
+        keras.optimizers.Adam(2e-3),
+        "binary_crossentropy",
+        jit_compile=COMPILED,
+    )
     shown = np.stack(
         [(scenes.fields == k).any(axis=(1, 2)) for k in range(NUM_CLASSES)], 1
     )
@@ -87,7 +93,9 @@ def right(backbone, train, test, seed, epochs, optimizer="adam", **options):
     # Of a crop or a whole scene every pixel is asked about.
     options = options or {"merge": "hard_image"}
     model = keras_xmap.models.roi_classifier(backbone, NUM_CLASSES, **options)
-    model.compile(optimizer, "sparse_categorical_crossentropy")
+    model.compile(
+        optimizer, "sparse_categorical_crossentropy", jit_compile=COMPILED
+    )
     model.fit(
         shown[0], train.labels, batch_size=BATCH, epochs=epochs, verbose=0
     )
