@@ -57,6 +57,9 @@ CASES = {
         for name in losses.__all__
         if not inspect.isclass(getattr(losses, name))
     },
+    "QuadtreeLevels": lambda: models.quadtree_decoder(
+        test_models.stages(16), 3
+    ),
     "RandomScale": lambda: models.multi_label_classifier(
         test_models.trunk(16), 3
     ),

@@ -1,15 +1,26 @@
-"""Quadtrees of photos, and occlusion on a quadtree beside the dense grid.
+"""Quadtrees of photos, occlusion on a quadtree, and maps in few bytes.
 
 python -m benchmarks.quadtree [--parts trees]
 python -m benchmarks.quadtree --data DIR
 """
 
 from benchmarks.common import command
+from benchmarks.quadtree.codec import CODEC
+from benchmarks.quadtree.codec import codec
+from benchmarks.quadtree.labels import LABELS
+from benchmarks.quadtree.labels import msrc
+from benchmarks.quadtree.labels import scenes
 from benchmarks.quadtree.occlusion import SETTING
 from benchmarks.quadtree.occlusion import occlusion
 from benchmarks.quadtree.trees import trees
 
-PARTS = {"trees": trees, "occlusion": occlusion}
+PARTS = {
+    "trees": trees,
+    "occlusion": occlusion,
+    "codec": codec,
+    "scenes": scenes,
+    "msrc": msrc,
+}
 SMOKE = {
     "photos": 4,
     "setting": {
@@ -21,6 +32,27 @@ SMOKE = {
         "tuned": 1,
         "measured": 2,
     },
+    "codec": {
+        **CODEC,
+        "size": (30, 40),
+        "classes": 4,
+        "photos": 2,
+        "samples": 2,
+        "patch_size": 16,
+    },
+    "labels": {
+        **LABELS,
+        "filters": 4,
+        "scenes": {
+            **LABELS["scenes"],
+            "train": 8,
+            "test": 4,
+            "size": 32,
+            "stages": (4, 4, 4),
+            "epochs": 1,
+        },
+        "msrc": {"held_out": 3, "epochs": 1},
+    },
     "repeats": 2,
 }
 
@@ -28,9 +60,14 @@ SMOKE = {
 def main(argv=None):
     parser = command.make_parser(__doc__, PARTS)
     parser.add_argument("--repeats", type=int, default=20, help="of timings")
-    parser.set_defaults(setting=SETTING)
+    parser.set_defaults(setting=SETTING, codec=CODEC, labels=LABELS)
     return command.run(
-        __package__, parser, PARTS, argv, photos=("occlusion",), smoke=SMOKE
+        __package__,
+        parser,
+        PARTS,
+        argv,
+        photos=("occlusion", "codec", "msrc"),
+        smoke=SMOKE,
     )
 
 

@@ -56,4 +56,42 @@ def of_occlusion(figures):
     return table([*header, "pointing", "deletion", "insertion"], rows)
 
 
-TABLES = {"quadtree-photos": of_photos, "quadtree-occlusion": of_occlusion}
+def of_codec(figures):
+    """Bytes, and likeness of what comes back."""
+    rows = []
+    for kind, found in figures["codec"].items():
+        if kind == "milliseconds":
+            continue
+        for tolerance, row in found.items():
+            plain = min(row["float16, npz"], row["float16, zlib"])
+            rest = (row["float32"], plain, row["steps, zlib"], row["quadtree"])
+            least = min(rest)
+            cells = [
+                f"**{_kilobytes(x)}**" if x == least else _kilobytes(x)
+                for x in rest
+            ]
+            of_classes = kind.startswith("probabilities")
+            alike = share(row["alike"], 4)
+            rows.append(
+                [
+                    kind,
+                    share(float(tolerance), 3).rstrip("0"),
+                    *cells,
+                    f"{plain / row['quadtree']:.1f}x",
+                    f"argmax {alike}" if of_classes else f"r {alike}",
+                ]
+            )
+    header = ["maps of a photo", "tolerance", "float32", "float16, zlib"]
+    header += ["steps, zlib", "`encode_maps`", "less than float16", "alike"]
+    return table(header, rows)
+
+
+def _kilobytes(size):
+    return f"{size / 1000:.1f} kB" if size < 1e6 else f"{size / 1e6:.2f} MB"
+
+
+TABLES = {
+    "quadtree-photos": of_photos,
+    "quadtree-occlusion": of_occlusion,
+    "quadtree-codec": of_codec,
+}

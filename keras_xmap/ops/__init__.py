@@ -15,6 +15,7 @@ from keras_xmap.ops.normalize import normalize
 from keras_xmap.ops.quadtree import quadtree
 from keras_xmap.ops.quadtree_decode import quadtree_decode
 from keras_xmap.ops.quadtree_encode import quadtree_encode
+from keras_xmap.ops.quadtree_labels import quadtree_labels
 from keras_xmap.ops.quadtree_leaves import quadtree_leaves
 from keras_xmap.ops.relevance import relevance
 from keras_xmap.ops.resize import resize
@@ -32,6 +33,7 @@ __all__ = [
     "quadtree",
     "quadtree_decode",
     "quadtree_encode",
+    "quadtree_labels",
     "quadtree_leaves",
     "relevance",
     "resize",

@@ -48,7 +48,7 @@ def as_levels(levels):
             f"{keras.backend.standardize_dtype(levels.dtype)}."
         )
     levels = ops.cast(levels, "int32")
-    if not _may_hold(ops.all(ops.logical_and(levels >= 0, levels < 31))):
+    if not may_hold(ops.all(ops.logical_and(levels >= 0, levels < 31))):
         raise ValueError(
             "`levels` must be from 0 to 30. Received: levels from "
             f"{int(ops.min(levels))} to {int(ops.max(levels))}."
@@ -57,7 +57,7 @@ def as_levels(levels):
     # Squares within others would be counted twice.
     area = ops.sum(ops.where(corners(levels), _areas(levels), 0))
     is_tree = ops.logical_and(ops.all(first == levels), area == ops.size(first))
-    if not _may_hold(is_tree):
+    if not may_hold(is_tree):
         raise ValueError(
             "`levels` must be those of a quadtree: the same in all pixels of "
             "a leaf. Received: levels that differ within a square of 2**level "
@@ -87,7 +87,7 @@ def leaf_numbers(levels):
 def check_number_of_values(values, numbers):
     """Raises, where it can be known, if there is not one value a leaf."""
     found, given = ops.max(numbers) + 1, values.shape[0]
-    if given is not None and not _may_hold(found == given):
+    if given is not None and not may_hold(found == given):
         raise ValueError(
             "`values` must have one row for each leaf of `levels`. Received: "
             f"values.shape={tuple(values.shape)} for {int(found)} leaves."
@@ -121,9 +121,26 @@ def _places(levels):
     return down, ops.arange(width, dtype="int32")
 
 
-def _may_hold(condition):
+def may_hold(condition):
     """Returns whether a scalar is true, or not known while tracing."""
     try:
         return bool(condition)
     except TypeError:
         return True
+
+
+def divided(x, size):
+    """Gives each of the four squares what the whole has, cut to `size`."""
+    for axis, length in enumerate(size, 1):
+        x = ops.take(x, ops.arange(length) // 2, axis=axis)
+    return x
+
+
+def halves(x, axis, length):
+    """Returns the first and the second of each pair along an axis.
+
+    Where there is no second one, the first stands for it.
+    """
+    first = 2 * ops.arange((length + 1) // 2)
+    second = ops.minimum(first + 1, length - 1)
+    return ops.take(x, first, axis=axis), ops.take(x, second, axis=axis)

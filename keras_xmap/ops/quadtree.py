@@ -9,6 +9,8 @@ from keras_xmap._checks import check_one_of
 from keras_xmap._typing import DataFormat
 from keras_xmap._typing import Tensor
 from keras_xmap.ops._quadtree_cells import as_pixels
+from keras_xmap.ops._quadtree_cells import divided
+from keras_xmap.ops._quadtree_cells import halves
 from keras_xmap.ops._quadtree_cells import integers_that_hold
 
 # A level is the logarithm of a side, which is an int32.
@@ -90,27 +92,10 @@ def quadtree(
     levels = -ops.ones_like(alike[-1], "int32")  # -1: not in a leaf so far
     for level in reversed(range(num_levels)):
         if level < num_levels - 1:
-            levels = _divided(levels, sizes[level])
+            levels = divided(levels, sizes[level])
         is_leaf = ops.logical_and(levels < 0, alike[level])
         levels = ops.where(is_leaf, level, levels)
     return levels
-
-
-def _divided(x, size):
-    """Gives each of the four squares what the whole has, cut to `size`."""
-    for axis, length in enumerate(size, 1):
-        x = ops.take(x, ops.arange(length) // 2, axis=axis)
-    return x
-
-
-def _halves(x, axis, length):
-    """Returns the first and the second of each pair along an axis.
-
-    Where there is no second one, the first stands for it.
-    """
-    first = 2 * ops.arange((length + 1) // 2)
-    second = ops.minimum(first + 1, length - 1)
-    return ops.take(x, first, axis=axis), ops.take(x, second, axis=axis)
 
 
 def _within_range(x, threshold, sizes):
@@ -123,8 +108,8 @@ def _within_range(x, threshold, sizes):
     alike = [ops.ones_like(x[..., 0], "bool")]
     for size in sizes[:-1]:
         for axis, length in enumerate(size, 1):
-            high = ops.maximum(*_halves(high, axis, length))
-            low = ops.minimum(*_halves(low, axis, length))
+            high = ops.maximum(*halves(high, axis, length))
+            low = ops.minimum(*halves(low, axis, length))
         span = high - low  # of integers below 0 where it overflows
         within = ops.logical_and(span >= 0, span <= threshold)
         alike.append(ops.all(within, axis=-1))
@@ -153,7 +138,7 @@ def _within_variance(x, threshold, sizes):
 
 def _merged(mean, squares, counts, axis, length):
     """Merges squares in pairs along an axis, and `counts` in place."""
-    first, second = _halves(counts[axis - 1], 0, length)
+    first, second = halves(counts[axis - 1], 0, length)
     is_there = 2 * ops.arange((length + 1) // 2) + 1 < length
     second = ops.where(is_there, second, 0.0)
     counts[axis - 1] = first + second
@@ -162,10 +147,10 @@ def _merged(mean, squares, counts, axis, length):
     across = across[:, None] if axis == 1 else across[:, None, None]
     first, second = ops.reshape(first, shape), ops.reshape(second, shape)
     share = second / (first + second)
-    before, after = _halves(mean, axis, length)
+    before, after = halves(mean, axis, length)
     distance = after - before
     mean = before + distance * share
-    before, after = _halves(squares, axis, length)
+    before, after = halves(squares, axis, length)
     after = ops.where(second > 0, after, 0.0)
     between = distance * distance * first * share * across
     return mean, before + after + between

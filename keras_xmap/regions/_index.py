@@ -1,6 +1,7 @@
 """Which regions there are of an image, over all shards and those to come."""
 
 import collections
+import functools
 
 import numpy as np
 
@@ -17,9 +18,14 @@ class RegionIndex:
     """Finds the regions of an image in shards and among the pending ones.
 
     Columns of the shards are kept as arrays: about 50 bytes a region.
+
+    Args:
+        unpack: Function of a record, as the shards keep it, that returns what
+            was found. Defaults to the bits of a mask.
     """
 
-    def __init__(self):
+    def __init__(self, unpack=unpack):
+        self._unpack = unpack
         self.shards = {}  # by name
         self.image_ids = []
         self.sizes = []
@@ -35,7 +41,7 @@ class RegionIndex:
     def known(self, image_id):
         """Returns the number of an image, which must have a region."""
         number = self.number(as_id(image_id))
-        if number is None or not self._has_regions(number):
+        if number is None or not self.has_regions(number):
             raise ValueError(
                 "`image_id` must be an image with a region. Received: "
                 f"image_id={image_id!r}. `image_ids` lists them."
@@ -61,7 +67,7 @@ class RegionIndex:
             number = self._numbers.get(image_id)
             is_other = number is not None and self.sizes[number] != size
             # The regions it had may all have been discarded.
-            if is_other and self._has_regions(number):
+            if is_other and self.has_regions(number):
                 known = self.sizes[number]
             if known != size:
                 raise ValueError(
@@ -93,6 +99,17 @@ class RegionIndex:
             for number, entries in batch.entries.items()
             for class_id, record in entries
         ]
+
+    def flush(self, folder):
+        """Writes what is pending to a folder.
+
+        Whatever fails, nothing is lost and nothing counts twice.
+        """
+        for batch in self.pending.begin(folder.new_name):
+            folder.write(batch.name, batch.round_id, self.rows(batch))
+            shard = folder.read(batch.name)
+            self.pending.remove(batch)
+            self.add_shard(batch.name, shard)
 
     def update(self, folder):
         """Drops the shards that are gone from a folder, and reads new ones."""
@@ -142,7 +159,8 @@ class RegionIndex:
     def found(self, number, class_id=None, rounds=None):
         """Yields `(class_id, round_id, read)` of the regions of an image.
 
-        `read()` returns the packed bits, or `None` if there are no pixels.
+        `read()` returns the packed bits, or `None` if there are no pixels; or
+        what else `unpack` makes of a record.
         """
         for name, row in self._rows_of(number):
             shard = self.shards[name]
@@ -151,7 +169,8 @@ class RegionIndex:
                 yield of_class, shard.round_id, self._reader(name, row)
         for of_class, round_id, record in self.pending.found(number):
             if _wanted(of_class, round_id, class_id, rounds):
-                yield of_class, round_id, lambda record=record: unpack(record)
+                read = functools.partial(self._unpack, record)
+                yield of_class, round_id, read
 
     def union(self, number, class_id, rounds):
         """Returns the packed bits of a union, `None` if it has no pixels."""
@@ -178,13 +197,14 @@ class RegionIndex:
                 found.update(shard.numbers.tolist())
         return found
 
-    def _has_regions(self, number):
+    def has_regions(self, number):
+        """Returns whether an image has a region now."""
         return next(self.found(number), None) is not None
 
     def _reader(self, name, row):
         def read():
             shard = self.shards[name]
-            return unpack(shard.record(row, self._file(name, shard)))
+            return self._unpack(shard.record(row, self._file(name, shard)))
 
         return read
 

@@ -1,4 +1,4 @@
-"""The files of a store: mined regions as records, many to a shard.
+"""The files of a store: what was found as records, many to a shard.
 
 A shard holds regions of one round. It is an uncompressed `.npz` archive that
 `numpy.load` reads: one row a region in each of
@@ -9,9 +9,10 @@ A shard holds regions of one round. It is an uncompressed `.npz` archive that
 - `offsets`, one row more: region `i` is `bits[offsets[i]:offsets[i + 1]]`,
   which is `zlib.compress(numpy.packbits(mask))`, and nothing for no pixels;
 
-beside the scalar `round`. Records are compressed one by one, so that one can
-be read without the others; a blob of a map of 320 x 320 takes some 400 bytes
-instead of 12800.
+beside the scalar `round`. Records of a `MapStore` are what `encode_maps`
+returns, its rounds and classes 0. They are compressed one by one, so that one
+can be read without the others; a blob of a map of 320 x 320 takes some 400
+bytes instead of 12800.
 """
 
 import errno
@@ -51,9 +52,9 @@ class ShardError(ValueError):
 
     def __init__(self, damaged):
         super().__init__(
-            "Regions must be as they were written. Received damaged files: "
-            + "; ".join(damaged)
-            + ". Delete these files and mine their images again."
+            "A store must be as it was written. Received damaged files: "
+            f"{'; '.join(damaged)}. Delete these files, and add what was in "
+            "them again."
         )
         self.damaged = damaged
 
@@ -133,16 +134,18 @@ class ShardFolder:
     Args:
         path: Path of the folder, made when it is first written to.
         worker: Integer >= 0, the number of this process.
+        kind: Text, how the names of its files begin. Defaults to `"regions"`.
     """
 
-    def __init__(self, path, worker):
+    def __init__(self, path, worker, kind="regions"):
         self._path = path
+        self._kind = kind
         self._worker = worker
         self._cleaned = False
 
     def names(self):
         """Returns the sorted names of the shards of all workers."""
-        return list_files(self._path, "regions-", ".npz")
+        return list_files(self._path, f"{self._kind}-", ".npz")
 
     def read(self, name):
         """Returns the `Shard` of this name."""
@@ -151,7 +154,7 @@ class ShardFolder:
     def new_name(self, round_id):
         """Returns a name that no other shard has."""
         unique = uuid.uuid4().hex
-        return f"regions-{round_id:04d}-{self._worker:05d}-{unique}.npz"
+        return f"{self._kind}-{round_id:04d}-{self._worker:05d}-{unique}.npz"
 
     def write(self, name, round_id, rows):
         """Writes regions of a round to the shard of this name."""
@@ -166,7 +169,7 @@ class ShardFolder:
         """Deletes what this worker left over when it was killed."""
         if self._cleaned:
             return
-        for name in list_files(self._path, "regions-", ".tmp"):
+        for name in list_files(self._path, f"{self._kind}-", ".tmp"):
             if name.split("-")[2] == f"{self._worker:05d}":
                 self.delete(name)
         self._cleaned = True

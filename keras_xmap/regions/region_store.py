@@ -180,13 +180,7 @@ class RegionStore:
         if self._folder is None:
             return
         with self._lock:
-            pending = self._index.pending
-            for batch in pending.begin(self._folder.new_name):
-                rows = self._index.rows(batch)
-                self._folder.write(batch.name, batch.round_id, rows)
-                shard = self._folder.read(batch.name)
-                pending.remove(batch)
-                self._index.add_shard(batch.name, shard)
+            self._index.flush(self._folder)
 
     def refresh(self) -> None:
         """Finds what other workers wrote to, or took from, `directory`.

@@ -52,6 +52,18 @@ def trunk(side):
     return keras.Model(model.input, model.get_layer("second").output)
 
 
+def stages(side):
+    """Two maps, the second of half the size of the first."""
+    inputs = keras.Input((side, side, 3))
+    x = keras.layers.Conv2D(
+        4, 3, padding="same", activation="relu", name="first"
+    )(inputs)
+    y = keras.layers.Conv2D(
+        5, 3, strides=2, padding="same", activation="relu", name="second"
+    )(x)
+    return keras.Model(inputs, [x, y])
+
+
 def attention(side):
     """A map of the size of the images.
 
@@ -99,6 +111,13 @@ CASES = {
         lambda side: [trunk(side)],
         lambda model: keras_xmap.models.multi_label_classifier(
             model, 3, scale_range=None
+        ),
+        images,
+    ),
+    "quadtree_decoder": Case(
+        lambda side: [stages(side)],
+        lambda model: keras_xmap.models.quadtree_decoder(
+            model, 3, filters=4, threshold=0.2
         ),
         images,
     ),

@@ -49,6 +49,14 @@ def backbone():
     )
 
 
+@functools.cache
+def two_stages():
+    x = keras.Input((8, 8, 3))
+    fine = keras.layers.Conv2D(4, 3, padding="same")(x)
+    coarse = keras.layers.Conv2D(4, 3, 2, "same")(fine)
+    return keras.Model(x, [fine, coarse])
+
+
 def headed():
     return keras.Sequential(
         [
@@ -119,6 +127,12 @@ def class_maps():
 def pairs():
     data = tf.data.Dataset.from_tensor_slices((images(4), [0, 1, 2, 0]))
     return data.enumerate()
+
+
+def map_store():
+    made = kx.regions.MapStore()
+    made.add([0], maps()[:1])
+    return made
 
 
 def store():
@@ -897,6 +911,17 @@ MODELS = {
         },
         then=lambda model: model(images(2, 8), training=True),
     ),
+    "models.quadtree_decoder": Call(
+        lambda: {
+            "backbone": two_stages(),
+            "num_classes": 2,
+            "filters": 2,
+            "threshold": 0.5,
+            "seed": 0,
+            "name": "network",
+        },
+        then=lambda model: model(images(2, 8)),
+    ),
     "models.segmentation_network": Call(
         lambda: {
             "backbone": backbone(),
@@ -1027,6 +1052,14 @@ OPS = {
             "data_format": "channels_last",
         }
     ),
+    "ops.quadtree_labels": Call(
+        lambda: {
+            "labels": np.ones((2, SIZE, SIZE), "int32"),
+            "num_classes": 2,
+            "num_levels": 2,
+            "ignore_class": 255,
+        }
+    ),
     "ops.quadtree_leaves": Call(
         lambda: {"levels": np.ones((2, SIZE, SIZE), "int32")}
     ),
@@ -1097,6 +1130,26 @@ REGIONS = {
         lambda: {"directory": "out", "rounds": 1, "overlap": "smallest"}, store
     ),
     "regions.RegionStore.size": Call(lambda: {"image_id": 0}, store),
+    "regions.MapStore": Call(
+        lambda: {
+            "directory": "maps",
+            "tolerance": 0.1,
+            "relative": True,
+            "worker": 0,
+            "shard_size": 10,
+        },
+        then=lambda made: (made.add([0], maps()[:1]), made.flush()),
+    ),
+    "regions.MapStore.add": Call(
+        lambda: {"image_ids": [1, 2], "maps": maps()}, map_store
+    ),
+    "regions.MapStore.maps": Call(lambda: {"image_id": 0}, map_store),
+    "regions.decode_maps": Call(
+        lambda: {"content": kx.regions.encode_maps(maps())}
+    ),
+    "regions.encode_maps": Call(
+        lambda: {"maps": maps(), "tolerance": 0.1, "relative": True}
+    ),
     "regions.decode_run_lengths": Call(
         lambda: {"run_lengths": {"size": [2, 2], "counts": [0, 2, 1, 1]}}
     ),
