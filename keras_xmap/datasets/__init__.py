@@ -19,6 +19,8 @@ from keras_xmap.datasets.region_batches import region_batches
 from keras_xmap.datasets.region_folders import RegionFolders
 from keras_xmap.datasets.textured_ellipses import TexturedEllipses
 from keras_xmap.datasets.textured_ellipses import textured_ellipses
+from keras_xmap.datasets.two_cue_objects import TwoCueObjects
+from keras_xmap.datasets.two_cue_objects import two_cue_objects
 from keras_xmap.datasets.voc_folder import VOCFolder
 from keras_xmap.datasets.write_label_map import write_label_map
 
@@ -31,6 +33,7 @@ __all__ = [
     "PairedAugmentation",
     "RegionFolders",
     "TexturedEllipses",
+    "TwoCueObjects",
     "VOCFolder",
     "channel_statistics",
     "context_scenes",
@@ -40,5 +43,6 @@ __all__ = [
     "read_photo",
     "region_batches",
     "textured_ellipses",
+    "two_cue_objects",
     "write_label_map",
 ]

@@ -1555,6 +1555,16 @@ DATASETS = {
             "seed": 0,
         }
     ),
+    "datasets.two_cue_objects": Call(
+        lambda: {
+            "num_images": 2,
+            "size": 48,
+            "num_classes": 2,
+            "cues": "both",
+            "split": "train",
+            "seed": 0,
+        }
+    ),
     "datasets.read_photo": Call(
         lambda: {"path": f"{folders()}/a.png"},
     ),
@@ -1861,6 +1871,7 @@ LEFT_OUT = {
             "datasets.Ellipses",
             "datasets.HandwrittenScenes",
             "datasets.TexturedEllipses",
+            "datasets.TwoCueObjects",
             "metrics.Collusion",
             "metrics.MapSimilarity",
             "metrics.Curves",
