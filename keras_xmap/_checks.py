@@ -66,6 +66,13 @@ def check_real(name, value, remedy=""):
     return float(value)
 
 
+def check_finite(name, value, remedy=""):
+    """Returns `value` as a float, which must be finite, of any sign."""
+    if not is_number(value) or not -_INFINITY < value < _INFINITY:
+        raise ValueError(message(name, "a finite number", value, remedy))
+    return float(value)
+
+
 def check_fraction(name, value, remedy=""):
     """Returns `value` as a float, which must be strictly between 0 and 1."""
     if not is_number(value) or not 0 < value < 1:

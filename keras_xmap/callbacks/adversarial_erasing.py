@@ -20,6 +20,7 @@ from keras_xmap.callbacks._functions import check_function
 from keras_xmap.callbacks._rounds_in_fit import RoundsInFit
 from keras_xmap.callbacks.stop_rule import StopRule
 from keras_xmap.erasing import ErasingRounds
+from keras_xmap.erasing import advice
 from keras_xmap.explainers import GradCAM
 from keras_xmap.layers import EraseRegions
 from keras_xmap.regions import RegionStore
@@ -41,6 +42,10 @@ class AdversarialErasing(RoundsInFit):
 
     It ends when a round does not learn any more, whose regions are not
     taken; when a round finds next to nothing; or after `max_rounds`.
+
+    That pays where objects hold a second cue that the first network ignores.
+    Where they do not, a lower threshold of the first maps finds more of them
+    at less cost: `advice` says which it is, after two rounds.
 
     Train on `training_data`, which looks regions up as batches are made, for
     `num_epochs`; held-out images are `validation_data` of `fit` as ever.
@@ -104,14 +109,24 @@ class AdversarialErasing(RoundsInFit):
         rounds: List of dictionaries, one for each round that ended: `"round"`;
             `"num_epochs"`; `"logs"` of the last of them; and for rounds that
             mined `"num_regions"`, the shares of all pixels `"new_share"` and
-            `"area_share"`, and `"mining_seconds"`.
+            `"area_share"`, and `"mining_seconds"`. The first one also has
+            `"guess"`, the `"loss"` and `"accuracy"` of guessing how frequent
+            each class is, and the losses, in inference, of some 256 images
+            to train on: `"whole_loss"`, and `"erased_loss"` without its
+            regions; where they are one cross-entropy, of one worker.
         finished: Text, why there are no more rounds; `None` before.
+        advice: Text that begins with "Erase", "Lower the threshold" or
+            "Nothing can be said", and says why; `None` before two rounds.
+            Erasing pays if the first network does not know its images
+            without its regions, by less than half of what it learned, while
+            the second network learns whole held-out ones.
         num_epochs: Integer, the most epochs that all rounds take.
 
     Warns:
         UserWarning: If the first round has a loss that is hardly below that
             of guessing how frequent each class is, where it is a
-            cross-entropy.
+            cross-entropy. If a network with `BatchNormalization` does not
+            know in inference the images that it has learned.
 
     Raises:
         ValueError: If an argument is out of range; in `fit`, if the data is
@@ -204,6 +219,10 @@ class AdversarialErasing(RoundsInFit):
     @property
     def finished(self) -> str | None:
         return self._rounds.state.finished
+
+    @property
+    def advice(self) -> str | None:
+        return advice(self.rounds, self._rounds.data.held_out is None)
 
     @property
     def num_epochs(self) -> int:

@@ -2,6 +2,7 @@ import reprlib
 from typing import Any
 from typing import Literal
 
+from keras_xmap._checks import check_finite
 from keras_xmap._checks import check_non_negative
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_optional
@@ -18,11 +19,15 @@ class StopRule:
     """When adversarial erasing has nothing more to find.
 
     A round has failed if the network could not learn from what was left of
-    the images: its regions would be guesses, so it mines none. How well the
-    first round learned, on whole images, is the measure:
+    the images: its regions would be guesses, so it mines none. What the first
+    round learned, on whole images, is the measure, from a network that only
+    guesses on; a share of it may be lost:
 
-    `loss > (1 + tolerance) * loss of the first round`, or
-    `metric < (1 - tolerance) * metric of the first round`
+    `loss > first + tolerance * (guess - first)`, or
+    `metric < first - tolerance * (first - guess)`
+
+    A loss of 0.02 after one of 0.01 is no failure where guessing has 0.69,
+    and an accuracy of 0.5 is one where guessing has 0.4.
 
     A metric on held-out images is the one to trust, and on whole ones. A
     network that is large enough learns the training images of every round by
@@ -37,13 +42,17 @@ class StopRule:
             `"val_accuracy"`; that of the last epoch of a round counts.
             Defaults to `None`: `"val_loss"` if `fit` validates, else
             `"loss"`.
-        tolerance: Float >= 0, by how much of its first value the metric may
-            become worse. Defaults to `0.5`.
+        tolerance: Float >= 0, the share that may be lost. Defaults to
+            `0.5`: TOLERANCE.
         min_new_share: Float from 0 to 1, share of the pixels of all images.
             Defaults to `0.01`.
         mode: `"min"` or `"max"`, which values of the metric are good; or
             `"auto"`: the least if its name ends in loss, error, entropy or
             divergence. Defaults to `"auto"`.
+        guess: Float, the value of the metric for a network that guesses how
+            frequent each class is, such as 0.5 for an AUC. Defaults to
+            `None`: what the run knows of losses that are one cross-entropy,
+            and of `"accuracy"`; else 0, or twice the first value of a loss.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -54,6 +63,10 @@ class StopRule:
     >>> stop([{"logs": {"val_accuracy": 0.9}, "new_share": 0.10},
     ...       {"logs": {"val_accuracy": 0.6}}])
     'val_accuracy 0.6 is worse than 0.63'
+    >>> stop = keras_xmap.callbacks.StopRule("val_auc", guess=0.5)
+    >>> stop([{"logs": {"val_auc": 0.9}, "new_share": 0.10},
+    ...       {"logs": {"val_auc": 0.6}}])
+    'val_auc 0.6 is worse than 0.7'
     """
 
     def __init__(
@@ -62,11 +75,13 @@ class StopRule:
         tolerance: float = 0.5,
         min_new_share: float = 0.01,
         mode: Literal["auto", "min", "max"] = "auto",
+        guess: float | None = None,
     ) -> None:
         self.monitor = check_optional(check_string, "monitor", monitor)
         self.tolerance = check_non_negative("tolerance", tolerance)
         self.min_new_share = check_share("min_new_share", min_new_share)
         self.mode = check_one_of("mode", mode, ("auto", "min", "max"))
+        self.guess = check_optional(check_finite, "guess", guess)
 
     def __repr__(self) -> str:
         return call_repr(self)
@@ -76,7 +91,8 @@ class StopRule:
 
         Args:
             records: List of dictionaries, one a round: `"logs"` of its last
-                epoch and, once it has mined, `"new_share"`.
+                epoch and, once it has mined, `"new_share"`; in the first one
+                also `"guess"`, the value of metrics for guessing.
 
         Returns:
             Text that says why to stop, or `None`.
@@ -95,10 +111,10 @@ class StopRule:
                     f"less than {self.min_new_share:.2g}"
                 )
             return None
-        return self._judge(records[0]["logs"], last["logs"])
+        return self._judge(records[0], last["logs"])
 
-    def _judge(self, first, last):
-        monitor = self.monitor
+    def _judge(self, record, last):
+        first, monitor = record["logs"], self.monitor
         if monitor is None:
             monitor = "val_loss" if "val_loss" in first else "loss"
         if monitor not in first or monitor not in last:
@@ -112,15 +128,23 @@ class StopRule:
             check_real(f"logs[{monitor!r}]", logs[monitor])
             for logs in (first, last)
         )
-        if self._less_is_better(monitor):
-            bound = best + self.tolerance * abs(best)
-            failed = not value <= bound
-        else:
-            bound = best - self.tolerance * abs(best)
-            failed = not value >= bound
-        if failed:  # also if the value is not a number
+        sign = -1 if self._less_is_better(monitor) else 1
+        guess = self._guess(record, monitor, best, sign)
+        # What is no better than a guess has nothing to lose.
+        learned = max(sign * (best - guess), 0)
+        bound = best - sign * self.tolerance * learned
+        if not sign * (value - bound) >= 0:  # also if it is not a number
             return f"{monitor} {value:.4g} is worse than {bound:.4g}"
         return None
+
+    def _guess(self, record, monitor, best, sign):
+        """Returns the value of the metric for a network that only guesses."""
+        if self.guess is not None:
+            return self.guess
+        known = record.get("guess", {}).get(monitor.removeprefix("val_"))
+        if known is not None:
+            return check_real("guess", known)
+        return best - sign * abs(best)
 
     def _less_is_better(self, monitor):
         if self.mode == "auto":
@@ -132,12 +156,15 @@ def _check_records(records):
     """Raises unless the rounds that are looked at, first and last, are some."""
     known = isinstance(records, (list, tuple)) and len(records) > 0
     known = known and all(
-        isinstance(record, dict) and isinstance(record.get("logs"), dict)
+        isinstance(record, dict)
+        and isinstance(record.get("logs"), dict)
+        and isinstance(record.get("guess", {}), dict)
         for record in (records[0], records[-1])
     )
     if not known:
         raise TypeError(
             "`records` must be a list of dictionaries, one a round, each with "
-            "the `logs` of its last epoch, a dictionary. Received: "
+            "the `logs` of its last epoch, a dictionary, and `guess`, if it "
+            "is there, another. Received: "
             f"records={reprlib.repr(records)}."
         )

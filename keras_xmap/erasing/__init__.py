@@ -4,6 +4,7 @@
 """
 
 # Not for users: what `callbacks` drives.
+from keras_xmap.erasing._advice import advice as advice
 from keras_xmap.erasing._rounds import ErasingRounds as ErasingRounds
 from keras_xmap.erasing.erased import erased
 

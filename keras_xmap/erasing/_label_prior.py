@@ -48,18 +48,32 @@ class LabelPrior:
         It is the entropy of the labels, where the loss of the model is a
         cross-entropy and nothing is added to it.
         """
+        kind, shares = _kind(model), self._shares(model)
+        if shares is None:
+            return None
+        if kind == "binary_crossentropy":
+            return (_entropy(shares) + _entropy(1 - shares)).mean()
+        return _entropy(shares).sum()
+
+    def accuracy(self, model):
+        """Returns the accuracy of the best guess, or `None`, as `loss`."""
+        kind, shares = _kind(model), self._shares(model)
+        if shares is None:
+            return None
+        if kind == "binary_crossentropy":
+            return np.maximum(shares, 1 - shares).mean()
+        return shares.max()
+
+    def _shares(self, model):
+        """Returns how frequent classes are, if labels are such, or `None`."""
         kind = _kind(model)
         if kind is None or not self._places:
             return None
         if kind == "sparse_categorical_crossentropy":
             counts = list(self._counts.values())
-            return _entropy(np.array(counts) / max(sum(counts), 1)).sum()
+            return np.array(counts or [0]) / max(sum(counts), 1)
         shares = np.asarray(self._sums) / len(self._places)
-        if not ((shares >= 0) & (shares <= 1)).all():
-            return None
-        if kind == "categorical_crossentropy":
-            return _entropy(shares).sum()
-        return (_entropy(shares) + _entropy(1 - shares)).mean()
+        return shares if ((shares >= 0) & (shares <= 1)).all() else None
 
     def judge(self, model, logs):
         """Returns a warning if a loss is hardly below guessing, or `None`."""
@@ -73,6 +87,14 @@ class LabelPrior:
             "are held against it. Train longer, by `epochs_per_round`, at "
             "another learning rate, or from pretrained weights."
         )
+
+
+def cross_entropy(model):
+    """Returns the `Loss` of a model trained with a cross-entropy, or `None`."""
+    kind = _kind(model)
+    if kind is None or isinstance(model.loss, keras.losses.Loss):
+        return None if kind is None else model.loss
+    return _LOSSES[kind]()
 
 
 def _kind(model):

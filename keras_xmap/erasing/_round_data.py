@@ -15,6 +15,8 @@ from keras_xmap.erasing._restart import set_random_states
 from keras_xmap.erasing.erased import erased
 from keras_xmap.layers import EraseRegions
 
+_MOST_IN_SAMPLE = 256
+
 
 class RoundData:
     """The datasets of a run, whose images lack what earlier rounds found.
@@ -154,6 +156,29 @@ class RoundData:
         batches = whole_batches(numbered(dataset), batch_size)
         return self._erased(self.held_out, batches)
 
+    def sample(self, round_id):
+        """Returns some images to train on, as a round has them.
+
+        Taken from everywhere in the dataset, which may be sorted by class.
+
+        Args:
+            round_id: Integer: they lack the regions of the rounds before.
+
+        Returns:
+            `tf.data.Dataset` of `(inputs, labels, ids)`.
+        """
+        images, size = self.trained, self._arguments["batch_size"]
+        number = max(int(images.dataset.cardinality()), 0)
+        step = max(number // _MOST_IN_SAMPLE, 1)
+        self._draw_anew("sample")
+        batches = mining_pass(numbered(images.dataset), size, step, 0)
+        return self._erased(
+            images,
+            batches.take(-(-_MOST_IN_SAMPLE // size)),
+            with_ids,
+            round_id,
+        )
+
     def mining_data(self, images, workers):
         """Returns one worker's part of a set, `(inputs, labels, ids)`."""
         self._draw_anew("mining")
@@ -171,10 +196,12 @@ class RoundData:
         self.passes.open_epoch(self._state.round_id, epoch)
         self._draw_anew(epoch)
 
-    def _erased(self, images, batches, then=lambda batches: batches):
+    def _erased(self, images, batches, then=lambda x: x, round_id=None):
         return erased(
             then(shown(batches, images.show)),
-            lambda ids, size: images.before(ids, size, self._state.round_id),
+            lambda ids, size: images.before(
+                ids, size, round_id or self._state.round_id
+            ),
             self._layer(),
             images.input_name,
         ).prefetch(2)

@@ -2,6 +2,8 @@
 
 import time
 
+import numpy as np
+
 from keras_xmap._description import describe
 from keras_xmap._description import describe_callbacks
 from keras_xmap._description import describe_model
@@ -9,6 +11,9 @@ from keras_xmap._description import describe_training
 from keras_xmap._description import layer_names
 from keras_xmap._warnings import warn_user
 from keras_xmap.distribution import Workers
+from keras_xmap.erasing._inference import has_moving_statistics
+from keras_xmap.erasing._inference import judge
+from keras_xmap.erasing._inference import loss_in_inference
 from keras_xmap.erasing._mining import Mining
 from keras_xmap.erasing._restart import Restart
 from keras_xmap.erasing._restart import check_reset
@@ -196,6 +201,7 @@ class ErasingRounds:
         }
         if state.round_id == 1:
             self._warn_of_guesses(logs)
+        self._warn_of_inference(logs)
         reason = self._reason([*state.records, record])
         if reason:
             state.finish(f"Round {state.round_id} failed: {reason}.", record)
@@ -206,14 +212,51 @@ class ErasingRounds:
             self.data, state.round_id, self._explainer, self._workers
         )
         record.update(mined, mining_seconds=time.perf_counter() - started)
+        if state.round_id == 1:
+            record.update(self._of_first_round())
         state.end_round(record, next_epoch, self.data.files())
         self._judge_last()
+
+    def _of_first_round(self):
+        """Returns what only the first round is asked, and the others need."""
+        prior, model = self.data.trained.prior, self._model
+        found = {"loss": prior.loss(model), "accuracy": prior.accuracy(model)}
+        known = {k: np.nan if v is None else v for k, v in found.items()}
+        agreed = self._agreed(known)
+        losses = {
+            "whole_loss": self._loss_without(1),
+            "erased_loss": self._loss_without(2),
+        }
+        return {
+            "guess": {k: v for k, v in agreed.items() if np.isfinite(v)},
+            **{k: v for k, v in losses.items() if v is not None},
+        }
 
     def _warn_of_guesses(self, logs):
         """Warns if the first round, which is the measure, has not learned."""
         told = self.data.trained.prior.judge(self._model, logs)
         if told and self._workers.is_chief:
             warn_user(told)
+
+    def _warn_of_inference(self, logs):
+        """Warns if the network knows its images in training alone."""
+        if has_moving_statistics(self._model):
+            number = self.state.round_id
+            guessed = self.data.trained.prior.loss(self._model)
+            measured = self._loss_without(number)
+            told = judge(number, logs.get("loss"), measured, guessed)
+            if told:
+                warn_user(told)
+
+    def _loss_without(self, round_id):
+        """Returns the loss of images without regions before a round.
+
+        `None` for several workers, each of which has a part of the labels,
+        and without a cross-entropy.
+        """
+        if self._workers.count > 1:
+            return None
+        return loss_in_inference(self._model, self.data.sample(round_id))
 
     def _judge_last(self):
         """Finishes if no round is to follow those that are mined."""

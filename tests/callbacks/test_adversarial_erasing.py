@@ -77,6 +77,28 @@ def test_a_first_round_that_has_not_learned_is_told():
         fit(model, erasing)
 
 
+def test_statistics_that_lag_behind_are_told():
+    images, labels, _ = blobs.make_images(16, noise=0.1)
+    model = keras.Sequential(
+        [
+            keras.Input((blobs.SIZE, blobs.SIZE, 2)),
+            # Far from 0 and narrow, which takes many steps to gather.
+            keras.layers.Rescaling(0.01, offset=10.0),
+            keras.layers.BatchNormalization(momentum=0.999),
+            keras.layers.Conv2D(2, 1),
+            keras.layers.GlobalMaxPooling2D(),
+        ]
+    )
+    blobs.compiled(model, keras.optimizers.Adam(0.2))
+    erasing = erasing_of(
+        images, labels, epochs_per_round=4, max_rounds=1, stop=StopRule()
+    )
+    with pytest.warns(UserWarning, match="moving statistics of its Batch"):
+        fit(model, erasing)
+    assert erasing.rounds[0]["logs"]["accuracy"] > 0.9
+    assert model.evaluate(images, labels, verbose=0)[1] < 0.7
+
+
 @pytest.mark.slow
 def test_masks_have_a_threshold_of_their_own(tmp_path):
     images, labels, masks = blobs.make_images()
@@ -145,6 +167,26 @@ def test_as_many_rounds_as_are_asked_for():
     fit(blobs.brightest(), erasing)
     assert erasing.store.rounds == [1, 2]
     assert erasing.finished == "max_rounds=2 is reached."
+    first = erasing.rounds[0]
+    assert first["guess"]["accuracy"] == 0.5
+    # Scores are 3 and 0 at first, and 1 and 0 without the strong square.
+    losses = np.log1p(np.exp([-3.0, -1.0, 0.0]))
+    found = first["whole_loss"], first["erased_loss"], first["guess"]["loss"]
+    np.testing.assert_allclose(found, losses, rtol=1e-5)
+    # The weak square is of the same map, a third as bright.
+    assert erasing.advice.startswith("Lower the threshold: ")
+    assert "knows 59% of what it learned" in erasing.advice
+
+
+def test_a_cue_that_the_first_network_hardly_knows_is_told():
+    images, labels, _ = blobs.make_images()
+    images[images == 1.0] = 0.1
+    erasing = erasing_of(images, labels, max_rounds=2)
+    assert erasing.advice is None
+    fit(blobs.brightest(), erasing, validation_data=(images, labels))
+    assert erasing.advice.startswith("Erase: ")
+    known = np.log(2) - np.log1p(np.exp([-0.1, -3.0]))
+    assert f"knows {known[0] / known[1]:.0%} of" in erasing.advice
 
 
 def test_classes_of_an_image_have_regions_of_their_own_and_erase_together():

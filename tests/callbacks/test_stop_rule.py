@@ -45,6 +45,31 @@ def test_a_loss_below_zero_may_become_worse_by_its_size():
     assert judged(StopRule(), {"loss": -2.0}, {"loss": -0.9})
 
 
+def test_what_may_be_lost_is_a_share_of_what_was_learned():
+    # Of 0.69 - 0.01, and of 0.9 - 0.5, and of 0.9 - 0.4.
+    first = {"loss": 0.01, "val_auc": 0.9, "val_accuracy": 0.9, "auc": 0.4}
+    record = {"logs": first, "guess": {"loss": 0.69, "accuracy": 0.4}}
+
+    def judged_by(rule, value):
+        return rule([record, {"logs": {rule.monitor: value}}])
+
+    loss, accuracy = StopRule("loss"), StopRule("val_accuracy")
+    assert judged_by(loss, 0.34) is None
+    assert judged_by(loss, 0.36) == "loss 0.36 is worse than 0.35"
+    assert judged_by(accuracy, 0.66) is None
+    assert "worse than 0.65" in judged_by(accuracy, 0.64)
+    auc = StopRule("val_auc", guess=0.5)
+    assert judged_by(auc, 0.71) is None
+    assert "worse than 0.7" in judged_by(auc, 0.69)
+    # The rule's own word counts, and all may be lost, but no more.
+    assert judged_by(StopRule("loss", guess=0.11), 0.07)
+    all_of_it = StopRule("val_accuracy", tolerance=1.0)
+    assert judged_by(all_of_it, 0.41) is None and judged_by(all_of_it, 0.39)
+    # A first round that is no better than guessing has nothing to lose.
+    assert judged_by(StopRule("auc", guess=0.5), 0.4) is None
+    assert judged_by(StopRule("auc", guess=0.5), 0.39)
+
+
 def test_mode_says_what_is_good():
     assert judged(StopRule("x", mode="min"), {"x": 1.0}, {"x": 2.0})
     assert judged(StopRule("x", mode="max"), {"x": 1.0}, {"x": 2.0}) is None
@@ -77,6 +102,7 @@ def test_a_metric_that_is_not_there_is_named():
         ({"min_new_share": 1.5}, "Received: min_new_share=1.5"),
         ({"mode": "big"}, "Received: mode='big'"),
         ({"monitor": 3}, "Received: monitor=3"),
+        ({"guess": math.nan}, "Received: guess=nan"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
@@ -89,6 +115,8 @@ def test_wrong_arguments_are_refused(arguments, message):
     [
         ([], TypeError, r"Received: records=\[\]"),
         ({"logs": {}}, TypeError, r"Received: records={'logs': {}}"),
+        ([{"logs": {}, "guess": 0.5}], TypeError, "'guess': 0.5, "),
+        ([{"logs": {"loss": 1.0}, "guess": {"loss": "a"}}], ValueError, "'a'"),
         ([{"loss": 0.5}], TypeError, r"Received: records=\[{'loss': 0.5}\]"),
         ([{"logs": {"loss": "low"}}], ValueError, "logs.'loss'.='low'"),
         (

@@ -1696,6 +1696,7 @@ TRAINING = {
             "tolerance": 0.5,
             "min_new_share": 0.01,
             "mode": "auto",
+            "guess": 0.7,
         },
         then=lambda rule: rule(records()),
     ),

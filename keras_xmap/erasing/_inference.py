@@ -1,0 +1,62 @@
+"""What a network knows of its images in inference, where maps are made."""
+
+import keras
+
+from keras_xmap._description import layers_of
+from keras_xmap.erasing._label_prior import cross_entropy
+
+# The share of what was learned that may be missing in inference, and how far
+# below guessing a loss is of a network that has learned something to miss.
+_MOST_LOST, _LEARNED = 0.5, 0.75
+
+
+def has_moving_statistics(model):
+    """Returns whether training and inference differ by moving statistics."""
+    return any(
+        isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+        for layer in layers_of(model)
+    )
+
+
+def loss_in_inference(model, batches):
+    """Returns the loss of some images, or `None` without a cross-entropy.
+
+    Args:
+        model: `keras.Model`.
+        batches: Iterable of tuples that begin with inputs and labels.
+    """
+    loss = cross_entropy(model)
+    if loss is None:
+        return None
+    total, count = 0.0, 0
+    for inputs, labels, *_ in batches:
+        size = len(labels)
+        total += size * float(loss(labels, model(inputs, training=False)))
+        count += size
+    return total / max(count, 1)
+
+
+def judge(round_id, trained, in_inference, guessed):
+    """Returns a warning if most of what was learned is missing, or `None`.
+
+    Args:
+        round_id: Integer, the round that has trained.
+        trained: Float, the loss in training.
+        in_inference: Float, that of the same images in inference.
+        guessed: Float, that of guessing how frequent each class is.
+    """
+    if None in (trained, in_inference, guessed):
+        return None
+    if trained > _LEARNED * guessed:
+        return None
+    if in_inference - trained <= _MOST_LOST * (guessed - trained):
+        return None
+    return (
+        f"The network of round {round_id} of erasing has learned the images "
+        f"it was trained on, with a loss of {trained:.3f}, and does not know "
+        f"them in inference, where it is {in_inference:.3f} ({guessed:.3f} is "
+        "that of guessing). The moving statistics of its BatchNormalization "
+        "lag behind: its maps, and metrics on held-out images, are as wrong. "
+        "Use GroupNormalization, a smaller `momentum`, a lower learning rate, "
+        "or more steps in a round."
+    )
