@@ -20,6 +20,7 @@ from docs.rendering.public_names import about  # noqa: E402
 from docs.rendering.public_names import linked  # noqa: E402
 from docs.rendering.public_names import names_of  # noqa: E402
 from docs.rendering.record import read_record  # noqa: E402
+from docs.rendering.results import with_results  # noqa: E402
 
 TAKEN_IN = (
     "README.md",
@@ -65,7 +66,8 @@ def examples():
 
 
 def on_page_markdown(markdown, page, **_):
-    """Makes entries of the reference, and links to them and to examples."""
+    """Makes entries of the reference, tables of results, and links."""
+    markdown = with_results(markdown)
     if page.file.src_uri != "CHANGELOG.md":
         markdown = linked(markdown)
         markdown = linked_scripts(markdown, page.file.src_uri)

@@ -202,18 +202,18 @@ def test_a_page_shows_what_its_cells_left_and_says_when_it_is_old():
     example = example_of(SCRIPT, "01_it")
     digest = digest_of(example)
     left = {example.code[-2].digest: [["text", "0.5"], ["picture", "a.png"]]}
-    record = Record("01_it", digest, False, 130, {"keras": "3.1"}, left)
+    record = Record("01_it", digest, False, {"keras": "3.1"}, left)
     page = page_of(example, record, "01_it.py")
     assert page.startswith("# Is it so?\n\nYou ask.\n\n```python\nx = 1\n```")
     assert "- **Data:** none.\n- **Time:** none." in page
     assert "```text\n0.5\n```\n\n![What it drew](01_it/a.png)" in page
-    assert "a run of 2 minutes on keras 3.1." in page
+    assert "by a run on keras 3.1." in page
     assert '??? note "share: The share of it."\n\n    ```python' in page
     assert "has changed since" not in page
     assert "has changed since" in page_of(
         example, record._replace(digest="old"), "01_it.py"
     )
-    assert "run of" not in page_of(example, None, "01_it.py")
+    assert "by a run" not in page_of(example, None, "01_it.py")
 
 
 @pytest.mark.parametrize("path", paths(), ids=lambda path: path.stem)

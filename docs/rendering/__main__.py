@@ -66,7 +66,7 @@ def run(path, small=False, settings=None):
         example, notebook = executed(path, folder, small, settings)
     seconds = time.perf_counter() - start
     digest = digest_of(read_example(path))
-    write_record(example, digest, small, seconds, notebook)
+    write_record(example, digest, small, notebook)
     print(f"{seconds:.0f} s")
 
 

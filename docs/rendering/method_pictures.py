@@ -19,6 +19,7 @@ FOLDER = ROOT / "docs" / "images" / "methods"
 SIDE = 160
 # Options where a method would take minutes, or points better by them.
 OPTIONS = {
+    "ClassModel": {"jitter": 16, "blur": 0.5},
     "LayerCAM": {"target_layer": 2},
     "ScoreCAM": {"max_channels": 64},
     "SmoothGrad": {"num_samples": 16, "seed": 0},

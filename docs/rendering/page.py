@@ -59,18 +59,12 @@ def _about_the_run(example, record):
     if record is None:
         return ""
     on = " and ".join(f"{k} {v}" for k, v in record.versions.items())
-    said = f"Printed and drawn by a run of {_time(record.seconds)} on {on}."
+    said = f"Printed and drawn by a run on {on}."
     if record.small:
         said += " It was one at the small size of `--smoke`."
     if record.digest != digest_of(example):
         said += " The example has changed since."
     return f"*{said}*"
-
-
-def _time(seconds):
-    if seconds < 100:
-        return f"{seconds} seconds"
-    return f"{round(seconds / 60)} minutes"
 
 
 def _code(cell):

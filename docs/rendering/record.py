@@ -19,12 +19,11 @@ _LARGEST_PNG = 100_000
 
 
 class Record(typing.NamedTuple):
-    """A run: of which code, how long, on what, and what came of each cell."""
+    """A run: of which code, at which size, on what, what came of each cell."""
 
     name: str
     digest: str
     small: bool
-    seconds: int
     versions: dict
     cells: dict
 
@@ -64,14 +63,13 @@ def read_record(name):
     return Record(name, **json.loads(file.read_text("utf-8")))
 
 
-def write_record(example, digest, small, seconds, notebook):
+def write_record(example, digest, small, notebook):
     """Writes what an executed notebook has left, in place of what was there.
 
     Args:
         example: The `Example` that ran.
         digest: Of the example at full size.
         small: Whether it ran at the size of `--smoke`.
-        seconds: How long it took.
         notebook: The notebook, executed.
     """
     folder = FOLDER / example.name
@@ -83,7 +81,6 @@ def write_record(example, digest, small, seconds, notebook):
     found = {
         "digest": digest,
         "small": small,
-        "seconds": round(seconds),
         "versions": _versions(),
         "cells": {
             cell.digest: left
@@ -102,13 +99,17 @@ def _left_by(outputs, pictures):
         data = output.get("data", {})
         image = data.get("image/png") or data.get("image/jpeg")
         if image:
-            left.append(("picture", pictures.write(base64.b64decode(image))))
+            left.append(["picture", pictures.write(base64.b64decode(image))])
         elif output.output_type == "stream" and output.name == "stdout":
-            left.append(("text", output.text))
+            # What is flushed in between comes in pieces.
+            if left and left[-1][0] == "text":
+                left[-1][1] += output.text
+            else:
+                left.append(["text", output.text])
         elif output.output_type == "execute_result":
-            left.append(("text", data.get("text/plain", "")))
-    texts = [(kind, _as_seen(x) if kind == "text" else x) for kind, x in left]
-    return [(kind, x) for kind, x in texts if x]
+            left.append(["text", data.get("text/plain", "")])
+    seen = [(kind, _as_seen(x) if kind == "text" else x) for kind, x in left]
+    return [(kind, x) for kind, x in seen if x]
 
 
 def _as_seen(text):

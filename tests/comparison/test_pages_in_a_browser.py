@@ -34,13 +34,13 @@ OPTIONS = (
     "--enable-logging=stderr",
     "--virtual-time-budget=5000",
 )
-# The page in a frame as wide as a screen, and what is measured of it.
-FRAME = """<!doctype html>
-<iframe id="page" width="{width}" height="800" src="{page}"></iframe>
+# Pages in frames as wide as a screen, and what is measured of each.
+FRAMES = """<!doctype html>
+{frames}
 <pre id="found"></pre>
 <script>
-const frame = document.getElementById("page");
-frame.onload = () => {{
+const frames = [...document.querySelectorAll("iframe")];
+const measured = frame => {{
   const page = frame.contentDocument;
   const scrolls = box => box && (
     ["auto", "scroll"].includes(getComputedStyle(box).overflowX)
@@ -48,27 +48,49 @@ frame.onload = () => {{
   const cut = [...page.querySelectorAll("table")].filter(table =>
     table.scrollWidth > table.parentElement.clientWidth
     && !scrolls(table.parentElement));
-  document.getElementById("found").textContent = JSON.stringify({{
+  return {{
     width: frame.contentWindow.innerWidth,
     content: page.documentElement.scrollWidth,
     cut: cut.length,
     tables: page.querySelectorAll("table").length,
     images: page.images.length,
     broken: [...page.images].filter(x => !x.naturalWidth).length,
-  }});
+    code: page.querySelectorAll("pre").length,
+  }};
 }};
+const loaded = frames.map(frame => new Promise(done => frame.onload = done));
+Promise.all(loaded).then(() => {{
+  document.getElementById("found").textContent = JSON.stringify(
+    frames.map(measured));
+}});
 </script>
 """
+FRAME = '<iframe width="{width}" height="800" src="{page}"></iframe>'
 SITE = pathlib.Path(__file__).parents[2] / "build" / "site"
+
+# The home page, guides, results, recipes, examples and the reference.
+OF_EACH_KIND = (
+    "",
+    "explainers/",
+    "localization/",
+    "results/",
+    "recipes/",
+    "examples/",
+    "examples/01_explain_a_classifier/",
+    "examples/07_photos/",
+    "reference/explainers/",
+    "reference/ops/",
+)
 
 every_width = pytest.mark.parametrize("width", [1280, 390])
 in_a_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium")
 
 
-def looked_at(folder, page, width):
-    """Returns what a browser finds of a page of a folder, as a dictionary."""
-    text = FRAME.format(width=width, page=page)
-    (folder / "frame.html").write_text(text)
+def looked_at(folder, pages, width):
+    """Returns what a browser finds of pages of a folder, as dictionaries."""
+    frames = [FRAME.format(width=width, page=page) for page in pages]
+    text = FRAMES.format(frames="\n".join(frames))
+    (folder / "frames.html").write_text(text)
     handler = functools.partial(_Silent, directory=folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -78,7 +100,7 @@ def looked_at(folder, page, width):
                 *OPTIONS,
                 f"--user-data-dir={folder / 'profile'}",
                 "--dump-dom",
-                f"http://127.0.0.1:{server.server_port}/frame.html",
+                f"http://127.0.0.1:{server.server_port}/frames.html",
             ],
             capture_output=True,
             text=True,
@@ -121,7 +143,7 @@ def test_nothing_is_cut_and_all_pictures_are_there(
     pages, name, width, tmp_path
 ):
     (tmp_path / f"{name}.html").write_text(pages[name], "utf-8")
-    found = looked_at(tmp_path, f"{name}.html", width)
+    (found,) = looked_at(tmp_path, [f"{name}.html"], width)
     assert found["width"] == width
     assert found["content"] <= width
     assert found["tables"] == 1
@@ -132,9 +154,14 @@ def test_nothing_is_cut_and_all_pictures_are_there(
 @in_a_browser
 @every_width
 @pytest.mark.skipif(not SITE.is_dir(), reason="`make docs` has not run")
-@pytest.mark.parametrize("page", ["", "explainers/", "localization/"])
-def test_the_documentation_is_whole(page, width, tmp_path):
+def test_the_documentation_is_whole(width, tmp_path):
     shutil.copytree(SITE, tmp_path / "site")
-    found = looked_at(tmp_path, f"site/{page}", width)
-    assert found["content"] <= width
-    assert found["cut"] == found["broken"] == 0
+    pages = [f"site/{page}" for page in OF_EACH_KIND]
+    found = dict(zip(pages, looked_at(tmp_path, pages, width), strict=True))
+    for page, of_page in found.items():
+        assert of_page["content"] <= width, page
+        assert of_page["cut"] == of_page["broken"] == 0, page
+    of_the_guide = found["site/explainers/"]
+    assert of_the_guide["images"] >= 20  # one a method
+    assert found["site/results/"]["tables"] > 20
+    assert found["site/examples/01_explain_a_classifier/"]["code"] > 10
