@@ -7,6 +7,7 @@ import re
 import pytest
 
 from docs.rendering import public_names
+from docs.rendering import results
 from docs.rendering.example import example_of
 from docs.rendering.example import paths
 from docs.rendering.example import read_example
@@ -283,3 +284,13 @@ def test_public_names_lead_to_the_reference():
 )
 def test_all_else_stays_as_it_is(text):
     assert public_names.linked(text) == text
+
+
+def test_results_stand_in_one_page():
+    text = results.with_results("# All\n\n::: results: localization costs\n")
+    assert text.startswith("# All\n\n### [The layer matters more")
+    assert "](localization.md#the-layer-matters-more-than-the-method)" in text
+    assert "| Grad-CAM, last layer |" in text
+    assert "*`python -m benchmarks.localization`*" in text
+    assert "*`python -m benchmarks.costs`*" in text
+    assert "<!--" not in text

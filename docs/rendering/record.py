@@ -117,6 +117,7 @@ def _as_seen(text):
     text = re.sub("\x1b\\[[0-9;]*m", "", text)
     # Bars of progress go back over themselves.
     text = re.sub("[^\x08\n]*\x08+\r?|[^\r\n]*\r(?!\n)", "", text)
+    text = re.sub(r"/tmp/tmp\w+", "/tmp/run", text)
     return re.sub("^INFO:tensorflow:.*\n?", "", text, flags=re.M).strip("\n")
 
 

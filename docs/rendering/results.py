@@ -3,8 +3,6 @@
 import ast
 import re
 
-from markdown.extensions.toc import slugify
-
 from docs.rendering.example import ROOT
 
 _TABLE = re.compile(
@@ -50,7 +48,9 @@ def tables_of(page):
 
 
 def _anchor(title):
-    return slugify(re.sub(r"[`*]", "", title), "-")
+    """Returns the anchor that Markdown gives a heading."""
+    words = re.sub(r"[^\w\s-]", "", title).strip().lower()
+    return re.sub(r"[-\s]+", "-", words)
 
 
 def _commands():
