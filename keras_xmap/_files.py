@@ -16,6 +16,7 @@ import contextlib
 import errno
 import io
 import os
+import pathlib
 import re
 import uuid
 import zlib
@@ -49,6 +50,15 @@ def _can_be_named(path):
         return b"\0" not in os.fsencode(path)
     except UnicodeError:
         return False
+
+
+def leads_out(name):
+    """Returns whether the path of a file in a folder leads out of it.
+
+    Also if it would on another system, whose files may be written elsewhere.
+    """
+    paths = pathlib.PurePosixPath(name), pathlib.PureWindowsPath(name)
+    return "://" in name or any(x.anchor or ".." in x.parts for x in paths)
 
 
 def file_exists(path):

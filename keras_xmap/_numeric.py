@@ -63,6 +63,8 @@ def of_each(reduce, tensor):
 
 def check_numeric(name, tensor):
     """Returns a tensor, which must hold booleans, integers or floats."""
+    if not hasattr(tensor, "dtype"):  # Keras hands `None` and lists on
+        raise _refusal(name, tensor)
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     if not _is_numeric(dtype) or _is_ragged(tensor):
         raise _refusal(name, tensor, dtype)

@@ -7,13 +7,13 @@ without integers do.
 
 import contextlib
 import math
-import pathlib
 import reprlib
 
 import numpy as np
 
 from keras_xmap._checks import is_integer
 from keras_xmap._checks import is_number
+from keras_xmap._files import leads_out
 from keras_xmap._files import read_file
 from keras_xmap.datasets._json_lists import JSONLists
 from keras_xmap.regions import check_run_lengths
@@ -254,13 +254,11 @@ def _file_name(name):
             "`file_name` must be the name of a file. Received: "
             f"file_name={reprlib.repr(name)}."
         )
-    for kind in (pathlib.PurePosixPath, pathlib.PureWindowsPath):
-        path = kind(name)
-        if path.anchor or ".." in path.parts or "://" in name:
-            raise RowError(
-                "`file_name` must not lead out of the folder of the images. "
-                f"Received: file_name={reprlib.repr(name)}."
-            )
+    if leads_out(name):
+        raise RowError(
+            "`file_name` must not lead out of the folder of the images. "
+            f"Received: file_name={reprlib.repr(name)}."
+        )
     return name
 
 

@@ -8,6 +8,7 @@ from keras_xmap._checks import check_optional
 from keras_xmap._files import check_path
 from keras_xmap._files import file_exists
 from keras_xmap._files import is_directory
+from keras_xmap._files import leads_out
 from keras_xmap._files import list_files
 from keras_xmap._files import read_file
 from keras_xmap._typing import Path
@@ -118,8 +119,7 @@ class LabelledFolder(LabelledImages):
 
     def _wrong_file(self, file, stems):
         """Returns what is wrong with the path of an image, or `None`."""
-        parts = file.replace("\\", "/").split("/")
-        if os.path.isabs(file) or ".." in parts or "://" in file:
+        if leads_out(file):
             return f"{file!r} leads out of the folder"
         other = stems.get(os.path.splitext(file)[0], file)
         if other != file:

@@ -7,7 +7,7 @@ from keras import ops
 from keras_xmap._axes import channel_axis
 from keras_xmap._axes import check_data_format
 from keras_xmap._axes import spatial_shape
-from keras_xmap._checks import check_non_negative_integer
+from keras_xmap._checks import check_integer
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_seed
 from keras_xmap._checks import check_share
@@ -24,6 +24,7 @@ from keras_xmap._typing import Tensor
 from keras_xmap.layers._draws import SavedDraws
 from keras_xmap.layers._draws import advance_seed
 
+_LARGEST = 2**31 - 1  # that a shape of a tensor holds
 
 @registered
 class HideAndSeek(SavedDraws, keras.layers.Layer):
@@ -164,15 +165,15 @@ class HideAndSeek(SavedDraws, keras.layers.Layer):
 
 def _check_sizes(patch_sizes):
     if not isinstance(patch_sizes, (list, tuple)):
-        return check_non_negative_integer("patch_sizes", patch_sizes)
+        return check_integer("patch_sizes", patch_sizes, 0, _LARGEST)
     if not patch_sizes:
         raise ValueError(
             "`patch_sizes` must be an integer >= 0, or a list of them. "
             f"Received: patch_sizes={patch_sizes!r}."
         )
     return [
-        check_non_negative_integer(
-            "patch_sizes", size, f"It is one of {patch_sizes!r}."
+        check_integer(
+            "patch_sizes", size, 0, _LARGEST, f"It is one of {patch_sizes!r}."
         )
         for size in patch_sizes
     ]

@@ -74,10 +74,8 @@ def prohibitive_segmentation_loss(
     _class_maps.check_ignore_class(ignore_class)
     masks, classes = _masks_and_classes(y_pred)
     maps = _class_maps.class_maps(masks, data_format)
-    if isinstance(y_true, dict):
-        y_true = y_true["masks"]
     labels, wrong = _class_maps.one_hot_labels(
-        y_true, maps, ignore_class, data_format
+        _masks_of(y_true), maps, ignore_class, data_format
     )
     if check_boolean("from_logits", from_logits):
         log_p = ops.log_softmax(maps)
@@ -176,6 +174,17 @@ class ProhibitiveSegmentationLoss(keras.losses.Loss):
             "data_format": self.data_format,
         }
         return {**super().get_config(), **config}
+
+
+def _masks_of(y_true):
+    if not isinstance(y_true, dict):
+        return y_true
+    if "masks" not in y_true:
+        raise TypeError(
+            "`y_true` must be label maps, or a dict with the keys 'masks' and "
+            f"'classes'. Received: y_true with the keys {sorted(y_true)}."
+        )
+    return y_true["masks"]
 
 
 def _masks_and_classes(y_pred):

@@ -3,12 +3,13 @@
 import io
 import json
 import os
-import pathlib
+import posixpath
 
 import numpy as np
 from PIL import Image
 
 from keras_xmap._files import check_path
+from keras_xmap._files import leads_out
 from keras_xmap._files import make_directory
 from keras_xmap._files import write_atomically
 from keras_xmap.regions._masks import count_pixels
@@ -68,12 +69,12 @@ def label_map(image_id, masks, overlap):
 def save_png(store, directory, rounds, overlap):
     directory = check_path("directory", directory)
     palette = voc_colors().tobytes()
-    for image_id in store.image_ids:
+    for name, image_id in _file_names(store.image_ids).items():
         image = Image.fromarray(store.labels(image_id, rounds, overlap))
         image.putpalette(palette)
         content = io.BytesIO()
         image.save(content, format="PNG")
-        path = os.path.join(directory, f"{_file_name(image_id)}.png")
+        path = os.path.join(directory, f"{name}.png")
         make_directory(os.path.dirname(path))
         write_atomically(path, content.getvalue())
 
@@ -164,11 +165,23 @@ def _class_name(class_id, class_names):
         ) from error
 
 
-def _file_name(image_id):
-    path = pathlib.PurePosixPath(str(image_id))
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError(
-            "An image id that names a file must not lead out of its folder. "
-            f"Received: image_id={image_id!r}."
-        )
-    return path
+def _file_names(image_ids):
+    """Returns the ids of images by the names of their files."""
+    names = {}
+    for image_id in image_ids:
+        name = str(image_id)
+        if leads_out(name):
+            raise ValueError(
+                "An image id that names a file must not lead out of its "
+                f"folder. Received: image_id={image_id!r}. Add regions under "
+                "ids that are names of files."
+            )
+        name = posixpath.normpath(name)
+        if name in names:
+            raise ValueError(
+                "Each image id must name a file of its own. Received: image "
+                f"ids {names[name]!r} and {image_id!r}, both of {name}.png. "
+                "Add regions under ids that are names of files."
+            )
+        names[name] = image_id
+    return names

@@ -79,6 +79,8 @@ def as_rounds(rounds):
     """Returns `None` for all rounds, or a set of them."""
     if rounds is None:
         return None
+    if hasattr(rounds, "shape"):
+        rounds = _as_array(rounds).tolist()
     if is_integer(rounds):
         rounds = (rounds,)
     if not isinstance(rounds, Iterable) or isinstance(

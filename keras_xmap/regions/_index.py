@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_xmap._files import open_file
 from keras_xmap.regions._ids import as_id
+from keras_xmap.regions._masks import to_record
 from keras_xmap.regions._masks import unpack
 from keras_xmap.regions._pending import Pending
 from keras_xmap.regions._shards import ShardError
@@ -92,6 +93,19 @@ class RegionIndex:
         image_id = self.image_ids[number]
         self.pending.add(number, image_id, class_id, round_id, record)
 
+    def all_rows(self):
+        """Returns all regions, each with its image, size, class and round."""
+        return [
+            (
+                self.image_ids[number],
+                self.sizes[number],
+                *found,
+                to_record(read()),
+            )
+            for number in sorted(self.numbers())
+            for *found, read in self.found(number)
+        ]
+
     def rows(self, batch):
         """Returns the regions of a batch as a shard takes them."""
         return [
@@ -149,11 +163,15 @@ class RegionIndex:
         self.shards[name] = shard
         self._rows = None
 
-    def remove_shard(self, name):
-        del self.shards[name]
+    def close(self, name):
+        """Closes the file of a shard, that it can be deleted everywhere."""
         file = self._files.pop(name, None)
         if file is not None:
             file.close()
+
+    def remove_shard(self, name):
+        self.close(name)
+        del self.shards[name]
         self._rows = None
 
     def found(self, number, class_id=None, rounds=None):

@@ -62,7 +62,12 @@ def check_size(size, known):
 
 def pack(mask):
     """Returns the record of a boolean mask."""
-    return zlib.compress(np.packbits(mask), 1) if mask.any() else b""
+    return to_record(np.packbits(mask) if mask.any() else None)
+
+
+def to_record(bits):
+    """Returns the record of packed bits, or of `None` for no pixels."""
+    return b"" if bits is None else zlib.compress(bits, 1)
 
 
 def unpack(record):

@@ -53,17 +53,19 @@ class Pending:
         self._begun.remove(batch)
 
     def discard(self, round_id):
-        """Drops a round, and returns the names of files it may have."""
-        gone = [batch for batch in self.batches() if batch.round_id == round_id]
-        self._begun = [batch for batch in self._begun if batch not in gone]
+        """Drops all batches of a round."""
+        self._begun = [b for b in self._begun if b.round_id != round_id]
         self._open = {
-            key: batch for key, batch in self._open.items() if batch not in gone
+            key: b for key, b in self._open.items() if b.round_id != round_id
         }
-        return [batch.name for batch in gone if batch.name is not None]
 
-    def names(self):
-        """Returns the names of shards that a flush has begun to write."""
-        return {batch.name for batch in self._begun}
+    def names(self, round_id=None):
+        """Returns the names of shards (of a round) that a flush has begun."""
+        return {
+            batch.name
+            for batch in self._begun
+            if round_id in (None, batch.round_id)
+        }
 
     def found(self, number):
         """Yields class, round and record of what waits of an image."""

@@ -170,7 +170,7 @@ class ShardFolder:
         if self._cleaned:
             return
         for name in list_files(self._path, f"{self._kind}-", ".tmp"):
-            if name.split("-")[2] == f"{self._worker:05d}":
+            if name.split("-")[2:3] == [f"{self._worker:05d}"]:
                 self.delete(name)
         self._cleaned = True
 

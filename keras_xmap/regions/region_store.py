@@ -70,7 +70,8 @@ class RegionStore:
             Defaults to `None`.
         worker: Integer >= 0, the number of this process among those that
             write to `directory`. Defaults to `0`.
-        shard_size: Integer >= 1, regions in a file. Defaults to `16384`.
+        shard_size: Integer >= 1, regions in a file; they wait in memory until
+            there are more. Defaults to `16384`.
         memory_bytes: Integer >= 1, bytes of packed masks that `mask` keeps;
             those beyond are put together from their records every time.
             Defaults to `2**30`: 84 thousand masks of 320 x 320.
@@ -150,6 +151,8 @@ class RegionStore:
             ValueError: If the lengths differ, or if a mask does not have the
                 size of earlier regions of its image.
             TypeError: If masks are not boolean, or ids of two kinds.
+            OSError: If earlier regions were due to be written, and could not
+                be. As with other errors, nothing is added then.
         """
         image_ids, classes = as_ids(image_ids), as_classes(class_ids)
         round_id = as_number("round_id", round_id)
@@ -160,16 +163,14 @@ class RegionStore:
                 f"{len(image_ids)} image ids, {len(classes)} class ids, "
                 f"{len(masks)} masks."
             )
-        with self._lock:
-            sizes = [mask.shape for mask in masks]
-            numbers = self._index.add_images(image_ids, sizes)
-            rows = zip(numbers, classes, masks, strict=True)
-            for number, class_id, mask in rows:
-                record = pack(mask)
-                self._index.add_pending(number, class_id, round_id, record)
-                self._unions.change(number, round_id)
-            if self._folder and len(self._index.pending) >= self.shard_size:
-                self.flush()
+        self._add(
+            [
+                (image_id, mask.shape, class_id, round_id, pack(mask))
+                for image_id, class_id, mask in zip(
+                    image_ids, classes, masks, strict=True
+                )
+            ]
+        )
 
     def flush(self) -> None:
         """Writes what waits to `directory`; without one does nothing.
@@ -204,14 +205,17 @@ class RegionStore:
         """
         round_id = as_number("round_id", round_id)
         with self._lock:
-            for name in self._index.pending.discard(round_id):
-                if self._folder:
-                    self._folder.delete(name)
-            for name, shard in list(self._index.shards.items()):
-                if shard.round_id == round_id and self._folder:
-                    self._index.remove_shard(name)
-                    self._folder.delete(name)
             self._unions.forget()
+            index, pending = self._index, self._index.pending
+            # What cannot be deleted stays known, to be discarded again.
+            for name, shard in list(index.shards.items()):
+                if shard.round_id == round_id:
+                    index.close(name)
+                    self._folder.delete(name)
+                    index.remove_shard(name)
+            for name in pending.names(round_id):
+                self._folder.delete(name)
+            pending.discard(round_id)
 
     def merge(self, other: "RegionStore") -> None:
         """Adds all regions of another store, or none if one does not fit.
@@ -220,19 +224,17 @@ class RegionStore:
             other: `RegionStore`.
 
         Raises:
-            ValueError: If an image has another size in the other store.
+            ValueError: If an image has another size in the other store, or
+                if a file of that is damaged.
             TypeError: If the ids of the stores are of two kinds.
+            OSError: As of `add`.
         """
         check_instance("other", other, RegionStore, "a RegionStore")
         if other is self:
             return
-        image_ids = other.image_ids
-        with self._lock:
-            sizes = [other.size(image_id) for image_id in image_ids]
-            self._index.check_images(image_ids, sizes)
-        for image_id in image_ids:
-            for class_id, round_id, mask in other.regions(image_id):
-                self.add([image_id], [class_id], round_id, [mask])
+        with other._lock:
+            rows = other._index.all_rows()
+        self._add(rows)
 
     def mined(self, round_id: int) -> set[int] | set[str]:
         """Returns the set of ids of images that have a region of a round.
@@ -436,3 +438,21 @@ class RegionStore:
         compressed = check_boolean("compressed", compressed)
         rounds = as_rounds(rounds)
         _export.save_coco(self, path, rounds, class_names, compressed)
+
+    def _add(self, rows):
+        """Adds `(image_id, size, class_id, round_id, record)`: all, or none."""
+        with self._lock:
+            index, folder = self._index, self._folder
+            image_ids, sizes = (
+                [row[0] for row in rows],
+                [row[1] for row in rows],
+            )
+            index.check_images(image_ids, sizes)
+            waiting = len(index.pending)
+            # Before: whoever repeats an `add` that failed shall not add twice.
+            if folder and waiting and waiting + len(rows) > self.shard_size:
+                self.flush()
+            numbers = index.add_images(image_ids, sizes)
+            for number, row in zip(numbers, rows, strict=True):
+                index.add_pending(number, *row[2:])
+                self._unions.change(number, row[3])

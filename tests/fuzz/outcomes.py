@@ -34,7 +34,8 @@ def _kind(error):
     chain = [error]
     while chain[-1].__cause__ is not None:
         chain.append(chain[-1].__cause__)
-    if "Received" in str(error) and any(_raised_in(e, OURS) for e in chain):
+    ours = any(_raised_in(e, OURS) or _is_retold(e) for e in chain)
+    if "Received" in str(error) and ours:
         return "ours"
     if isinstance(error, OSError) and error.filename is not None:
         return "file"
@@ -50,6 +51,11 @@ def _raised_in(error, folder):
         return False
     source = (frames[-1].line or "").strip()
     return frames[-1].filename.startswith(folder) and source.startswith("raise")
+
+
+def _is_retold(error):
+    """Whether AutoGraph has raised anew what this package had raised."""
+    return str(error).startswith("in user code:") and OURS in str(error)
 
 
 def _passed(error, folder):

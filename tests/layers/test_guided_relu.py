@@ -97,3 +97,9 @@ def test_the_rule_holds_on_every_replica(strategy):
 def test_a_ceiling_that_is_not_positive_is_named(value):
     with pytest.raises(ValueError, match=f"Received: max_value={value!r}"):
         layers.GuidedReLU(max_value=value)
+
+
+@pytest.mark.parametrize("inputs", [None, []])
+def test_what_is_no_tensor_is_named(inputs):
+    with pytest.raises(TypeError, match="`inputs` must be an array or a tens"):
+        layers.GuidedReLU()(inputs)

@@ -157,6 +157,7 @@ def test_two_replicas_hide_different_patches(strategy):
     "kwargs, received",
     [
         ({"patch_sizes": -1}, "Received: patch_sizes=-1"),
+        ({"patch_sizes": (0, 2**31)}, "Received: patch_sizes=2147483648"),
         ({"patch_sizes": ()}, r"Received: patch_sizes=\(\)"),
         ({"patch_sizes": (2.5,)}, r"patch_sizes=2.5. It is one of \(2.5,\)"),
         ({"rate": 1.5}, "Received: rate=1.5"),

@@ -179,6 +179,11 @@ def test_predictions_that_are_no_dict_of_both_are_named(y_pred):
         prohibitive_segmentation_loss(CUES, y_pred)
 
 
+def test_labels_without_label_maps_are_named():
+    with pytest.raises(TypeError, match=r"Received: y_true .* \['classes'\]"):
+        prohibitive_segmentation_loss({"classes": CLASSES}, predicted())
+
+
 def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"classes.shape=\(3, 3\)"):
         prohibitive_segmentation_loss(CUES, predicted(MAPS, np.ones((3, 3))))

@@ -214,9 +214,23 @@ def test_text_ids_name_files_in_folders_but_not_outside(tmp_path):
     store.add(["a/b.jpg"], [0], 1, [CAT])
     store.save_png(tmp_path)
     assert (np.asarray(Image.open(tmp_path / "a" / "b.jpg.png")) == CAT).all()
-    store.add(["../out"], [0], 1, [CAT])
-    with pytest.raises(ValueError, match="Received: image_id='../out'"):
+
+
+@pytest.mark.parametrize(
+    "ids, said",
+    [
+        (["a", "../out"], "lead out .* Received: image_id='../out'"),
+        (["a", "..\\out"], r"lead out .* Received: image_id='..\\\\out'"),
+        (["a", "/out"], "lead out .* Received: image_id='/out'"),
+        (["a", "b//c", "b/./c"], "'b/./c' and 'b//c', both of b/c.png"),
+    ],
+)
+def test_ids_that_name_no_file_of_their_own_are_refused(ids, said, tmp_path):
+    store = RegionStore()
+    store.add(ids, [0] * len(ids), 1, [CAT] * len(ids))
+    with pytest.raises(ValueError, match=said):
         store.save_png(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("compressed", [True, False])

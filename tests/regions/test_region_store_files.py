@@ -38,9 +38,10 @@ def test_nothing_is_written_before_there_is_a_shard_to_write(tmp_path):
     store.add([0, 1, 2], [0, 0, 0], 1, [mask_of(i) for i in range(3)])
     assert not (tmp_path / "a").exists()
     store.add([3, 4], [0, 0], 1, [mask_of(i) for i in (3, 4)])
-    assert len(shards(tmp_path / "a" / "b")) == 1
+    # A shard holds four: the first three are due, the others wait.
+    assert [shard["num_regions"] for shard in store.shards()] == [3]
     store.flush()
-    assert len(shards(tmp_path / "a" / "b")) == 1
+    assert len(shards(tmp_path / "a" / "b")) == 2
     assert RegionStore(tmp_path / "a" / "b").mined(1) == set(range(5))
 
 
@@ -102,7 +103,7 @@ def test_a_blob_takes_a_small_part_of_its_packed_bits(tmp_path):
 
 
 def test_more_shards_than_open_files_read_right(tmp_path):
-    filled(tmp_path, range(150), shard_size=1)
+    filled(tmp_path, range(150), shard_size=1).flush()
     assert len(shards(tmp_path)) == 150
     store = RegionStore(tmp_path, memory_bytes=1)
     for _ in range(2):
@@ -294,6 +295,7 @@ store = RegionStore(sys.argv[1], shard_size=3)
 for i in range(10**6):
     store.add([i], [i % 2], 1, [mask_of(i)])
     if i % 3 == 2:
+        store.flush()
         print(i, flush=True)
 """
 

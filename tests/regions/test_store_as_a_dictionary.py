@@ -2,6 +2,7 @@
 
 import collections
 import errno
+import functools
 import sys
 import threading
 
@@ -22,20 +23,37 @@ ROUNDS = [0, 1, 2**31, 2**63 - 1]
 
 
 class Disk:
-    """Fails as a full disk does, before it has written or after."""
+    """Fails as a full disk does, before it has done something or after."""
 
     def __init__(self, monkeypatch, generator):
-        self._write = _shards.write_atomically
         self._generator = generator
         self.failing = False
-        monkeypatch.setattr(_shards, "write_atomically", self)
+        for name in ("write_atomically", "delete_file"):
+            do = functools.partial(self._do, getattr(_shards, name))
+            monkeypatch.setattr(_shards, name, do)
 
-    def __call__(self, path, content):
+    def _do(self, function, path, *content):
         fails = self.failing and self._generator.random() < 0.5
         if not fails or self._generator.random() < 0.5:
-            self._write(path, content)
+            function(path, *content)
         if fails:
             raise OSError(errno.ENOSPC, "no space left", path)
+
+    def is_enough_for(self, function, *arguments):
+        """Returns whether a call came to its end, on a disk that may fail."""
+        self.failing = True
+        try:
+            function(*arguments)
+            return True
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+            return False
+        finally:
+            self.failing = False
+
+    def repeat(self, function, *arguments):
+        while not self.is_enough_for(function, *arguments):
+            pass
 
 
 class Reference:
@@ -92,31 +110,35 @@ def test_it_answers_as_a_dictionary_does(kind, seed, tmp_path, monkeypatch):
     generator = np.random.default_rng(seed)
     ids = IDS[kind]
     disk = Disk(monkeypatch, generator)
-    store, reference = RegionStore(tmp_path), Reference()
+    store, reference = RegionStore(tmp_path, shard_size=7), Reference()
 
-    def add():
+    def drawn():
         chosen = [ids[i] for i in generator.integers(len(ids), size=3)]
         classes = [CLASSES[i] for i in generator.integers(5, size=3)]
         round_id = ROUNDS[generator.integers(len(ROUNDS))]
         masks = generator.random((3, *SIZE)) < 0.2
-        store.add(chosen, classes, round_id, masks)
         rows = zip(chosen, classes, masks, strict=True)
         reference.rows[round_id].extend(rows)
+        return chosen, classes, round_id, masks
 
-    def failing_flush():
-        disk.failing = True
-        try:
-            store.flush()
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
-        disk.failing = False
+    def add():
+        disk.repeat(store.add, *drawn())
+
+    def merge():
+        other = RegionStore()
+        other.add(*drawn())
+        other.add(*drawn())
+        disk.repeat(store.merge, other)
+
+    def flush():
+        disk.is_enough_for(store.flush)
 
     def discard():
         round_id = ROUNDS[generator.integers(len(ROUNDS))]
-        store.discard(round_id)
+        disk.repeat(store.discard, round_id)
         reference.rows.pop(round_id, None)
 
-    steps = [add, add, failing_flush, failing_flush, store.refresh, discard]
+    steps = [add, add, merge, flush, flush, store.refresh, discard]
     for _ in range(40):
         steps[generator.integers(len(steps))]()
     check(store, reference, ids)
@@ -223,6 +245,8 @@ def test_a_row_that_no_file_keeps_takes_nothing_with_it(row, tmp_path):
         (lambda store: store.region(0, class_id="x"), ValueError),
         (lambda store: store.region(0, rounds=[1.7]), ValueError),
         (lambda store: store.region(0, rounds={"1": 1}), TypeError),
+        (lambda store: store.region(0, rounds=np.array("1")), TypeError),
+        (lambda store: store.region(0, rounds=np.array([[1]])), ValueError),
         (lambda store: store.region("0"), ValueError),
         (lambda store: store.region([0]), TypeError),
         (lambda store: store.region(True), TypeError),
@@ -256,6 +280,14 @@ def test_a_question_of_the_wrong_type_is_refused(
     assert store.statistics()[0]["num_regions"] == 1
 
 
+def test_rounds_may_be_arrays_of_any_rank():
+    store = RegionStore()
+    store.add([0], [0], 1, [one(1)])
+    for rounds in (np.int64(1), np.array(1), np.array([1]), range(2)):
+        assert (store.region(0, rounds=rounds) == one(1)).all()
+    assert not store.region(0, rounds=np.array(2)).any()
+
+
 def test_an_image_whose_regions_are_gone_may_come_back_in_another_size(
     tmp_path,
 ):
@@ -280,6 +312,25 @@ def test_stores_are_merged_as_a_whole_or_not():
     assert store.image_ids == [1]
     store.merge(store)
     assert store.statistics()[0]["num_regions"] == 1
+
+
+def test_of_a_store_that_is_damaged_nothing_is_merged(tmp_path):
+    other = RegionStore(tmp_path, shard_size=1)
+    for number in range(3):
+        other.add([number], [0], 1, [one(number)])
+    other.flush()
+    path = next(path for path in tmp_path.iterdir() if holds(path, 2))
+    content = bytearray(path.read_bytes())
+    content[content.index(np.load(path)["bits"].tobytes()) + 3] ^= 1
+    path.write_bytes(content)
+    store = RegionStore()
+    with pytest.raises(ValueError, match="wrong checksum of image 2"):
+        store.merge(RegionStore(tmp_path))
+    assert store.image_ids == []
+
+
+def holds(path, image_id):
+    return image_id in np.load(path)["image_ids"]
 
 
 @pytest.fixture
