@@ -39,3 +39,13 @@ def check_explainer(name, value):
             f"{name}={value!r}, which is one. {remedy}"
         )
     return check_function(name, value, 1, remedy)
+
+
+def check_rule(name, value):
+    """Returns `value`, a function of the records of rounds, made already."""
+    if isinstance(value, type):
+        raise TypeError(
+            f"`{name}` must be a function of the records of rounds. Received: "
+            f"{name}={value!r}, a class. Call it: {value.__name__}()."
+        )
+    return check_function(name, value, 1)

@@ -17,6 +17,7 @@ from keras_xmap._typing import Number
 from keras_xmap._typing import Path
 from keras_xmap.callbacks._functions import check_explainer
 from keras_xmap.callbacks._functions import check_function
+from keras_xmap.callbacks._functions import check_rule
 from keras_xmap.callbacks._rounds_in_fit import RoundsInFit
 from keras_xmap.callbacks.stop_rule import StopRule
 from keras_xmap.erasing import ErasingRounds
@@ -177,8 +178,9 @@ class AdversarialErasing(RoundsInFit):
         self.explainer = check_explainer("explainer", explainer)
         self.targets = check_optional(check_function, "targets", targets, 1)
         self.fill, self.reset = fill, reset
-        stop = StopRule() if stop is None else stop
-        self.stop = check_function("stop", stop, 1)
+        if callable(reset):
+            check_function("reset", reset, 0)
+        self.stop = check_rule("stop", StopRule() if stop is None else stop)
         self.directory = check_optional(check_path, "directory", directory)
         self.seed = check_seed("seed", seed)
         self.mask_threshold = check_optional(

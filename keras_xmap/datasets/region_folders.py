@@ -158,8 +158,9 @@ class RegionFolders(Regions):
                     f"for {file!r}."
                 )
             values = values[..., self._channel]
-        known = np.where(np.isin(values, self._values), values, -1)
-        return values, measure.label(known, background=-1, connectivity=2)
+        other = self._values.min() - 1  # the value of no class
+        known = np.where(np.isin(values, self._values), values, other)
+        return values, measure.label(known, background=other, connectivity=2)
 
 
 def _checked_classes(classes):

@@ -205,7 +205,10 @@ class VOCFolder(LabelledImages):
         told, there = np.zeros(shape, bool), np.zeros(shape, bool)
         for column, name in enumerate(self._class_names):
             for file in self._main_files(name):
-                for number, words in _lines(file):
+                lines = _lines(file)
+                if lines is None:
+                    problems[file] = "there is no such file"
+                for number, words in lines or ():
                     row = number_of.get(words[0])
                     if len(words) != 2 or words[1] not in ("1", "0", "-1"):
                         problems[f"{file}:{number}"] = (

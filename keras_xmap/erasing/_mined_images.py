@@ -43,7 +43,6 @@ class MinedImages:
             [name, f"{name}-masks"] if has_masks else [name]
         )
         self._check_labels = check_labels
-        self._are_labels_checked = False
         self.prior = LabelPrior()
         self._error = None
 
@@ -88,8 +87,6 @@ class MinedImages:
         self.seen.show(places, ids, inputs, others)
         if self.seen.is_watching:
             self.prior.show(places, others[0])
-        if not self._are_labels_checked:
-            self._are_labels_checked = True
             try:
                 self._check_labels(others[0])
             except Exception as error:

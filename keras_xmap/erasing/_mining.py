@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_xmap.erasing._together import raise_together
 from keras_xmap.ops import above_threshold
+from keras_xmap.targets import num_classes
 from keras_xmap.targets import of_classes
 from keras_xmap.targets import present_classes
 
@@ -27,6 +28,25 @@ class Mining:
         self._mask_threshold = mask_threshold
         self._targets = targets
         self._num_columns = 1
+        self._num_classes = None
+
+    def meet(self, explainer):
+        """Looks at the explainer, which knows how many classes there are."""
+        self._num_classes = num_classes(explainer)
+
+    def try_on(self, data, explainer, workers):
+        """Raises if the first images cannot be mined, before a round trains.
+
+        Args:
+            data: `RoundData`.
+            explainer: An explainer of the model that is to train.
+            workers: `distribution.Workers`.
+        """
+        for images in data.sets:
+            for inputs, labels, ids in data.mining_data(images, workers):
+                images.check()
+                self._maps(explainer, inputs, labels, ids)
+                break
 
     def mine(self, data, round_id, explainer, workers):
         """Adds the regions of a round, and returns what they are.
@@ -63,11 +83,8 @@ class Mining:
         }
 
     def _mine(self, images, round_id, explainer, inputs, labels, ids):
-        classes, is_class = self._classes(labels.numpy())
-        target = of_classes(explainer, classes)
-        maps = next(
-            explainer.explain_batches(inputs, target, batch_size=len(ids))
-        )
+        classes, is_class, maps = self._maps(explainer, inputs, labels, ids)
+        _check_finite(ops.convert_to_numpy(maps)[is_class], round_id)
         ids = ids.numpy()
         masks = ops.convert_to_numpy(above_threshold(maps, self._threshold))
         rows, columns = np.nonzero(is_class)
@@ -85,6 +102,22 @@ class Mining:
         new = (masks & is_class[:, :, None, None]).any(axis=1) & ~before
         return before.size, before.sum(), new.sum(), len(chosen), len(ids)
 
+    def _maps(self, explainer, inputs, labels, ids):
+        """Returns classes of images, which of them count, and their maps."""
+        classes, is_class = self._classes(labels.numpy())
+        target = of_classes(explainer, classes)
+        maps = next(
+            explainer.explain_batches(inputs, target, batch_size=len(ids))
+        )
+        shape = tuple(maps.shape)
+        if len(shape) != 4 or shape[:2] != classes.shape:
+            raise ValueError(
+                "`explainer` must return maps (batch, classes, height, width) "
+                f"for classes of shape {classes.shape}. Received: maps of "
+                f"shape {shape} from {explainer!r}."
+            )
+        return classes, is_class, maps
+
     def check_spec(self, spec):
         """Raises if labels of this `tf.TensorSpec` cannot be mined by."""
         if not isinstance(spec, tf.TensorSpec):
@@ -98,7 +131,14 @@ class Mining:
 
     def check_labels(self, labels):
         """Raises if a batch of labels cannot be mined by."""
-        self._classes(labels)
+        classes, is_class = self._classes(labels)
+        largest = classes[is_class].max(initial=0)
+        if self._num_classes is not None and largest >= self._num_classes:
+            raise ValueError(
+                "Labels must tell classes of the model, from 0 to "
+                f"{self._num_classes - 1}. Received: class {largest}. Give a "
+                "function of the labels that returns such as `targets`."
+            )
 
     def _classes(self, labels):
         """Returns the classes of images `(batch, columns)`, and which count.
@@ -116,6 +156,16 @@ class Mining:
         most = int((labels > 0.5).sum(axis=1).max(initial=1))
         self._num_columns = max(self._num_columns, most)
         return present_classes(labels, self._num_columns)
+
+
+def _check_finite(maps, round_id):
+    if not np.isfinite(maps).all():
+        raise ValueError(
+            "Maps must be finite, or what they show would pass for nothing "
+            f"found. Received: maps with NaN or infinity after round "
+            f"{round_id} has trained. Its training has diverged: begin anew "
+            "with a lower learning rate, and an empty `directory`."
+        )
 
 
 def _class_numbers(labels):

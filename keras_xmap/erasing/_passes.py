@@ -223,6 +223,11 @@ def image_input(dataset):
             "`dataset` must end. Received: a tf.data.Dataset of infinite "
             "cardinality. Remove `repeat()`: epochs repeat it."
         )
+    if dataset.cardinality() == 0:
+        raise ValueError(
+            "`dataset` must hold an image. Received: a tf.data.Dataset of "
+            "cardinality 0."
+        )
     spec = dataset.element_spec
     if (
         not isinstance(spec, tuple)

@@ -66,6 +66,11 @@ class Restart:
         """Takes `values`, as `values` returned them, for the start."""
         self._start = values
 
+    def check(self):
+        """Raises if a later round could not begin, before the first trains."""
+        if self.how != "start":
+            self._fresh(2)
+
     def begin(self, round_id):
         """Brings the model to the start of a round, from 1."""
         count = len(self._variables)
@@ -127,7 +132,7 @@ class Restart:
 
     def _make(self):
         if callable(self.how):
-            return self.how()
+            return self._new(self.how())
         compiled = self.model.compiled
         try:
             # Else the clone is compiled too, from a config that may not hold
@@ -142,6 +147,27 @@ class Restart:
             ) from error
         finally:
             self.model.compiled = compiled
+
+    def _new(self, made):
+        """Returns what a function has made, which must be a new model."""
+        if not isinstance(made, keras.Model):
+            raise TypeError(
+                "`reset` must be a function that returns a keras.Model. "
+                f"Received: {made!r} from {self.how!r}."
+            )
+        if have_weights_in_common(made, self.model):
+            raise ValueError(
+                "`reset` must return a new model. Received: one with weights "
+                f"of the model that trains, from {self.how!r}. Make one in the "
+                'function, or give reset="start".'
+            )
+        return made
+
+
+def have_weights_in_common(model, other):
+    """Returns whether two models hold a variable that is the same."""
+    ids = {id(variable) for variable in model.variables}
+    return any(id(variable) in ids for variable in other.variables)
 
 
 def check_reset(how):

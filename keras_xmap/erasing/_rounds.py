@@ -2,6 +2,7 @@
 
 import time
 
+import keras
 import numpy as np
 
 from keras_xmap._description import describe
@@ -17,18 +18,29 @@ from keras_xmap.erasing._inference import loss_in_inference
 from keras_xmap.erasing._mining import Mining
 from keras_xmap.erasing._restart import Restart
 from keras_xmap.erasing._restart import check_reset
+from keras_xmap.erasing._restart import have_weights_in_common
 from keras_xmap.erasing._round_data import RoundData
 from keras_xmap.erasing._run_state import RunState
 from keras_xmap.erasing._together import raise_together
 
 
-def check_explainer(explainer):
-    """Returns what `explainer` of the callback has returned."""
+def check_explainer(explainer, model):
+    """Returns what `explainer` of the callback has returned for a model."""
     if not callable(getattr(explainer, "explain_batches", None)):
         raise TypeError(
             "`explainer` must return an explainer. Received: "
             f"{explainer!r}. For example `lambda model: "
             'keras_xmap.explainers.GradCAM(model, "name_of_a_layer")`.'
+        )
+    explained = getattr(explainer, "model", None)
+    if isinstance(explained, keras.Model) and not (
+        have_weights_in_common(explained, model)
+    ):
+        raise ValueError(
+            "`explainer` must explain the model that trains. Received: "
+            f"{explainer!r}, of a model that has no weight of {model.name!r}. "
+            "Make it of the model that the function is called with, as "
+            "`GradCAM` and `lambda model: GradCAM(model)` do."
         )
     return explainer
 
@@ -109,7 +121,10 @@ class ErasingRounds:
         for images in self.data.sets:
             self._mining.check_spec(images.labels_spec)
         self._restart = Restart(model, self._how, self._seed)
-        self._explainer = check_explainer(make_explainer(model))
+        self._explainer = check_explainer(make_explainer(model), model)
+        self._mining.meet(self._explainer)
+        if max_rounds > 1:
+            raise_together(self._workers, self._restart.check)
         names = layer_names(model)
         run = {
             **describe(self._arguments),
@@ -128,6 +143,8 @@ class ErasingRounds:
         self.data.open(self._workers)
         self._restart.keep(self.state.start_values(self._restart.values()))
         self._judge_again()
+        if self.state.finished is None:
+            raise_together(self._workers, self._try_mining)
 
     def enter(self, epoch, epochs_per_round):
         """Begins a round, or goes on with one that was broken off.
@@ -232,6 +249,9 @@ class ErasingRounds:
             **{k: v for k, v in losses.items() if v is not None},
         }
 
+    def _try_mining(self):
+        self._mining.try_on(self.data, self._explainer, self._workers)
+
     def _warn_of_guesses(self, logs):
         """Warns if the first round, which is the measure, has not learned."""
         told = self.data.trained.prior.judge(self._model, logs)
@@ -304,7 +324,9 @@ class ErasingRounds:
 
     def _reason(self, records):
         reason = self._stop(records)
-        if not (reason is None or reason is False or isinstance(reason, str)):
+        if isinstance(reason, (bool, np.bool_)):
+            reason = "`stop` is true" if reason else None
+        if not (reason is None or isinstance(reason, str)):
             raise TypeError(
                 "`stop` must return a text that says why to stop, or None. "
                 f"Received: {reason!r}."

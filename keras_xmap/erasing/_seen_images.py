@@ -75,11 +75,14 @@ class SeenImages:
     def check_count(self, count):
         """Raises unless `count` is how many images were seen."""
         self.check()
-        if len(self) > count or self.count not in (None, count):
+        known = self.count or len(self)
+        if count == 0 or known > count or self.count not in (None, count):
             raise ValueError(
-                f"Every pass over `{self._name}` must give all images. "
-                f"Received: {count} in this one, {self.count or len(self)} "
-                f"different ones before. {self._remedy()}"
+                f"Every pass over `{self._name}` must give all images, one at "
+                f"least. Received: {count:.0f} in this one, {known} different "
+                "ones before. Give a source that begins anew with each pass, "
+                "as `from_generator` of a function that makes a generator. "
+                f"{self._remedy()}"
             )
         if len(self) == count:
             self.count = count

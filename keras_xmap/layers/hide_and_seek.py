@@ -26,6 +26,7 @@ from keras_xmap.layers._draws import advance_seed
 
 _LARGEST = 2**31 - 1  # that a shape of a tensor holds
 
+
 @registered
 class HideAndSeek(SavedDraws, keras.layers.Layer):
     """Hides random patches of each image, while training.

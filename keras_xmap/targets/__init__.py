@@ -44,6 +44,7 @@ from keras_xmap.targets._class_scores import class_scores as class_scores
 from keras_xmap.targets._class_scores import (
     unknown_number_of_classes as unknown_number_of_classes,
 )
+from keras_xmap.targets._present_classes import num_classes as num_classes
 from keras_xmap.targets._present_classes import of_classes as of_classes
 from keras_xmap.targets._present_classes import (
     present_classes as present_classes,

@@ -28,8 +28,21 @@ def of_classes(explainer, classes):
     """
     if not hasattr(explainer, "convert_target"):  # one of the user's own
         return classes
+    return Binary(classes) if _num_units(explainer) == 1 else classes
+
+
+def num_classes(explainer):
+    """Returns how many classes labels can tell of, `None` if not known."""
+    if not hasattr(explainer, "convert_target"):
+        return None
+    units = _num_units(explainer)
+    return 2 if units == 1 else units
+
+
+def _num_units(explainer):
+    """Returns the units of the only output, if it has one score each."""
     outputs = getattr(explainer.model, "outputs", None) or ()
     shapes = [tuple(output.shape) for output in outputs]
-    if len(shapes) == 1 and (len(shapes[0]) == 1 or shapes[0][1:] == (1,)):
-        return Binary(classes)
-    return classes
+    if len(shapes) != 1 or len(shapes[0]) > 2:
+        return None
+    return 1 if len(shapes[0]) == 1 else shapes[0][1]

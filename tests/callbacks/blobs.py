@@ -67,7 +67,10 @@ def peak(y_true, y_pred):
 
 
 class MayDie:
-    """Explains as Grad-CAM does, or dies in the batch of mining set here."""
+    """Explains as Grad-CAM does, or dies in the batch of mining set here.
+
+    The first one is tried before training.
+    """
 
     # No part of what the explainer is, and of the run.
     fate = types.SimpleNamespace(batch=None)

@@ -293,10 +293,12 @@ def test_what_is_allowed_behind_and_before_the_data_stays_fresh(spoil):
     assert history.history["peak"] == [3.0, 3.0, 1.0, 1.0]
 
 
-def test_a_dataset_that_repeats_is_refused():
-    images, labels, _ = blobs.make_images()
+def test_a_dataset_that_repeats_or_is_empty_is_refused():
+    dataset = blobs.make_dataset(*blobs.make_images()[:2])
     with pytest.raises(ValueError, match="must end"):
-        AdversarialErasing(blobs.make_dataset(images, labels).repeat(), 1)
+        AdversarialErasing(dataset.repeat(), 1)
+    with pytest.raises(ValueError, match="must hold an image"):
+        AdversarialErasing(dataset.take(0), 1)
 
 
 class Recorder(keras.callbacks.Callback):
@@ -433,6 +435,8 @@ def test_one_object_serves_two_fits():
         ),
         ({"stop": 2}, "Received: stop=2"),
         ({"stop": lambda: None}, r"with the signature \(\)"),
+        ({"stop": StopRule}, r"a class. Call it: StopRule\(\)"),
+        ({"reset": lambda model: model}, r"with the signature \(model\)"),
         ({"targets": float("nan")}, "Received: targets=nan"),
         ({"targets": lambda x, y: x}, r"with the signature \(x, y\)"),
         ({"explainer": ["GradCAM"]}, r"Received: explainer=\['GradCAM'\]"),
@@ -447,19 +451,24 @@ def test_wrong_arguments_are_refused(arguments, message):
 
 def test_what_a_function_returns_is_checked_before_a_round_has_trained():
     images, labels, _ = blobs.make_images(4)
-    model, ended = blobs.brightest(), []
-    listener = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: ended.append(epoch)
-    )
+    model = blobs.brightest()
+    others = explainers.GradCAM(blobs.brightest())
     for arguments, message in (
         ({"explainer": lambda model: [model]}, "must return an explainer"),
+        ({"explainer": lambda model: others}, "explain the model that trains"),
+        ({"explainer": OneMap}, r"classes of shape \(4, 1\).* \(4, 16, 16\)"),
         ({"targets": lambda labels: labels * np.nan}, "dtype float"),
         ({"targets": lambda labels: labels["a"]}, "only integers"),
+        ({"targets": lambda labels: labels + 5}, "to 1. Received: class 6"),
+        ({"targets": lambda labels: labels[1:]}, "one entry per image"),
+        ({"reset": lambda: None}, "returns a keras.Model. Received: None"),
+        ({"reset": lambda: model}, 'or give reset="start"'),
+        ({"reset": lambda: blobs.trained()}, "must have the weights of"),
     ):
         erasing = erasing_of(images, labels, **arguments)
         with pytest.raises(Exception, match=message):
-            fit(model, erasing, callbacks=[erasing, listener])
-    assert not ended
+            fit(model, erasing)
+        assert int(model.optimizer.iterations) == 0, arguments
     with pytest.raises(TypeError, match="`explainer` must be a function"):
         erasing_of(images, labels, explainer=explainers.GradCAM(model))
     erasing = erasing_of(images, labels, max_rounds=1)
@@ -474,6 +483,54 @@ def test_what_a_function_returns_is_checked_before_a_round_has_trained():
     # The same objects serve for a right one.
     fit(model, erasing)
     assert erasing.store.rounds == [1]
+
+
+class OneMap:
+    """Answers with one map an image, whatever it is asked for."""
+
+    def __init__(self, model):
+        pass
+
+    def explain_batches(self, inputs, target, batch_size):
+        yield inputs[..., 0]
+
+
+def test_a_label_beyond_the_classes_is_told_before_a_round_has_trained():
+    images, labels, _ = blobs.make_images(16)
+    labels[-1] = 2
+    model = blobs.brightest()
+    model.compile("sgd", lambda y_true, y_pred: 0.0 * y_pred[:, 0])
+    erasing = erasing_of(images, labels, stop=lambda records: None)
+    with pytest.raises(ValueError, match="from 0 to 1. Received: class 2"):
+        fit(model, erasing)
+    assert int(model.optimizer.iterations) <= 4
+    assert erasing.rounds == []
+
+
+class Diverged(OneMap):
+    """Answers with numbers when it is tried, and with none later."""
+
+    value = 1.0
+
+    def explain_batches(self, inputs, target, batch_size):
+        value, self.value = self.value, np.nan
+        yield np.full((len(inputs), 1, 16, 16), value)
+
+
+def test_maps_without_numbers_do_not_pass_for_nothing_found():
+    images, labels, _ = blobs.make_images(4)
+    erasing = erasing_of(images, labels, explainer=Diverged)
+    with pytest.raises(ValueError, match="infinity after round 1 has trained"):
+        fit(blobs.brightest(), erasing)
+
+
+@pytest.mark.parametrize("answer", [True, np.bool_(True)])
+def test_a_rule_may_answer_that_it_is_enough(answer):
+    images, labels, _ = blobs.make_images(4)
+    erasing = erasing_of(images, labels, stop=lambda records: answer)
+    fit(blobs.brightest(), erasing)
+    assert erasing.finished == "Round 1 failed: `stop` is true."
+    assert erasing.store.rounds == []
 
 
 def test_wrong_batches_are_refused():

@@ -102,7 +102,7 @@ def test_regions_of_a_round_broken_off_while_mining_are_mined_again(
                 store.add(range(NUM_IMAGES), [0] * NUM_IMAGES, 1, every)
                 store.flush()
 
-    blobs.MayDie.fate.batch = 2
+    blobs.MayDie.fate.batch = 3
     with pytest.raises(Killed):
         run(tmp_path, WritesAndDies())
     assert list((tmp_path / "regions").glob("*.npz"))
@@ -189,7 +189,7 @@ def test_a_round_that_has_trained_is_mined_by_its_last_weights(
     before, after = (
         ChiefBackup(tmp_path / order) for order in ("before", "after")
     )
-    blobs.MayDie.fate.batch = 1
+    blobs.MayDie.fate.batch = 2
     with pytest.raises(Killed):
         run(tmp_path / "run", before, after=[after])
     shutil.copytree(tmp_path / "run", tmp_path / "again")

@@ -116,6 +116,14 @@ def test_what_is_wrong_in_voc_is_named_and_the_rest_is_kept(tmp_path):
     assert "whether it holds cat" in told["b.jpg"]
 
 
+def test_a_list_that_leads_nowhere_is_named(tmp_path):
+    root = voc(tmp_path, "ab")
+    path = root / "ImageSets" / "Main" / "cat_val.txt"
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.warns(UserWarning, match="cat_val.txt: there is no such file"):
+        VOCFolder(root, class_names=["cat", "dog"])
+
+
 def test_masks_that_are_wrong_are_named_and_the_rest_is_kept(tmp_path):
     root = voc(tmp_path)
     masks = root / "SegmentationClass"

@@ -45,6 +45,15 @@ def test_regions_are_8_connected_and_of_one_known_class(tmp_path):
     assert (found["glass", 4.0] == (LABELS == 9)).all()
 
 
+def test_a_class_may_be_any_number_that_pixels_hold(tmp_path):
+    photos, maps = write(tmp_path)
+    (maps / "a.png").unlink()
+    values = np.where(LABELS == 5, -1, LABELS.astype("int32"))
+    Image.fromarray(values).save(maps / "a.tif")
+    regions = RegionFolders(photos, maps, {9: "glass", -1: "wood"})
+    assert sorted(regions.areas) == [1.0, 3.0, 4.0]
+
+
 def test_small_regions_are_left_out(tmp_path):
     regions = RegionFolders(*write(tmp_path), CLASSES, min_area=2)
     assert regions.areas.tolist() == [3.0, 4.0]

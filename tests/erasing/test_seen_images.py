@@ -80,6 +80,13 @@ def test_images_may_come_later_until_all_are_known():
         seen.check()
 
 
+def test_a_pass_without_images_is_told():
+    with pytest.raises(ValueError, match="Received: 0 in this one, 0 .* that"):
+        seen_of([]).check_count(0)
+    with pytest.raises(ValueError, match="begins anew with each pass"):
+        seen_of([1, 2]).check_count(0)
+
+
 def test_nothing_is_looked_at_when_nobody_watches():
     seen = seen_of([1, 2])
     seen.is_watching = False

@@ -28,6 +28,7 @@ COUNTS = {
     "batch_size",
     "cell_size",
     "depth",
+    "epochs",
     "epochs_per_round",
     "filters",
     "gap",
