@@ -18,6 +18,16 @@ def what_is_wrong(expected, found):
     return None if found == expected else "not as it was written"
 
 
+def content_of(path):
+    """Returns the bytes of a file of a run, or `None` if there is none."""
+    try:
+        return _files.read_file(path)
+    except FileNotFoundError:
+        return None
+    except IsADirectoryError as error:
+        raise ValueError(lost([f"{path} (a folder)"])) from error
+
+
 def lost(files):
     """Returns the message about files, each named with what is wrong."""
     return (
@@ -58,7 +68,7 @@ def decoded(content, path, names):
         kept = json.loads(content)
         state, expected = kept["state"], kept["checksum"]
         is_whole = _checksum(state) == expected and set(state) == names
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         is_whole = False
     if not is_whole:
         raise ValueError(lost([f"{path} (not as this version writes it)"]))

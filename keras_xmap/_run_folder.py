@@ -6,6 +6,7 @@ import shutil
 
 from keras_xmap import _files
 from keras_xmap._run_files import check_same_run
+from keras_xmap._run_files import content_of
 from keras_xmap._run_files import decoded
 from keras_xmap._run_files import encoded
 from keras_xmap._run_files import lost
@@ -137,13 +138,11 @@ class RunFolder:
 
     def _decoded(self):
         path = self.path(_STATE)
-        return decoded(_files.read_file(path), path, _NAMES)
+        return decoded(content_of(path), path, _NAMES)
 
     def _checksum(self, name):
-        try:
-            return _files.checksum(_files.read_file(self.path(name)))
-        except FileNotFoundError:
-            return None
+        content = content_of(self.path(name))
+        return None if content is None else _files.checksum(content)
 
     def _write(self):
         content = encoded({"run": self._run, "stages": self._stages})

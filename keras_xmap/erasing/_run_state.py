@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_xmap import _files
 from keras_xmap._run_files import check_same_run
+from keras_xmap._run_files import content_of
 from keras_xmap._run_files import decoded
 from keras_xmap._run_files import encoded
 from keras_xmap._run_files import lost
@@ -139,7 +140,14 @@ class RunState:
             np.savez(file, *values)
             self.put(_START, file.getvalue())
             self._workers.wait()
-            self.files[_START] = _files.checksum(self._content(_START))
+            content = self._content(_START)
+            if content is None:
+                raise ValueError(
+                    "Several workers need a folder that all of them see. "
+                    f"Received: {self._path(_START)} of the chief, which is "
+                    "not there for this one."
+                )
+            self.files[_START] = _files.checksum(content)
         with np.load(io.BytesIO(self.get(_START))) as arrays:
             return [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
 
@@ -152,10 +160,7 @@ class RunState:
 
     def get(self, name):
         """Returns the content of a file that `put` has written."""
-        try:
-            content = self._content(name)
-        except FileNotFoundError:
-            content = None
+        content = self._content(name)
         if content is None or _files.checksum(content) != self.files[name]:
             how = "missing" if content is None else "not as it was written"
             raise ValueError(lost([f"{self._path(name)} ({how})"]))
@@ -245,7 +250,7 @@ class RunState:
         return os.path.join(self.directory, name)
 
     def _content(self, name):
-        return _files.read_file(self._path(name))
+        return content_of(self._path(name))
 
     def _read(self):
         state = self._check_run()

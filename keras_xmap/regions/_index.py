@@ -135,7 +135,9 @@ class RegionIndex:
         for name in sorted(names):
             if name not in self.shards:
                 try:
-                    self.add_shard(name, folder.read(name))
+                    shard = folder.read(name)
+                    if shard is not None:
+                        self.add_shard(name, shard)
                 except ShardError as error:
                     damaged.extend(error.damaged)
         if damaged:

@@ -44,6 +44,8 @@ _DAMAGE = (
     OverflowError,
     zipfile.BadZipFile,
 )
+# It leads to a place in front of the file, or there is a folder.
+_NO_ARCHIVE = (errno.EINVAL, errno.EISDIR)
 _LOCAL_HEADER = struct.Struct("<26xHH")  # of a member of a zip archive
 
 
@@ -77,9 +79,8 @@ class Shard:
                 self.image_ids = np.char.decode(self.image_ids, "utf-8")
             self._check_columns()
         except (*_DAMAGE, OSError) as error:
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            if isinstance(error, OSError) and error.errno not in _NO_ARCHIVE:
                 raise
-            # Or the archive has led to a place in front of the file.
             raise ShardError([f"{path} ({error})"]) from error
 
     def __len__(self):
@@ -148,8 +149,14 @@ class ShardFolder:
         return list_files(self._path, f"{self._kind}-", ".npz")
 
     def read(self, name):
-        """Returns the `Shard` of this name."""
-        return Shard(os.path.join(self._path, name))
+        """Returns the `Shard` of this name, or `None` if it is gone by now."""
+        path = os.path.join(self._path, name)
+        try:
+            return Shard(path)
+        except FileNotFoundError as error:
+            if name in self.names():
+                raise ShardError([f"{path} (a link to nowhere)"]) from error
+            return None
 
     def new_name(self, round_id):
         """Returns a name that no other shard has."""

@@ -136,6 +136,7 @@ def damaged(content):
         lambda content: content[:-20],
         lambda content: b"",
         lambda content: b"[]",
+        lambda content: b"[" * 100000,
         lambda content: b"\x00\xff" * 50,
         lambda content: json.dumps(json.loads(content)["state"]).encode(),
     ],
@@ -149,6 +150,19 @@ def test_a_damaged_state_is_named(tmp_path, damage):
         opened(tmp_path)
     path.write_bytes(content)
     assert opened(tmp_path).began == 0
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path):
+    state = opened(tmp_path)
+    state.start_values([np.zeros(2)])
+    state.begin_round(0)
+    for name in ("start.npz", "state.json"):
+        (tmp_path / name).unlink()
+        (tmp_path / name).mkdir()
+        with pytest.raises(ValueError, match=f"{name} .a folder.*Put back"):
+            opened(tmp_path).start_values([np.zeros(2)])
+        if name == "start.npz":
+            (tmp_path / name).rmdir()
 
 
 def test_a_run_starts_from_what_its_first_process_began_with(tmp_path):

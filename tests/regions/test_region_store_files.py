@@ -12,6 +12,7 @@ import pytest
 
 from keras_xmap.regions import RegionStore
 from keras_xmap.regions._shards import Shard
+from keras_xmap.regions._shards import ShardFolder
 
 
 def mask_of(image_id, round_id=1):
@@ -213,6 +214,29 @@ def test_half_a_file_is_named_and_the_others_can_be_used(tmp_path):
     assert store.mined(1) == set(range(5))
     half.unlink()
     assert RegionStore(tmp_path).mined(1) == set(range(5))
+
+
+def test_what_is_no_file_is_named_and_what_is_gone_is_gone(
+    tmp_path, monkeypatch
+):
+    filled(tmp_path, range(3)).flush()
+    (tmp_path / "regions-link.npz").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"link.npz \(a link to nowhere\)"):
+        RegionStore(tmp_path)
+    (tmp_path / "regions-link.npz").unlink()
+    (tmp_path / "regions-folder.npz").mkdir()
+    with pytest.raises(ValueError, match=r"folder.npz \(.*a directory"):
+        RegionStore(tmp_path)
+    (tmp_path / "regions-folder.npz").rmdir()
+    # Another worker discards a shard between a look at the list and one at it.
+    names = ShardFolder.names
+
+    def names_before(folder):
+        monkeypatch.setattr(ShardFolder, "names", names)
+        return [*names(folder), "regions-gone.npz"]
+
+    monkeypatch.setattr(ShardFolder, "names", names_before)
+    assert RegionStore(tmp_path).image_ids == [0, 1, 2]
 
 
 KILLED = """
