@@ -85,8 +85,13 @@ def make_directory(path):
     if _is_remote(path):
         with _gfile(path) as gfile:
             gfile.makedirs(path)
-    else:
+        return
+    try:
         os.makedirs(path, exist_ok=True)
+    except RecursionError as error:
+        # Python makes the folders above one by the other.
+        reason = os.strerror(errno.ENAMETOOLONG)
+        raise OSError(errno.ENAMETOOLONG, reason, path) from error
 
 
 def list_files(directory, prefix="", suffix=""):

@@ -1,5 +1,6 @@
 """Files by the same functions, on this machine and behind a scheme."""
 
+import errno
 import os
 import pathlib
 import subprocess
@@ -12,6 +13,7 @@ from keras_xmap._files import check_path
 from keras_xmap._files import checksum
 from keras_xmap._files import delete_file
 from keras_xmap._files import file_exists
+from keras_xmap._files import leads_out
 from keras_xmap._files import list_files
 from keras_xmap._files import make_directory
 from keras_xmap._files import open_file
@@ -241,6 +243,20 @@ def test_folders_are_made_with_those_above_and_may_exist(folder):
     write_atomically(f"{path}/file", b"")
     assert file_exists(f"{path}/file")
     assert list_files(f"{folder}/a") == ["b"]
+
+
+def test_folders_without_end_are_told_as_too_long_a_name(tmp_path):
+    with pytest.raises(OSError, match="[Nn]ame too long") as caught:
+        make_directory(tmp_path / ("d/" * 2500))
+    assert caught.value.errno == errno.ENAMETOOLONG
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_leads_out_of_a_folder_is_known_on_every_system():
+    for name in ("a", "a/b", "a..b", "a/b..", ".a", "12"):
+        assert not leads_out(name), name
+    for name in ("..", "a/../b", "/a", "..\\a", "C:a", "C:\\a", "gs://b/a"):
+        assert leads_out(name), name
 
 
 def test_files_are_listed_by_prefix_and_suffix_and_deleted(folder):

@@ -56,7 +56,8 @@ class WeakSegmentation:
     **When it is killed**, call the same `fit` again: it goes on with the
     epoch or the photo it was at. With other photos or arguments it is refused,
     and told which. **Under `tf.distribute`**, in the scope of a strategy, it
-    trains and explains on all replicas of one process.
+    trains and explains on all replicas of one process; several workers are
+    refused.
 
     Args:
         backbone: `keras.Model` of one image input, grey or of three colours,

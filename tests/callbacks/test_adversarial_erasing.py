@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 from callbacks import blobs
 
+import keras_xmap
 from keras_xmap import distribution
 from keras_xmap import explainers
 from keras_xmap.callbacks import AdversarialErasing
@@ -505,6 +506,48 @@ def test_a_label_beyond_the_classes_is_told_before_a_round_has_trained():
         fit(model, erasing)
     assert int(model.optimizer.iterations) <= 4
     assert erasing.rounds == []
+
+
+class Mirrored:
+    def __init__(self, model):
+        self._explainer = explainers.GradCAM(model)
+
+    def explain_batches(self, *args, **kwargs):
+        views = [1, "mirror"]
+        return self._explainer.explain_batches(*args, **kwargs, views=views)
+
+
+def test_maps_may_be_means_over_views_of_what_is_left():
+    images, labels, _ = blobs.make_images(4)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 2)),
+            keras.layers.Conv2D(6, 3, padding="same", activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2),
+        ]
+    )
+    blobs.compiled(model, keras.optimizers.SGD(0.0))
+    erasing = erasing_of(
+        images,
+        labels,
+        explainer=Mirrored,
+        max_rounds=2,
+        reset="start",
+        stop=lambda records: None,
+    )
+    fit(model, erasing)
+    grad_cam, left = explainers.GradCAM(model), images
+    for round_id in (1, 2):
+        maps = grad_cam.explain(left, labels, views=[1, "mirror"])
+        expected = keras_xmap.ops.above_threshold(maps, 0.5)
+        found = blobs.regions_of(erasing.store, 4, rounds=round_id)
+        np.testing.assert_array_equal(found, expected)
+        plain = grad_cam.explain(left, labels)
+        plain = keras_xmap.ops.above_threshold(plain, 0.5)
+        assert (np.asarray(plain) != found).any()
+        left = np.where(found[..., None], 0, left)
 
 
 class Diverged(OneMap):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from distribution.test_distribution import start_workers
 from weak_segmentation import blots
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
@@ -83,3 +84,15 @@ def test_memory_does_not_grow_with_the_number_of_images(
         peaks.append(int(done.stdout.split()[-1]))
     record_property("MiB at 200 and 2,000 images", peaks)
     assert peaks[1] < peaks[0] + 60
+
+
+@pytest.mark.sweep
+def test_several_workers_are_refused_before_the_work(tmp_path):
+    blots.write_scenes(tmp_path / "scenes", 2)
+    arguments = tmp_path / "scenes", tmp_path / "run", "--workers"
+    processes = start_workers(WORKER, *arguments)
+    for process in processes:
+        error = process.communicate(timeout=300)[1]
+        assert process.returncode == 1
+        assert "with 2 workers. Train under tf.distribute.Mirr" in error
+    assert not (tmp_path / "run").exists()
