@@ -91,8 +91,8 @@ class AdversarialErasing(RoundsInFit):
             independent; frozen layers keep theirs. `"start"`: the weights
             at the start of `fit`, for pretrained ones. Or a function without
             arguments that returns a new model. Defaults to `"new"`.
-        stop: `StopRule`, or a function like it. Defaults to `None`:
-            `StopRule()`.
+        stop: `StopRule`, or a function like it, that returns why to stop, or
+            `True`, and `None` to go on. Defaults to `None`: `StopRule()`.
         directory: Folder for regions and the state of the run; or `None` to
             keep them in memory. Defaults to `None`.
         callbacks: List of callbacks that live for a round. Defaults to `()`.
@@ -132,7 +132,8 @@ class AdversarialErasing(RoundsInFit):
     Raises:
         ValueError: If an argument is out of range; in `fit`, if the data is
             not that of `training_data` or changes from pass to pass, if
-            `directory` is of another run, or for too few `epochs`.
+            `directory` is of another run, if the first batch cannot be mined,
+            if maps are not finite, or for too few `epochs`.
         TypeError: If an argument is of another type.
 
     References:
@@ -166,7 +167,7 @@ class AdversarialErasing(RoundsInFit):
         targets: Callable[[Any], Any] | None = None,
         fill: str | Number | Sequence[Number] | EraseRegions = "mean",
         reset: Literal["new", "start"] | Callable[[], keras.Model] = "new",
-        stop: Callable[[list[dict[str, Any]]], str | None] | None = None,
+        stop: Callable[[list[dict[str, Any]]], str | bool | None] | None = None,
         directory: Path | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         seed: int = 0,

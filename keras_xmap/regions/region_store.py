@@ -206,16 +206,8 @@ class RegionStore:
         round_id = as_number("round_id", round_id)
         with self._lock:
             self._unions.forget()
-            index, pending = self._index, self._index.pending
-            # What cannot be deleted stays known, to be discarded again.
-            for name, shard in list(index.shards.items()):
-                if shard.round_id == round_id:
-                    index.close(name)
-                    self._folder.delete(name)
-                    index.remove_shard(name)
-            for name in pending.names(round_id):
-                self._folder.delete(name)
-            pending.discard(round_id)
+            self._delete_files(round_id)
+            self._index.pending.discard(round_id)
 
     def merge(self, other: "RegionStore") -> None:
         """Adds all regions of another store, or none if one does not fit.
@@ -438,6 +430,18 @@ class RegionStore:
         compressed = check_boolean("compressed", compressed)
         rounds = as_rounds(rounds)
         _export.save_coco(self, path, rounds, class_names, compressed)
+
+    def _delete_files(self, round_id):
+        """Deletes a round, also what a flush has begun to write of it."""
+        index = self._index
+        # What cannot be deleted stays known, to be discarded again.
+        for name, shard in list(index.shards.items()):
+            if shard.round_id == round_id:
+                index.close(name)
+                self._folder.delete(name)
+                index.remove_shard(name)
+        for name in index.pending.names(round_id):
+            self._folder.delete(name)
 
     def _add(self, rows):
         """Adds `(image_id, size, class_id, round_id, record)`: all, or none."""
