@@ -13,6 +13,7 @@ from keras_xmap._description import layer_names
 from keras_xmap._files import checksum
 from keras_xmap._files import file_exists
 from keras_xmap._run_folder import RunFolder
+from keras_xmap.datasets import read_label_map
 from keras_xmap.distribution import Workers
 from keras_xmap.models import DataFormats
 from keras_xmap.models import Recording
@@ -91,11 +92,14 @@ class Run:
         return folder.path(name, f"{self._names[row]}.png")
 
     def missing(self, folder, name):
-        """Returns the rows of the images without a label map."""
+        """Returns the rows of the images without a label map that is whole.
+
+        What a stage has left that was broken off is in no checksum yet.
+        """
         return [
             row
             for row in range(len(self.images))
-            if not file_exists(self.label_map(folder, name, row))
+            if not self._is_whole(self.label_map(folder, name, row))
         ]
 
     def finish_label_maps(self, folder, name, stage):
@@ -117,6 +121,15 @@ class Run:
         run = self._description()
         classes = {"class_names": run["images"]["class_names"]}
         self.folder.read({**run, "images": classes})
+
+    def _is_whole(self, path):
+        if not file_exists(path):
+            return False
+        try:
+            read_label_map(path, self.num_classes)
+        except ValueError:
+            return False
+        return True
 
     def _description(self):
         settings = self.settings

@@ -14,6 +14,8 @@ from weak_segmentation import blots
 
 from keras_xmap import datasets
 from keras_xmap import explainers
+from keras_xmap._run_files import decoded
+from keras_xmap._run_files import encoded
 from keras_xmap.weak_segmentation import WeakSegmentation
 from keras_xmap.weak_segmentation import mean_iou
 
@@ -119,6 +121,24 @@ def test_other_images_or_weights_are_told(scenes, few, copy):
     labels.labels = 1 - labels.labels
     with pytest.raises(ValueError, match=r"images.labels="):
         quick_run(copy).fit(labels, verbose=0)
+
+
+def test_what_is_damaged_in_a_stage_that_was_broken_off_is_made_again(
+    few, copy
+):
+    path = copy / "state.json"
+    state = decoded(path.read_bytes(), path, {"run", "stages"})
+    del state["stages"]["masks"]
+    path.write_bytes(encoded(state))
+    masks = sorted((copy / "masks").iterdir())
+    before = [mask.read_bytes() for mask in masks]
+    masks[0].unlink()
+    masks[1].write_bytes(before[1][:-40])
+    datasets.write_label_map(masks[2], np.full((24, 32), 3))  # of 2 classes
+    times = [mask.stat().st_mtime_ns for mask in masks[3:]]
+    quick_run(copy).fit(few, verbose=0)
+    assert [mask.read_bytes() for mask in masks] == before
+    assert [mask.stat().st_mtime_ns for mask in masks[3:]] == times
 
 
 def test_files_that_are_damaged_are_named(few, copy):
