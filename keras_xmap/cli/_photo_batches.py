@@ -92,11 +92,7 @@ class Masks:
                 f"{num_photos} images."
             )
         for path in paths:
-            if not os.path.isfile(path):
-                raise FileNotFoundError(
-                    "`--mask` must be an image file. Received: --mask "
-                    f"{path!r}, which is not there."
-                )
+            check_image_file("--mask", path)
         self._paths = paths
         self._only = read_mask(paths[0]) if len(paths) == 1 else None
 
@@ -105,6 +101,15 @@ class Masks:
         if len(self._paths) < 2:
             return self._only
         return read_mask(self._paths[number])
+
+
+def check_image_file(option, path):
+    """Raises unless there is a file that an option of the command names."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"`{option}` must be an image file. Received: {option} {path!r}, "
+            "which is not there."
+        )
 
 
 def read_mask(path):

@@ -9,6 +9,7 @@ from keras_xmap.cli._method import Method
 from keras_xmap.cli._method import check_layer
 from keras_xmap.cli._method import method_named
 from keras_xmap.cli._output import OutputFolder
+from keras_xmap.cli._photo_batches import check_image_file
 from keras_xmap.cli._photo_batches import read_mask
 from keras_xmap.cli._photo_data import boxes_of
 from keras_xmap.cli._photo_data import masks_of
@@ -31,6 +32,8 @@ def run(arguments):
     )
     folder = OutputFolder(arguments.directory, arguments.force)
     folder.check_free(_WRITTEN)
+    if arguments.artifact is not None:
+        check_image_file("--artifact", arguments.artifact)
     class_names, index, model, inputs, output = asked(arguments)
     output.check_one_class(index)
     photos, errors = readable_photos(files, inputs, arguments.batch_size)

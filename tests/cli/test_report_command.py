@@ -108,6 +108,13 @@ def test_a_report_is_not_overwritten(made, tmp_path, capsys):
     assert (tmp_path / "report.html").read_text() == "mine"
 
 
+@pytest.mark.parametrize("path", ["", "nowhere.png"])
+def test_an_artifact_that_is_not_there_is_told_first(path, made, capsys):
+    assert report(made, made / "none", "--artifact", path) == 2
+    told = capsys.readouterr().err
+    assert f"Received: --artifact '{path}', which is not there" in told
+
+
 def test_a_photo_that_cannot_be_read_is_left_out(made, tmp_path, capsys):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
