@@ -93,6 +93,27 @@ class RegionIndex:
         image_id = self.image_ids[number]
         self.pending.add(number, image_id, class_id, round_id, record)
 
+    def add(self, rows, folder, shard_size):
+        """Adds rows, all or none, and returns the numbers of their images.
+
+        What waits is written first where it would be more than a shard holds:
+        whoever repeats an `add` that has failed shall not add twice.
+
+        Args:
+            rows: List of `(image_id, size, class_id, round_id, record)`.
+            folder: `ShardFolder`, or `None` to keep all in memory.
+            shard_size: Integer, how many regions a shard holds.
+        """
+        image_ids, sizes = [row[0] for row in rows], [row[1] for row in rows]
+        self.check_images(image_ids, sizes)
+        waiting = len(self.pending)
+        if folder is not None and waiting and waiting + len(rows) > shard_size:
+            self.flush(folder)
+        numbers = self.add_images(image_ids, sizes)
+        for number, row in zip(numbers, rows, strict=True):
+            self.add_pending(number, *row[2:])
+        return numbers
+
     def all_rows(self):
         """Returns all regions, each with its image, size, class and round."""
         return [
@@ -123,7 +144,8 @@ class RegionIndex:
             folder.write(batch.name, batch.round_id, self.rows(batch))
             shard = folder.read(batch.name)
             self.pending.remove(batch)
-            self.add_shard(batch.name, shard)
+            if shard is not None:
+                self.add_shard(batch.name, shard)
 
     def update(self, folder):
         """Drops the shards that are gone from a folder, and reads new ones."""

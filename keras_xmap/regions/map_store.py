@@ -45,7 +45,8 @@ class MapStore:
         relative: See `encode_maps`. Defaults to `False`.
         worker: Integer >= 0, the number of this process among those that
             write to `directory`. Defaults to `0`.
-        shard_size: Integer >= 1, images in a file. Defaults to `256`.
+        shard_size: Integer >= 1, images in a file; they wait in memory until
+            there are more. Defaults to `256`.
 
     Raises:
         ValueError: If an argument is out of range, or if a file in
@@ -112,6 +113,7 @@ class MapStore:
             ValueError: If the lengths differ, if the store has maps of an
                 image already, or if `encode_maps` refuses a map.
             TypeError: If ids are of two kinds, or maps no numbers.
+            OSError: If earlier maps were due to be written, and could not be.
         """
         image_ids = as_ids(image_ids)
         if not isinstance(maps, (list, tuple)):
@@ -125,12 +127,13 @@ class MapStore:
         records = [encode_maps(x, self.tolerance, self.relative) for x in maps]
         with self._lock:
             self._check_new(image_ids)
-            sizes = [x.shape[-2:] for x in maps]
-            numbers = self._index.add_images(image_ids, sizes)
-            for number, record in zip(numbers, records, strict=True):
-                self._index.add_pending(number, _CLASS, _ROUND, record)
-            if self._folder and len(self._index.pending) >= self.shard_size:
-                self.flush()
+            rows = [
+                (image_id, x.shape[-2:], _CLASS, _ROUND, record)
+                for image_id, x, record in zip(
+                    image_ids, maps, records, strict=True
+                )
+            ]
+            self._index.add(rows, self._folder, self.shard_size)
 
     def maps(self, image_id: int | str) -> np.ndarray:
         """Returns the maps of an image.

@@ -446,17 +446,6 @@ class RegionStore:
     def _add(self, rows):
         """Adds `(image_id, size, class_id, round_id, record)`: all, or none."""
         with self._lock:
-            index, folder = self._index, self._folder
-            image_ids, sizes = (
-                [row[0] for row in rows],
-                [row[1] for row in rows],
-            )
-            index.check_images(image_ids, sizes)
-            waiting = len(index.pending)
-            # Before: whoever repeats an `add` that failed shall not add twice.
-            if folder and waiting and waiting + len(rows) > self.shard_size:
-                self.flush()
-            numbers = index.add_images(image_ids, sizes)
+            numbers = self._index.add(rows, self._folder, self.shard_size)
             for number, row in zip(numbers, rows, strict=True):
-                index.add_pending(number, *row[2:])
                 self._unions.change(number, row[3])

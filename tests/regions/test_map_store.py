@@ -11,7 +11,7 @@ def test_maps_come_back_within_the_tolerance_from_memory_and_from_files(
     tmp_path,
 ):
     for directory in (None, tmp_path):
-        store = MapStore(directory, tolerance=0.05, shard_size=3)
+        store = MapStore(directory, tolerance=0.05, shard_size=2)
         store.add([5, 3], MAPS[:2])
         store.add([9], [MAPS[2, 0, :7]])
         assert store.image_ids == [3, 5, 9]
@@ -19,7 +19,9 @@ def test_maps_come_back_within_the_tolerance_from_memory_and_from_files(
             found = store.maps(image_id)
             assert found.dtype == "float32" and found.shape == maps.shape
             assert np.abs(found - maps).max() <= 0.05
-    # The third image filled a shard; what came before a kill is there.
+    # The third image is more than a shard holds: the others are written.
+    assert MapStore(tmp_path).image_ids == [3, 5]
+    store.flush()
     again = MapStore(tmp_path)
     assert again.image_ids == [3, 5, 9]
     assert np.abs(again.maps(3) - MAPS[1]).max() <= 0.05
@@ -62,6 +64,21 @@ def test_damaged_maps_are_named(tmp_path):
     store = MapStore(tmp_path)
     store.add([0], MAPS[:1])
     assert (store.maps(0) == MAPS[0]).all()
+
+
+def test_maps_may_be_added_again_once_there_is_room(tmp_path):
+    store = MapStore(tmp_path / "maps", shard_size=1)
+    store.add([0], MAPS[:1])
+    (tmp_path / "maps").write_text("in the way")
+    for _ in range(2):
+        with pytest.raises(OSError):
+            store.add([1], MAPS[1:2])
+    (tmp_path / "maps").unlink()
+    store.add([1], MAPS[1:2])
+    store.flush()
+    again = MapStore(tmp_path / "maps")
+    for number in (0, 1):
+        assert (again.maps(number) == MAPS[number]).all()
 
 
 def test_all_maps_of_a_call_are_added_or_none():
