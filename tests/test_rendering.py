@@ -11,6 +11,7 @@ from docs.rendering import results
 from docs.rendering.example import example_of
 from docs.rendering.example import paths
 from docs.rendering.example import read_example
+from docs.rendering.page import index_of
 from docs.rendering.page import page_of
 from docs.rendering.record import FOLDER
 from docs.rendering.record import Record
@@ -208,7 +209,7 @@ def test_a_page_shows_what_its_cells_left_and_says_when_it_is_old():
     assert page.startswith("# Is it so?\n\nYou ask.\n\n```python\nx = 1\n```")
     assert "- **Data:** none.\n- **Time:** none." in page
     assert "```text\n0.5\n```\n\n![What it drew](01_it/a.png)" in page
-    assert "by a run on keras 3.1." in page
+    assert "by a run on Keras 3.1." in page
     assert '??? note "share: The share of it."\n\n    ```python' in page
     assert "has changed since" not in page
     assert "has changed since" in page_of(
@@ -284,6 +285,13 @@ def test_public_names_lead_to_the_reference():
 )
 def test_all_else_stays_as_it_is(text):
     assert public_names.linked(text) == text
+
+
+def test_the_index_names_examples_by_their_files():
+    example = example_of(SCRIPT, "03_roi_classification")
+    page = index_of([(example, None)])
+    assert "## [3 ROI classification](03_roi_classification.md)" in page
+    assert "*Is it so?*\n\nYou ask." in page
 
 
 def test_results_stand_in_one_page():

@@ -8,6 +8,7 @@ from docs.rendering.record import digest_of
 
 # What docstrings of examples tell in a word at the start of a line.
 _FACT = re.compile(r"^([A-Z][a-z]+): (?=\S)", re.MULTILINE)
+_NAMES = {"keras": "Keras", "tensorflow": "TensorFlow", "roi": "ROI"}
 _PAGE = re.compile(r"\bdocs/(\w+)\.md\b")
 
 
@@ -58,7 +59,7 @@ def _language(code):
 def _about_the_run(example, record):
     if record is None:
         return ""
-    on = " and ".join(f"{k} {v}" for k, v in record.versions.items())
+    on = " and ".join(f"{_NAMES[k]} {v}" for k, v in record.versions.items())
     said = f"Printed and drawn by a run on {on}."
     if record.small:
         said += " It was one at the small size of `--smoke`."
@@ -108,14 +109,17 @@ def index_of(examples):
 
 def label_of(name):
     """Returns how the navigation names an example: `1 Explain a classifier`."""
-    number, _, words = name.partition("_")
-    words = words.replace("_", " ")
-    return f"{int(number)} {words[0].upper()}{words[1:]}"
+    number, *words = name.split("_")
+    said = " ".join(_NAMES.get(word, word) for word in words)
+    return f"{int(number)} {said[0].upper()}{said[1:]}"
 
 
 def _first_words(text):
     blocks = [x for x in re.split(r"\n{2,}", text) if not x.startswith(" ")]
-    return _PAGE.sub(r"[\1](../\1.md)", blocks[0]) if blocks else ""
+    first = blocks[0] if blocks else ""
+    # The code that follows on the page of the example is not here.
+    first = re.sub(":$", ".", first)
+    return _PAGE.sub(r"[\1](../\1.md)", first)
 
 
 def _first_picture(example, record):

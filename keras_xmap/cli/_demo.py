@@ -15,6 +15,7 @@ from keras_xmap import layers
 from keras_xmap import metrics
 from keras_xmap import visualization
 from keras_xmap._checks import check_positive_integer
+from keras_xmap._installation import require_scikit_learn
 from keras_xmap.cli._output import OutputFolder
 
 SIZE = 48
@@ -203,6 +204,7 @@ def main(
     shape `(num_tests, 48, 48)`, into the folder `directory`; over files that
     are there only by `force`.
     """
+    require_scikit_learn("keras-xmap demo draws its digits")
     check_positive_integer("--scenes", num_scenes)
     check_positive_integer("--epochs", epochs)
     folder = OutputFolder(directory, force)

@@ -1,5 +1,6 @@
 import os
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -98,4 +99,15 @@ def test_a_demonstration_needs_something_to_learn(tmp_path, option, capsys):
     arguments = ["demo", "--directory", str(tmp_path / "out"), option, "0"]
     assert cli.main(arguments) == 2
     assert f"Received: {option}=0" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_scikit_learn_it_names_the_command_before_it_begins(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    assert cli.main(["demo", "--directory", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert "pip install keras-xmap[segmentation]" in said.err
+    assert said.out == ""
     assert not (tmp_path / "out").exists()
