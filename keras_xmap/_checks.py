@@ -107,6 +107,15 @@ def check_non_negative_integer(name, value, remedy=""):
     return check_integer(name, value, 0, remedy=remedy)
 
 
+def check_odd(name, value):
+    """Returns `value` as an int, which must be positive and odd."""
+    value = check_positive_integer(name, value)
+    if value % 2 == 0:
+        remedy = f"A kernel of {value + 1} has a middle."
+        raise ValueError(message(name, "an odd integer", value, remedy))
+    return value
+
+
 def check_integer(name, value, low=None, high=None, remedy=""):
     """Returns `value` as an int, from `low` to `high` where these are given."""
     expected = "an integer"

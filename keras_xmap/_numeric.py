@@ -5,6 +5,7 @@ objects. Here they become one that says which argument it was, and what to do.
 """
 
 import functools
+import operator
 import reprlib
 
 import keras
@@ -59,6 +60,14 @@ def of_each(reduce, tensor):
     Up to Keras 3.13, they take several axes on PyTorch from the last one on.
     """
     return reduce(tensor, axis=tuple(range(len(tensor.shape) - 1, 0, -1)))
+
+
+def known_integer(scalar):
+    """Returns a scalar tensor as an int, or `None` while it is traced."""
+    try:
+        return operator.index(scalar)  # AutoGraph would leave int() a tensor
+    except TypeError:
+        return None
 
 
 def check_numeric(name, tensor):

@@ -10,6 +10,11 @@ from keras_xmap.layers.global_weighted_rank_pooling_2d import (
 from keras_xmap.layers.guided_relu import GuidedReLU
 from keras_xmap.layers.hide_and_seek import HideAndSeek
 from keras_xmap.layers.mask_noise import MaskNoise
+from keras_xmap.layers.quadtree_conv_2d import QuadtreeConv2D
+from keras_xmap.layers.quadtree_image import QuadtreeImage
+from keras_xmap.layers.quadtree_leaves import QuadtreeLeaves
+from keras_xmap.layers.quadtree_pooling_2d import QuadtreePooling2D
+from keras_xmap.layers.quadtree_unpooling_2d import QuadtreeUnpooling2D
 from keras_xmap.layers.roi_attention import ROIAttention
 
 __all__ = [
@@ -21,5 +26,10 @@ __all__ = [
     "GuidedReLU",
     "HideAndSeek",
     "MaskNoise",
+    "QuadtreeConv2D",
+    "QuadtreeImage",
+    "QuadtreeLeaves",
+    "QuadtreePooling2D",
+    "QuadtreeUnpooling2D",
     "ROIAttention",
 ]

@@ -17,6 +17,7 @@ from keras_xmap.ops.quadtree_decode import quadtree_decode
 from keras_xmap.ops.quadtree_encode import quadtree_encode
 from keras_xmap.ops.quadtree_labels import quadtree_labels
 from keras_xmap.ops.quadtree_leaves import quadtree_leaves
+from keras_xmap.ops.quadtree_table import quadtree_table
 from keras_xmap.ops.relevance import relevance
 from keras_xmap.ops.resize import resize
 from keras_xmap.ops.suppress_classes import suppress_classes
@@ -35,6 +36,7 @@ __all__ = [
     "quadtree_encode",
     "quadtree_labels",
     "quadtree_leaves",
+    "quadtree_table",
     "relevance",
     "resize",
     "suppress_classes",

@@ -37,7 +37,7 @@ def integers_that_hold(dtype):
     return "int64" if dtype in ("int64", "uint32", "uint64") else "int32"
 
 
-def as_levels(levels):
+def as_levels(levels, num_levels=31):
     """Returns `levels` as an int32 tensor `(batch, height, width)`."""
     levels = as_tensor("levels", levels)
     if len(levels.shape) != 3 or not keras.backend.is_int_dtype(levels.dtype):
@@ -48,12 +48,13 @@ def as_levels(levels):
             f"{keras.backend.standardize_dtype(levels.dtype)}."
         )
     levels = ops.cast(levels, "int32")
-    if not may_hold(ops.all(ops.logical_and(levels >= 0, levels < 31))):
+    within = ops.logical_and(levels >= 0, levels < num_levels)
+    if not may_hold(ops.all(within)):
         raise ValueError(
-            "`levels` must be from 0 to 30. Received: levels from "
-            f"{int(ops.min(levels))} to {int(ops.max(levels))}."
+            f"`levels` must be from 0 to {num_levels - 1}. Received: levels "
+            f"from {int(ops.min(levels))} to {int(ops.max(levels))}."
         )
-    first = ops.take(ops.reshape(levels, (-1,)), _first_pixel(levels))
+    first = ops.take(ops.reshape(levels, (-1,)), first_pixel(levels))
     # Squares within others would be counted twice.
     area = ops.sum(ops.where(corners(levels), _areas(levels), 0))
     is_tree = ops.logical_and(ops.all(first == levels), area == ops.size(first))
@@ -81,7 +82,7 @@ def leaf_numbers(levels):
     """
     first = ops.reshape(corners(levels), (-1,))
     numbers = ops.cumsum(ops.cast(first, "int32")) - 1
-    return ops.take(numbers, _first_pixel(levels))
+    return ops.take(numbers, first_pixel(levels))
 
 
 def check_number_of_values(values, numbers):
@@ -94,7 +95,7 @@ def check_number_of_values(values, numbers):
         )
 
 
-def _first_pixel(levels):
+def first_pixel(levels):
     """Returns the first pixel of each pixel's leaf: its place in the batch."""
     batch, height, width = ops.shape(levels)
     down, across = _places(levels)

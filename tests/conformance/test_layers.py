@@ -24,8 +24,9 @@ class Case:
     `shapes` are those of one image each, channels last, an image before its
     mask. The first input of a layer comes out of a trainable convolution of
     size 1, `activation` being the range it needs, and `kernel` how it starts.
-    `exact` are arguments that take randomness out, for comparisons. `joined`
-    makes one map of several outputs. `labels` makes the labels from images,
+    `exact` are arguments that take randomness out, for comparisons. `given`
+    makes what the layer is called on of the inputs, and `joined` one map of
+    several outputs. `labels` makes the labels from images,
     and `predicted` the output that a loss is compiled on.
     """
 
@@ -36,6 +37,7 @@ class Case:
     activation: str = "linear"
     kernel: object = "ones"
     exact: dict = dataclasses.field(default_factory=dict)
+    given: collections.abc.Callable = lambda x: x if len(x) > 1 else x[0]
     joined: collections.abc.Callable = lambda outputs: outputs
     labels: collections.abc.Callable = lambda x: np.full(x.shape, 0.25)
     predicted: collections.abc.Callable = lambda x: x
@@ -57,6 +59,43 @@ def map_and_logits(outputs):
     positions = (1, 2) if maps.shape[-1] == 3 else (2, 3)
     logits = 0.5 * logits_a + 0.25 * logits_b
     return maps + keras.ops.expand_dims(logits, positions)
+
+
+def leaves(x):
+    """Values and table of the leaves of quadtrees of images."""
+    channels_last = x[0].shape[-1] == 3
+    layer = keras_xmap.layers.QuadtreeLeaves(
+        threshold=1.0,
+        num_levels=3,
+        capacity=48,
+        data_format="channels_last" if channels_last else "channels_first",
+    )
+    return list(layer(x[0]))
+
+
+def pooled_leaves(x):
+    """Leaves of images of half the size, and the table of their own."""
+    values, table = leaves(x)
+    pooled = keras_xmap.layers.QuadtreePooling2D()([values, table])
+    return [*pooled, table]
+
+
+def mean_of_leaves(outputs):
+    if isinstance(outputs, (list, tuple)):
+        outputs = outputs[0]
+    return keras.layers.GlobalAveragePooling1D()(outputs)
+
+
+def on_leaves(make, kwargs, **options):
+    """The row of a layer whose outputs are values of leaves."""
+    return Case(
+        make,
+        kwargs,
+        ((8, 6, 3),),
+        joined=mean_of_leaves,
+        labels=lambda x: np.full((len(x), 3), 0.25),
+        **options,
+    )
 
 
 def cues(x):
@@ -88,6 +127,7 @@ def maps_of_classes(make, kwargs, labels, **options):
 
 
 PAIR = ((8, 6, 3), (8, 6))
+ONES = keras.initializers.serialize(keras.initializers.Ones())
 CASES = {
     "ROIAttention": Case(
         keras_xmap.layers.ROIAttention,
@@ -156,6 +196,29 @@ CASES = {
     "GuidedReLU": Case(
         keras_xmap.layers.GuidedReLU, {"max_value": 2.0}, ((8, 6, 3),)
     ),
+    "QuadtreeLeaves": on_leaves(
+        keras_xmap.layers.QuadtreeLeaves,
+        {"threshold": 1.0, "num_levels": 3, "capacity": 48},
+        has_data_format=True,
+    ),
+    "QuadtreeConv2D": on_leaves(
+        keras_xmap.layers.QuadtreeConv2D,
+        {"filters": 3, "kernel_initializer": ONES},
+        given=leaves,
+    ),
+    "QuadtreePooling2D": on_leaves(
+        keras_xmap.layers.QuadtreePooling2D, {"pooling": "mean"}, given=leaves
+    ),
+    "QuadtreeUnpooling2D": on_leaves(
+        keras_xmap.layers.QuadtreeUnpooling2D, {}, given=pooled_leaves
+    ),
+    "QuadtreeImage": Case(
+        keras_xmap.layers.QuadtreeImage,
+        {},
+        ((8, 6, 3),),
+        True,
+        given=leaves,
+    ),
     "AreaRatio": Case(
         keras_xmap.losses.AreaRatio,
         {"area_ratio": 0.9},
@@ -220,7 +283,7 @@ def make_model(case, sizes_known=True, jit_compile=False, **kwargs):
     if case.is_loss:
         outputs, loss = with_loss(case, first, **kwargs)
     else:
-        outputs = case.new(**kwargs)(given if len(given) > 1 else first)
+        outputs = case.new(**kwargs)(case.given(given))
         outputs = case.joined(outputs)
         loss = "mse"
     model = keras.Model(inputs, outputs)
@@ -297,7 +360,7 @@ def plain_model(case):
         first = keras.layers.Activation(case.activation)(inputs[0])
         outputs, loss = with_loss(case, first)
     else:
-        outputs = case.new()(inputs if len(inputs) > 1 else inputs[0])
+        outputs = case.new()(case.given(inputs))
     model = keras.Model(inputs, outputs)
     if case.is_loss:
         model.compile("sgd", loss=loss)
@@ -474,7 +537,7 @@ def test_building_leaves_the_config_as_it_was(name):
     layer = case.new()
     before = layer.get_config()
     x = data(case)
-    layer(x if len(x) > 1 else x[0])
+    layer(case.given(x))
     after = layer.get_config()
     assert {key: after[key] for key in before} == before
 
@@ -516,7 +579,7 @@ def test_mixed_precision_computes_in_half_and_trains(name, policy, trained):
         if not case.is_loss:
             layer = case.new()
             half = [keras.ops.cast(a, layer.compute_dtype) for a in x]
-            y = case.joined(layer(half if len(half) > 1 else half[0]))
+            y = case.joined(layer(case.given(half)))
             dtype = keras.backend.standardize_dtype(y.dtype)
             assert dtype == layer.compute_dtype
     finally:
@@ -552,20 +615,37 @@ def test_one_step_of_fit_moves_the_weights(name):
 @every_layer
 def test_the_computed_shape_is_the_actual_shape(name):
     case = CASES[name]
-    x = data(case)
-    given = x if len(x) > 1 else x[0]
-    shapes = [a.shape for a in x] if len(x) > 1 else x[0].shape
-    actual = keras.tree.map_structure(
-        lambda y: tuple(y.shape), case.new()(given)
-    )
-    assert tuple(case.new().compute_output_shape(shapes)) == actual
-    symbolic = [keras.Input(a.shape[1:]) for a in x]
-    y = case.new()(symbolic if len(x) > 1 else symbolic[0])
-    single = isinstance(actual[0], int)
-    for output, shape in zip(
-        keras.tree.flatten(y), [actual] if single else actual, strict=True
-    ):
-        assert output.shape == (None, *shape[1:])
+    given = case.given(data(case))
+    shapes = keras.tree.map_structure(lambda x: tuple(x.shape), given)
+    actual = flat_shapes(case.new()(given))
+    computed = case.new().compute_output_shape(shapes)
+    assert_shapes(flat_shapes(computed), actual)
+    symbolic = case.given([keras.Input(a.shape[1:]) for a in data(case)])
+    expected = [(None, *shape[1:]) for shape in actual]
+    assert_shapes(flat_shapes(case.new()(symbolic)), expected)
+
+
+def flat_shapes(outputs):
+    """The shapes of tensors in any structure, or these shapes themselves."""
+    if hasattr(outputs, "shape"):
+        return [tuple(outputs.shape)]
+    if isinstance(outputs, dict):
+        return [
+            x for name in sorted(outputs) for x in flat_shapes(outputs[name])
+        ]
+    if any(x is None or isinstance(x, int) for x in outputs):
+        return [tuple(outputs)]
+    return [shape for output in outputs for shape in flat_shapes(output)]
+
+
+def assert_shapes(computed, actual):
+    """Equal, but for sizes that the values of the inputs decide on."""
+    for shape, expected in zip(computed, actual, strict=True):
+        assert len(shape) == len(expected)
+        assert all(
+            size is None or size == number
+            for size, number in zip(shape, expected, strict=True)
+        )
 
 
 def channels_first(array):
@@ -587,9 +667,9 @@ def test_both_data_formats_give_the_same_values(name):
         value = float(case.new()(*pair))
         assert float(case.new(**kwargs)(*moved)) == pytest.approx(value, 1e-6)
         return
-    expected = case.new()(last if len(last) > 1 else last[0])
+    expected = case.new()(case.given(last))
     expected = keras.ops.convert_to_numpy(case.joined(expected))
-    y = case.new(**kwargs)(first if len(first) > 1 else first[0])
+    y = case.new(**kwargs)(case.given(first))
     y = keras.ops.convert_to_numpy(case.joined(y))
     if y.ndim == 4:
         y = np.moveaxis(y, 1, -1)

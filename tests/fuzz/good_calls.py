@@ -234,6 +234,20 @@ def on_images(layer):
     return layer(images())
 
 
+@functools.cache
+def _leaves():
+    return kx.layers.QuadtreeLeaves(0.2, num_levels=2)(images())
+
+
+def leaves():
+    return list(_leaves())
+
+
+def pooled_leaves():
+    values, table = _leaves()
+    return [*kx.layers.QuadtreePooling2D()([values, table]), table]
+
+
 def on_pair(layer):
     return layer([images(), masks()], training=True)
 
@@ -561,6 +575,53 @@ LAYERS = {
     "layers.MaskNoise.call": Call(
         lambda: {"inputs": [images(), masks()], "training": True},
         kx.layers.MaskNoise,
+    ),
+    "layers.QuadtreeConv2D": Call(
+        lambda: {
+            "filters": 2,
+            "kernel_size": 3,
+            "activation": "relu",
+            "use_bias": True,
+            "kernel_initializer": "ones",
+            "kernel_regularizer": None,
+        },
+        then=lambda layer: layer(leaves()),
+    ),
+    "layers.QuadtreeConv2D.call": Call(
+        lambda: {"inputs": leaves()}, lambda: kx.layers.QuadtreeConv2D(2)
+    ),
+    "layers.QuadtreeImage": Call(
+        lambda: {"data_format": None}, then=lambda layer: layer(leaves())
+    ),
+    "layers.QuadtreeImage.call": Call(
+        lambda: {"inputs": leaves()}, kx.layers.QuadtreeImage
+    ),
+    "layers.QuadtreeLeaves": Call(
+        lambda: {
+            "threshold": 0.2,
+            "num_levels": 2,
+            "kernel_size": 3,
+            "capacity": 16,
+            "with_level": True,
+            "data_format": None,
+        },
+        then=on_images,
+    ),
+    "layers.QuadtreeLeaves.call": Call(
+        lambda: {"inputs": images()}, lambda: kx.layers.QuadtreeLeaves(0.2)
+    ),
+    "layers.QuadtreePooling2D": Call(
+        lambda: {"pooling": "max", "capacity": 16},
+        then=lambda layer: layer(leaves()),
+    ),
+    "layers.QuadtreePooling2D.call": Call(
+        lambda: {"inputs": leaves()}, kx.layers.QuadtreePooling2D
+    ),
+    "layers.QuadtreeUnpooling2D": Call(
+        lambda: {}, then=lambda layer: layer(pooled_leaves())
+    ),
+    "layers.QuadtreeUnpooling2D.call": Call(
+        lambda: {"inputs": pooled_leaves()}, kx.layers.QuadtreeUnpooling2D
     ),
     "layers.ROIAttention": Call(
         lambda: {
@@ -1064,6 +1125,14 @@ OPS = {
         lambda: {"levels": np.ones((2, SIZE, SIZE), "int32")}
     ),
     "ops.calibrate": Call(lambda: {"maps": maps(), "share": 0.25}),
+    "ops.quadtree_table": Call(
+        lambda: {
+            "levels": np.ones((2, SIZE, SIZE), "int32"),
+            "num_levels": 2,
+            "kernel_size": 3,
+            "capacity": 16,
+        }
+    ),
     "ops.relevance": Call(lambda: {"noise_mask": maps()}),
     "ops.resize": Call(
         lambda: {

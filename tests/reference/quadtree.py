@@ -57,3 +57,26 @@ def means(image, levels):
         square = image[y0:y1, x0:x1].astype("float64")
         painted[y0:y1, x0:x1] = square.mean((0, 1))
     return painted
+
+
+def convolution(x, levels, kernel):
+    """Convolves images on leaves: each leaf with squares of its own size."""
+    reach = kernel.shape[0] // 2
+    result = np.zeros((*levels.shape, kernel.shape[-1]))
+    done = levels < 0
+    for row, column in np.ndindex(*levels.shape):
+        if done[row, column]:
+            continue
+        side = 2 ** levels[row, column]
+        total = 0.0
+        for i, j in np.ndindex(*kernel.shape[:2]):
+            top, left = row + (i - reach) * side, column + (j - reach) * side
+            if top < 0 or left < 0:
+                continue
+            square = x[top : top + side, left : left + side]
+            if square.size:
+                total = total + square.mean(axis=(0, 1)) @ kernel[i, j]
+        leaf = slice(row, row + side), slice(column, column + side)
+        result[leaf] = total
+        done[leaf] = True
+    return result
