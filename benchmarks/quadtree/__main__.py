@@ -7,6 +7,8 @@ python -m benchmarks.quadtree --data DIR
 from benchmarks.common import command
 from benchmarks.quadtree.codec import CODEC
 from benchmarks.quadtree.codec import codec
+from benchmarks.quadtree.convolution import CONVOLUTION
+from benchmarks.quadtree.convolution import convolution
 from benchmarks.quadtree.labels import LABELS
 from benchmarks.quadtree.labels import msrc
 from benchmarks.quadtree.labels import scenes
@@ -16,6 +18,7 @@ from benchmarks.quadtree.trees import trees
 
 PARTS = {
     "trees": trees,
+    "convolution": convolution,
     "occlusion": occlusion,
     "codec": codec,
     "scenes": scenes,
@@ -40,6 +43,14 @@ SMOKE = {
         "samples": 2,
         "patch_size": 16,
     },
+    "convolution": {
+        **CONVOLUTION,
+        "size": 64,
+        "channels": 2,
+        "depths": (1,),
+        "shares": (0.1, 0.5),
+        "repeats": 2,
+    },
     "labels": {
         **LABELS,
         "filters": 4,
@@ -60,7 +71,9 @@ SMOKE = {
 def main(argv=None):
     parser = command.make_parser(__doc__, PARTS)
     parser.add_argument("--repeats", type=int, default=20, help="of timings")
-    parser.set_defaults(setting=SETTING, codec=CODEC, labels=LABELS)
+    parser.set_defaults(
+        setting=SETTING, codec=CODEC, labels=LABELS, convolution=CONVOLUTION
+    )
     return command.run(
         __package__,
         parser,
