@@ -1,6 +1,8 @@
 """Pixel attention: errors and maps where the truth is known, and on photos.
 
-`sets`       the example of the same name on the three sets of ellipses;
+`cuts`       maps cut to the share of the ellipses, and all rivals cut alike, on
+             the source's sets and on those of textures;
+`sets`       the source's three sets, trained in two fits;
 `alone`      its predictor without a map;
 `noise`      strengths of the noise, judged on an eighth of the training images
              that is left out;
@@ -16,16 +18,19 @@ done; `--seeds`, `--sets` and `--runs` choose among them. `--encoding raw` gives
 """
 
 from benchmarks.common import command
+from benchmarks.pixel_attention import two_fits
+from benchmarks.pixel_attention.cuts import SETS
+from benchmarks.pixel_attention.cuts import cuts
 from benchmarks.pixel_attention.ellipses import COLLUDING
 from benchmarks.pixel_attention.ellipses import RUNS
 from benchmarks.pixel_attention.ellipses import alone
 from benchmarks.pixel_attention.ellipses import collusion
 from benchmarks.pixel_attention.ellipses import noise
 from benchmarks.pixel_attention.ellipses import sets
-from benchmarks.pixel_attention.example import example
 from benchmarks.pixel_attention.photos import photos
 
 PARTS = {
+    "cuts": cuts,
     "sets": sets,
     "alone": alone,
     "noise": noise,
@@ -34,6 +39,11 @@ PARTS = {
 }
 SMOKE = {
     "sets": ["points"],
+    "cut_sets": ["grain, crossing"],
+    "cut_noises": [0.5],
+    "tested": 8,
+    "passes": 2,
+    "warm_passes": 1,
     "seeds": [0],
     "noises": [0.5],
     "epochs": 1,
@@ -48,10 +58,16 @@ SMOKE = {
 
 def main(argv=None):
     parser = command.make_parser(__doc__, PARTS)
-    parser.add_argument("--sets", nargs="+", choices=example.PUBLISHED)
+    parser.add_argument("--sets", nargs="+", choices=two_fits.PUBLISHED)
+    parser.add_argument("--cut-sets", nargs="+", choices=SETS, help="of cuts")
+    parser.add_argument("--cut-noises", nargs="+", type=float, help="of cuts")
+    parser.add_argument("--images", type=int, help="to train on")
+    parser.add_argument("--tested", type=int, default=1000, help="of cuts")
+    parser.add_argument("--passes", type=int, default=12, help="of cuts")
+    parser.add_argument("--warm-passes", type=int, default=10, help="of cuts")
     parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--epochs", type=int, help="with the map")
-    parser.add_argument("--warm-up", type=int, default=example.WARM_UP)
+    parser.add_argument("--warm-up", type=int, default=two_fits.WARM_UP)
     parser.add_argument(
         "--noises", nargs="+", type=float, default=[0.5, 0.04], help="of noise"
     )
@@ -65,8 +81,7 @@ def main(argv=None):
     parser.add_argument(
         "--encoding", choices=["double", "raw"], default="double"
     )
-    parser.add_argument("--folder", help="for pictures of the maps")
-    parser.set_defaults(steps=125, images=None, crops=4, head_epochs=15)
+    parser.set_defaults(steps=125, crops=4, head_epochs=15)
     return command.run(
         *(__package__, parser, PARTS, argv),
         photos=["photos"],

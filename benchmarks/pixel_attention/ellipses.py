@@ -1,16 +1,14 @@
 """Pixel attention where the truth is known: errors and maps of ellipses."""
 
 import itertools
-import os
 import time
 
 import keras
 import numpy as np
-from PIL import Image
 
-from benchmarks.pixel_attention.example import example
-from benchmarks.pixel_attention.example import saved
-from benchmarks.pixel_attention.example import train_networks
+from benchmarks.pixel_attention import two_fits
+from benchmarks.pixel_attention.runs import saved
+from benchmarks.pixel_attention.runs import train_networks
 
 # What is changed of the example's training, one thing after the other.
 RUNS = {
@@ -35,7 +33,7 @@ def runs_of(arguments, sets, seeds):
         arguments.sets or sets, arguments.seeds or seeds
     ):
         keras.utils.set_random_seed(seed)
-        data = example.make_data(
+        data = two_fits.make_data(
             clutter, seed, arguments.images, arguments.encoding
         )
         yield clutter, seed, *data
@@ -44,9 +42,9 @@ def runs_of(arguments, sets, seeds):
 def sets(folder, arguments, save):
     """The example on the three sets."""
     del folder
-    epochs = arguments.epochs or example.EPOCHS
+    epochs = arguments.epochs or two_fits.EPOCHS
     for clutter, seed, train, test in runs_of(
-        arguments, example.PUBLISHED, (0, 1, 2)
+        arguments, two_fits.PUBLISHED, (0, 1, 2)
     ):
         start, cpu = time.perf_counter(), time.process_time()
         networks = train_networks(train, clutter, arguments, epochs, seed)
@@ -54,26 +52,23 @@ def sets(folder, arguments, save):
             "epochs": epochs,
             "seconds": round(time.perf_counter() - start),
             "cpu seconds": round(time.process_time() - cpu),
-            **example.judge(train, test, *networks),
-            "error published": example.PUBLISHED[clutter],
+            **two_fits.judge(train, test, *networks),
+            "error published": two_fits.PUBLISHED[clutter],
         }
         title = f"{clutter}, seed {seed}"
-        if epochs != example.EPOCHS:
+        if epochs != two_fits.EPOCHS:
             title += f", {epochs} epochs"
         saved(save, title, row)
-        if arguments.folder:
-            file = os.path.join(arguments.folder, f"{clutter}.png")
-            Image.fromarray(example.draw(test, *networks[:2])).save(file)
 
 
 def alone(folder, arguments, save):
     """The predictor without a map, on as many images."""
     del folder
-    epochs = (arguments.epochs or example.EPOCHS) + arguments.warm_up
+    epochs = (arguments.epochs or two_fits.EPOCHS) + arguments.warm_up
     for clutter, seed, train, test in runs_of(
-        arguments, example.PUBLISHED, (0,)
+        arguments, two_fits.PUBLISHED, (0,)
     ):
-        predictor = example.train_alone(train, epochs, seed, arguments.steps)
+        predictor = two_fits.train_alone(train, epochs, seed, arguments.steps)
         errors = test.errors(predictor.predict(test.images, verbose=0))
         row = {"epochs": epochs, "error": float(errors.mean())}
         suffix = "" if arguments.encoding == "double" else ", raw angle"
@@ -99,10 +94,10 @@ def noise(folder, arguments, save):
                 warm_up=min(8, arguments.warm_up),
                 noise=strength,
             )
-            maps = example.make_maps(networks[1], held_out.images)
+            maps = two_fits.make_maps(networks[1], held_out.images)
             row = {
                 "epochs": epochs,
-                **example.judge(train, held_out, *networks),
+                **two_fits.judge(train, held_out, *networks),
                 "error, clean where": errors_under_noise(
                     held_out, networks[0], maps
                 ),
@@ -151,5 +146,5 @@ def collusion(folder, arguments, save):
             networks = train_networks(
                 *(train, clutter, arguments, epochs, seed), **RUNS[run]
             )
-            row = {"epochs": epochs, **example.judge(train, test, *networks)}
+            row = {"epochs": epochs, **two_fits.judge(train, test, *networks)}
             saved(save, f"{clutter}, seed {seed}, {run}", row)

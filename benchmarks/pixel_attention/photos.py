@@ -21,12 +21,12 @@ from benchmarks.common.layer_names import FEATURES
 from benchmarks.pixel_attention.crops import SIZE
 from benchmarks.pixel_attention.crops import Batches
 from benchmarks.pixel_attention.crops import cut
-from benchmarks.pixel_attention.example import saved
 from benchmarks.pixel_attention.photo_networks import features
 from benchmarks.pixel_attention.photo_networks import fit_head
 from benchmarks.pixel_attention.photo_networks import fit_with_map
 from benchmarks.pixel_attention.photo_networks import make_attention
 from benchmarks.pixel_attention.photo_networks import make_head
+from benchmarks.pixel_attention.runs import saved
 from keras_xmap import explainers
 from keras_xmap import metrics
 from keras_xmap import ops

@@ -40,16 +40,15 @@ class NeededShare(keras.metrics.Metric):
     is the smallest of `SHARES` for which a tenth of it is left, where noise
     lies on all but that share of the pixels that the map names first. Of
     several outputs, the neediest counts. Where not even the largest share is
-    enough, as by a map that has learned nothing yet, nothing is found.
+    enough, as by a map that has learned nothing yet, and before any image, it
+    is 1.
 
     Args:
         num_outputs: Integer, of the predictor.
-        default: Function that returns the result where nothing is found.
     """
 
-    def __init__(self, num_outputs, default, name="area_ratio"):
+    def __init__(self, num_outputs, name="needed_share"):
         super().__init__(name=name, dtype="float32")
-        self._default = default
         self._harm = self.add_variable(
             (num_outputs, len(SHARES) + 1), "zeros", name="harm"
         )
@@ -59,11 +58,6 @@ class NeededShare(keras.metrics.Metric):
         self._harm.assign_add(ops.cast(harm, "float32"))
 
     def result(self):
-        found = self.found()
-        return ops.where(found < 1, 1 - found, self._default())
-
-    def found(self):
-        """The share, or 1 where nothing is found."""
         everywhere = self._harm[:, :1]
         share = ops.convert_to_tensor(SHARES)
         enough = ops.all(self._harm[:, 1:] <= _LEFT * everywhere, axis=0)

@@ -186,7 +186,8 @@ class PixelAttention(keras.Model):
        on the images held out by `validation_split` or `validation_data`:
        noise is laid on all but a share of the pixels that the map names
        first, and the smallest share is taken with which a tenth is left of
-       the harm that noise does everywhere.
+       the harm that noise does everywhere. The logs have it as
+       `val_needed_share`, 1 while no share is enough.
     4. At the end `metrics.collusion` is asked, of up to 256 images held out,
        whether the two models agreed on a code, and warns if so; the result
        is `held_out_collusion`.
@@ -272,15 +273,13 @@ class PixelAttention(keras.Model):
                 initializer=keras.initializers.Constant(value),
             )
             for name, dtype, value in (
-                ("epochs", "int64", 0),
+                ("epochs", "float32", 0.0),
                 ("ratio", "float32", start),
             )
         )
         self._needed_share = None
         if area_ratio is None:
-            self._needed_share = NeededShare(
-                len(predictor.outputs), lambda: self._ratio.value
-            )
+            self._needed_share = NeededShare(len(predictor.outputs))
         self._is_alone, self._is_choosing = self.warm_up > 0, False
         self._areas = AreaRatio()
         self._maps = Untracked()
@@ -466,8 +465,7 @@ class PixelAttention(keras.Model):
         # The last one, of `fit`, asks what `evaluate` does not.
         self._is_choosing = False
         self.make_test_function(force=True)
-        found = ops.convert_to_numpy(self._needed_share.found())
-        if not self._is_alone and found == 1:
+        if not self._is_alone and self._share_found() == 1:
             warn_user(
                 "On the images held out, no share of the pixels is enough for "
                 f"the answers: `area_ratio` is still "
@@ -477,10 +475,15 @@ class PixelAttention(keras.Model):
 
     def _leave_epoch(self):
         self._epochs.assign(self._epochs + 1)
-        if self._is_choosing and not self._is_alone:
+        if not self._is_choosing or self._is_alone:
+            return
+        share = self._share_found()
+        if share < 1:
             # Halfway: the order of a young map is not yet that of need.
-            new = self._needed_share.result()
-            self._ratio.assign((self._ratio + new) / 2)
+            self._ratio.assign((self._ratio + (1 - share)) / 2)
+
+    def _share_found(self):
+        return float(ops.convert_to_numpy(self._needed_share.result()))
 
     def get_config(self):
         return {

@@ -92,11 +92,10 @@ def test_the_map_names_the_pixels_of_the_answer_and_no_other(found):
 def test_the_ratio_is_chosen_on_what_is_held_out(found):
     model, history = found
     # 4 of 48 pixels, a twelfth; the next share that is tried holds as many.
-    share = 1 - history["val_area_ratio"][-1]
+    share = history["val_needed_share"][-1]
     assert round(share * 48) == 4
     assert model.current_area_ratio == pytest.approx(1 - share, abs=0.02)
-    assert history["area_ratio"][:2] == pytest.approx([0.9, 0.9])
-    assert history["val_area_ratio"][0] == pytest.approx(0.9)
+    assert history["val_needed_share"][0] == 1  # in the warm-up
 
 
 def test_collusion_is_asked_of_what_is_held_out(found):
@@ -233,7 +232,7 @@ def test_several_outputs_train_as_the_predictor_alone_would():
     history = model.fit(
         x, targets, epochs=2, verbose=0, validation_split=0.25
     ).history
-    assert {"sum_loss", "corners_mae", "val_area_ratio"} <= set(history)
+    assert {"sum_loss", "corners_mae", "val_needed_share"} <= set(history)
     assert set(model.predict(x, verbose=0)) == {"sum", "corners"}
     assert set(model.held_out_collusion) == {"sum", "corners"}
     assert isinstance(model.held_out_collusion["corners"], Collusion)
@@ -294,19 +293,19 @@ def test_what_is_held_out_may_be_a_data_set(kind):
 
 
 def test_the_needed_share_by_hand():
-    metric = NeededShare(2, lambda: 0.9)
-    assert float(metric.result()) == pytest.approx(0.9)
+    metric = NeededShare(2)
+    assert float(metric.result()) == 1
     harm = np.zeros((2, 1 + len(SHARES)), "float32")
     harm[:, 0] = 10, 100
     harm[0, 1:] = np.where(np.arange(len(SHARES)) >= 3, 1.0, 1.1)
     harm[1, 1:] = np.where(np.arange(len(SHARES)) >= 5, 9.9, 50.0)
     metric.update_state(harm)
     metric.update_state(harm)
-    assert float(metric.result()) == pytest.approx(1 - SHARES[5])
+    assert float(metric.result()) == pytest.approx(SHARES[5])
     # Not even the largest is enough.
     metric.reset_state()
     metric.update_state(np.ones((2, 1 + len(SHARES))))
-    assert float(metric.result()) == pytest.approx(0.9)
+    assert float(metric.result()) == 1
 
 
 def test_harm_is_the_change_of_the_answers_under_noise_outside_of_a_share():

@@ -1,20 +1,8 @@
-"""The example of the same name, which holds the networks and their training."""
+"""One run of a training in two fits, and how its figures are kept."""
 
-import importlib.util
 import json
 
-from benchmarks.common.results import ROOT
-
-
-def load_example():
-    file = ROOT / "examples" / "02_pixel_attention_regression.py"
-    spec = importlib.util.spec_from_file_location("example", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-example = load_example()
+from benchmarks.pixel_attention import two_fits
 
 
 def train_networks(train, clutter, arguments, epochs, seed, **options):
@@ -22,11 +10,11 @@ def train_networks(train, clutter, arguments, epochs, seed, **options):
     warm_up = options.pop("warm_up", arguments.warm_up)
     steps = arguments.steps
     if warm_up:
-        predictor = example.train_alone(train, warm_up, seed, steps)
+        predictor = two_fits.train_alone(train, warm_up, seed, steps)
     else:
-        predictor = example.make_predictor(train.targets.shape[1])
-    options = {"noise": example.NOISE[clutter], **options}
-    networks = example.add_map(
+        predictor = two_fits.make_predictor(train.targets.shape[1])
+    options = {"noise": two_fits.NOISE[clutter], **options}
+    networks = two_fits.add_map(
         predictor, train, epochs, seed=seed, steps=steps, **options
     )
     return predictor, *networks

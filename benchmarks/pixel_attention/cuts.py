@@ -1,0 +1,234 @@
+"""Maps at the cut that needs no masks, and all rivals at the same cut.
+
+`PixelAttention` in one `fit`, as in the example of the same name, on the three
+sets of the source and on those whose answer nothing but texture tells. Every
+map is cut to the share of the image that the ellipses take: that of the
+model, of other explainers of the same predictor, and of the image without any
+network. And each is asked what the method asks: how far off is the answer if
+strong noise lies on all but the pixels that the map names?
+"""
+
+import itertools
+import time
+
+import keras
+import numpy as np
+from scipy import stats
+
+from benchmarks.pixel_attention.runs import saved
+from keras_xmap import datasets
+from keras_xmap import explainers
+from keras_xmap import models
+from keras_xmap import ops
+from keras_xmap import targets
+
+# Arguments of the generators, the noise, and which mirror images are of the
+# same kind.
+ALL = ("left_right", "up_down", "transpose")
+SETS = {
+    "circles": (datasets.ellipses, {"clutter": "circles"}, 0.5, ALL),
+    "points": (datasets.ellipses, {"clutter": "points"}, 0.04, ALL),
+    "objects": (datasets.ellipses, {"clutter": "objects"}, 0.04, ALL),
+    "grain, inclination": (
+        datasets.textured_ellipses,
+        {"question": "inclination"},
+        0.2,
+        ALL[:2],
+    ),
+    "grain, crossing": (
+        datasets.textured_ellipses,
+        {"question": "crossing"},
+        0.2,
+        ALL[:2],
+    ),
+    "bricks, inclination": (
+        datasets.textured_ellipses,
+        {"question": "inclination", "texture": "bricks"},
+        0.2,
+        ALL[:2],
+    ),
+}
+STRONG_NOISE = 0.5
+NUM_RESAMPLES = 1000
+
+
+def cuts(folder, arguments, save):
+    """One run for each set, seed and strength of noise."""
+    del folder
+    for name, seed in itertools.product(
+        arguments.cut_sets or SETS, arguments.seeds or (0, 1, 2)
+    ):
+        draw, options, noise, mirrors = SETS[name]
+        for strength in arguments.cut_noises or [noise]:
+            keras.utils.set_random_seed(seed)
+            data, held_out, test = (
+                draw(count, split=split, seed=number, **options)
+                for count, split, number in (
+                    (arguments.images, "train", seed),
+                    (200, "train", seed + 1000),
+                    (arguments.tested, "test", seed),
+                )
+            )
+            row = measured(
+                *(data.with_mirrors(), held_out, test, strength, mirrors),
+                *(arguments.passes, arguments.warm_passes),
+            )
+            title = f"{name}, seed {seed}, noise {strength}"
+            if arguments.images:
+                title += f", {arguments.images} images"
+            saved(save, title, row)
+
+
+def measured(data, held_out, test, noise, mirrors, epochs, warm_up):
+    """Trains once and returns a row of figures."""
+    start = time.process_time()
+    share = float(test.masks.mean())
+    model = models.PixelAttention(
+        make_predictor(data.images.std(), data.images.mean()),
+        area_ratio=1 - share,
+        noise=noise,
+        warm_up=warm_up,
+    )
+    train(model, data, held_out, epochs)
+    seconds = round(time.process_time() - start)
+    maps = {
+        "pixel attention, mirrored": model.explain(
+            test.images, mirrors=mirrors, verbose=0
+        ),
+        "pixel attention": model.explain(test.images, verbose=0),
+        **of_predictor(model.predictor, test.images),
+        **of_images(test.images[..., 0]),
+    }
+    report = model.held_out_collusion
+    return {
+        "epochs": [warm_up, epochs],
+        "n": len(test.images),
+        "cpu seconds": seconds,
+        "noise": noise,
+        "collusion": {"pattern": report.pattern, "donor": report.donor},
+        **errors_of(model.predictor, test, maps, share),
+        "maps": {
+            name: scores(test.masks, values, share)
+            for name, values in maps.items()
+        },
+    }
+
+
+def make_predictor(stddev, mean):
+    """That of the example, on pixels of mean 0 and standard deviation 1."""
+
+    def convolution(filters):
+        return keras.layers.Conv2D(
+            filters, 3, padding="same", activation="relu"
+        )
+
+    return keras.Sequential(
+        [
+            keras.Input((32, 32, 1)),
+            keras.layers.Rescaling(float(1 / stddev), float(-mean / stddev)),
+            convolution(16),
+            convolution(16),
+            keras.layers.MaxPooling2D(),
+            convolution(32),
+            convolution(32),
+            keras.layers.MaxPooling2D(),
+            convolution(64),
+            convolution(64),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(
+                64, 3, padding="same", activation="relu", name="last"
+            ),
+            keras.layers.Flatten(),
+            keras.layers.Dense(128, activation="relu"),
+            keras.layers.Dense(2),
+        ],
+        name="predictor",
+    )
+
+
+def train(model, data, held_out, epochs):
+    """The predictor alone, then both, each with its own decay."""
+    steps = max(1, model.warm_up) * -(-len(data.images) // 64)
+    rate = keras.optimizers.schedules.CosineDecayRestarts(
+        1e-3, steps, t_mul=epochs / max(1, model.warm_up) - 1
+    )
+    model.compile(keras.optimizers.Adam(rate), "mse")
+    model.fit(
+        *(data.images, data.targets, 64, epochs, 0),
+        validation_data=(held_out.images, held_out.targets),
+    )
+
+
+def of_predictor(predictor, images):
+    """Maps of other explainers, the mean of both answers."""
+    made = {
+        "Saliency": explainers.Saliency(predictor),
+        "integrated gradients": explainers.IntegratedGradients(predictor),
+        "Grad-CAM": explainers.GradCAM(predictor, "last"),
+    }
+    return {
+        name: np.mean(
+            [
+                explainer.explain(images, targets.Component(k), verbose=0)
+                for k in range(2)
+            ],
+            axis=0,
+        )
+        for name, explainer in made.items()
+    }
+
+
+def of_images(images):
+    """Maps without a network."""
+    down, across = np.gradient(images, axis=(1, 2))
+    middle = np.abs(np.arange(32) - 15.5) / 32
+    middle = np.exp(-8 * (middle[:, None] ** 2 + middle**2))
+    return {
+        "brightness": images,
+        "edges": np.hypot(down, across),
+        "a blob in the middle": np.broadcast_to(middle, images.shape),
+    }
+
+
+def named(values, share):
+    """Where maps are cut, ties falling to chance."""
+    rng = np.random.default_rng(0)
+    spread = np.ptp(values) or 1.0
+    values = values + 1e-5 * spread * rng.uniform(size=values.shape)
+    return np.asarray(ops.calibrate(values, share)) > 0.5
+
+
+def scores(masks, values, share):
+    """AUC, and the mean IoU at the cut with its interval of 95 %."""
+    ranks = stats.rankdata(values)[masks.ravel()]
+    count, others = masks.sum(), (~masks).sum()
+    auc = (ranks.sum() - count * (count + 1) / 2) / (count * others)
+    cut = named(values, share)
+    iou = (cut & masks).sum((1, 2)) / (cut | masks).sum((1, 2))
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(iou), size=(NUM_RESAMPLES, len(iou)))
+    low, high = np.quantile(iou[drawn].mean(axis=1), (0.025, 0.975))
+    return {
+        "auc": float(auc),
+        "iou": float(iou.mean()),
+        "low": float(low),
+        "high": float(high),
+    }
+
+
+def errors_of(predictor, test, maps, share):
+    """The error, and the errors where only what a map names is clean."""
+    rng = np.random.default_rng(0)
+    noise = STRONG_NOISE * rng.normal(size=test.images.shape)
+
+    def error(clean):
+        seen = test.images + noise * ~clean[..., None]
+        return float(test.errors(predictor.predict(seen, verbose=0)).mean())
+
+    clean = {name: named(values, share) for name, values in maps.items()}
+    clean["the true mask"] = test.masks
+    clean["random pixels"] = named(rng.uniform(size=test.masks.shape), share)
+    return {
+        "error": error(np.ones_like(test.masks)),
+        "error, clean where": {name: error(x) for name, x in clean.items()},
+    }
