@@ -20,6 +20,7 @@ FLOORS = {
     "06_weakly_supervised_segmentation.py": 0.4,
     "07_photos.py": 18,
     "08_distributed_training.py": 0.5,
+    "09_quadtrees.py": 0.15,
 }
 EVERYDAY = ("08_distributed_training.py",)
 SWEPT = (

@@ -15,20 +15,20 @@ from keras_xmap import ops
 
 NETWORK, UNKNOWN = "mobilenet_v2", 255
 LABELS = {
-    "filters": 48,
+    "filters": 24,
     "batch": 8,
     "rate": 2e-3,
     "thresholds": (0.5, 0.2),
     "scenes": {
-        "train": 480,
-        "test": 120,
-        "size": 128,
+        "train": 300,
+        "test": 100,
+        "size": 96,
         "digits": 3,
-        "stages": (8, 16, 24, 32, 48),
-        "epochs": 8,
+        "stages": (8, 16, 24, 32, 32),
+        "epochs": 6,
     },
     # One photo of so many is held out.
-    "msrc": {"held_out": 3, "epochs": 20},
+    "msrc": {"held_out": 3, "epochs": 8},
 }
 
 
@@ -255,11 +255,13 @@ class Quadtree(Dense):
         return total
 
     def bytes(self, counts):
-        # Around each cell is gathered; answers are laid on all positions.
+        # What lies around each cell is gathered, unless all are asked;
+        # answers are laid on all positions.
         floats = 0
         for level, count in enumerate(counts):
-            gathered = level < len(counts) - 1
-            gathered *= 9 * self.channels[level] + self.filters
+            gathered = self.filters * (level < len(counts) - 1)
+            if self.threshold and gathered:
+                gathered += 9 * self.channels[level]
             floats += count * (gathered + self.filters + self.outputs[level])
             floats += 2 * self.positions[level] * self.outputs[level]
         return 4 * floats

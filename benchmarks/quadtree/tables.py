@@ -86,6 +86,30 @@ def of_codec(figures):
     return table(header, rows)
 
 
+def of_decoders(figures):
+    """What the decoders reach, and what they take."""
+    rows = []
+    for part in ("scenes", "msrc"):
+        found = figures[part]["decoders"]
+        dense = found["dense"]
+        for name, row in found.items():
+            label = {"dense": "dense", "all cells": "quadtree, all cells"}
+            macs, megabytes = row["gmacs"], row["megabytes"]
+            rows.append(
+                [
+                    part,
+                    label.get(name, f"quadtree, threshold={name}"),
+                    share(row["mean iou"]),
+                    share(row["cells"]),
+                    f"{macs:.3f} ({macs / dense['gmacs']:.2f}x)",
+                    f"{megabytes:.1f} ({megabytes / dense['megabytes']:.2f}x)",
+                    f"{row['ms']:.0f} ({row['ratio']:.2f}x)",
+                ]
+            )
+    header = ["", "decoder", "mean IoU", "cells computed", "GMAC a photo"]
+    return table([*header, "MB a photo", "ms, 8 photos"], rows)
+
+
 def _kilobytes(size):
     return f"{size / 1000:.1f} kB" if size < 1e6 else f"{size / 1e6:.2f} MB"
 
@@ -94,4 +118,5 @@ TABLES = {
     "quadtree-photos": of_photos,
     "quadtree-occlusion": of_occlusion,
     "quadtree-codec": of_codec,
+    "quadtree-decoders": of_decoders,
 }

@@ -60,8 +60,9 @@ def quadtree_decoder(
         num_classes: Integer >= 1, the background left out.
         filters: Integer >= 1, channels at each level. Defaults to `64`.
         threshold: Float from 0 to 1: a cell is divided where it is mixed by
-            a probability above it. Lower ones divide more cells: at 0 all are
-            computed. Defaults to `0.5`.
+            a probability above it. Lower ones divide more cells, at 0 all,
+            also those within leaves, of which training says nothing. Defaults
+            to `0.5`.
         seed: Integer or `None`: the new weights. Defaults to `None`.
         name: Name of the model. Defaults to `None`.
 
