@@ -180,6 +180,41 @@ def test_nothing_that_blocks_return_in_the_end_is_lost():
     )
 
 
+def test_strings_stay_as_they_are_but_for_options_in_them():
+    lines = [
+        '    text = """',
+        "one",
+        "  two",
+        '"""',
+        '    print(f"é {arguments.scenes:3d}", f"a" f"{arguments.scenes}")',
+        "    if not arguments.smoke:",
+        '        text += """',
+        "    x",
+        '"""',
+        "    count = 1",
+        "",
+    ]
+    script = SCRIPT.replace("    count = 1\n", "\n".join(lines), 1)
+    (code,) = [x for _, x in cells(script=script) if "text" in x]
+    assert code.split("\n")[2:] == [
+        'text = """',
+        "one",
+        "  two",
+        '"""',
+        'print(f"é {SCENES:3d}", f"a" f"{SCENES}")',
+        'text += """',
+        "    x",
+        '"""',
+        "count = 1",
+    ]
+
+
+def test_the_smallest_example_is_a_page_too():
+    script = '"""Is it?"""\n\n\ndef main(argv=None):\n    return 1\n'
+    assert cells(script=script)[-1] == ("result", "1")
+    assert "code" not in dict(cells(script=script))
+
+
 def test_options_may_be_read_in_a_function_of_their_own():
     lines = SCRIPT.split("\n")
     start = lines.index("def main(argv=None):")

@@ -166,7 +166,8 @@ def _cells_before_main(source, kept, shown):
     for name, line in NEEDS.items():
         if re.search(rf"\b{name}\.", shown) and line not in imports:
             imports.append(line)
-    yield Cell("code", "\n".join(_sorted_imports(imports)))
+    if imports:
+        yield Cell("code", "\n".join(_sorted_imports(imports)))
     constants = []
     for node in kept:
         if isinstance(node, ast.Import | ast.ImportFrom):

@@ -1,11 +1,12 @@
 """The body of an example's `main`, as it reads without options."""
 
 import ast
-import textwrap
+import re
 
 from docs.rendering.options import PICTURES
 from docs.rendering.options import is_parser
 from docs.rendering.options import parsed_options
+from docs.rendering.source import moved_left
 from docs.rendering.source import names_in
 
 # What a block of `main` returns.
@@ -47,13 +48,15 @@ class _Unfolded:
         body = self.main.body
         body = body[1:] if ast.get_docstring(self.main) else body
         body = body[:-1] if isinstance(body[-1], ast.Return) else body
+        if not body:
+            return ""
         edits = []
         for statement in body:
             edits += self._edits(statement, body)
         start = self.source.start_of_line(self._first_line(body[0]))
         end = self.source.with_comment(body[-1])[1]
         text = self.source.edited(start, end, edits)
-        return _tidied(textwrap.dedent(text))
+        return moved_left(_tidied(text), body[0].col_offset)
 
     def returned(self):
         """Returns the source of what `main` returns, or nothing."""
@@ -80,10 +83,11 @@ class _Unfolded:
                 return [self._branch(node, truth, block)]
         if isinstance(node, ast.Return):
             return self._returned(node)
+        if isinstance(node, ast.JoinedStr) and self.options.variable:
+            return [self._in_a_string(node)]
         name = self.options.named(node)
         if name is not None:
-            word = str(self.options.small) if name == "smoke" else name.upper()
-            return [(*self.source.span(node), word)]
+            return [(*self.source.span(node), self._word(name))]
         found = []
         for _, value in ast.iter_fields(node):
             children = value if isinstance(value, list) else [value]
@@ -91,6 +95,19 @@ class _Unfolded:
                 if isinstance(child, ast.AST):
                     found += self._edits(child, children)
         return found
+
+    def _word(self, name):
+        return str(self.options.small) if name == "smoke" else name.upper()
+
+    def _in_a_string(self, node):
+        # Before Python 3.12 a tree does not tell places within an f-string.
+        start, end = self.source.span(node)
+        text = re.sub(
+            rf"\b{self.options.variable}\.(\w+)",
+            lambda match: self._word(match[1]),
+            self.source.text[start:end],
+        )
+        return start, end, text
 
     def _reads_options(self, node):
         return (
@@ -139,8 +156,8 @@ class _Unfolded:
         first = self.source.start_of_line(self._first_line(kept[0]))
         last = self.source.with_comment(kept[-1])[1]
         text = self.source.edited(first, last, edits)
-        indent = " " * node.col_offset
-        text = textwrap.indent(textwrap.dedent(text), indent).lstrip(" ")
+        text = moved_left(text, kept[0].col_offset - node.col_offset)
+        text = text.lstrip(" ")
         return start, end, text.removeprefix("el") if not truth else text
 
     def _returned(self, node):

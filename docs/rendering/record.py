@@ -8,8 +8,6 @@ import json
 import re
 import typing
 
-import nbformat
-
 from docs.rendering.example import ROOT
 
 FOLDER = ROOT / "docs" / "examples"
@@ -33,19 +31,17 @@ class Record(typing.NamedTuple):
 
     def outputs_of(self, cell):
         """Returns the same as outputs of a notebook."""
+        from nbformat.v4 import new_output
+
         found = []
         for kind, value in self.of_cell(cell):
             if kind == "text":
-                found.append(
-                    nbformat.v4.new_output("stream", text=f"{value}\n")
-                )
+                found.append(new_output("stream", text=f"{value}\n"))
                 continue
             file = FOLDER / self.name / value
             kind = "image/png" if file.suffix == ".png" else "image/jpeg"
             data = base64.b64encode(file.read_bytes()).decode()
-            found.append(
-                nbformat.v4.new_output("display_data", data={kind: data})
-            )
+            found.append(new_output("display_data", data={kind: data}))
         return found
 
 

@@ -1,6 +1,8 @@
 """The text of a module, by the nodes of its syntax tree."""
 
 import ast
+import io
+import tokenize
 
 
 class Source:
@@ -64,6 +66,19 @@ class Source:
         # The tree counts bytes.
         before = self.line(line).encode()[:column].decode()
         return self.start_of_line(line) + len(before)
+
+
+def moved_left(text, by):
+    """Returns lines of code `by` columns further left, strings as they are."""
+    within = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if "STRING" in tokenize.tok_name[token.type]:
+            within.update(range(token.start[0] + 1, token.end[0] + 1))
+    indent = " " * by
+    return "".join(
+        line if number in within else line.removeprefix(indent)
+        for number, line in enumerate(text.splitlines(keepends=True), 1)
+    )
 
 
 def names_in(tree):
