@@ -8,6 +8,7 @@ a Keras model: `explainer(images, target)` as `model(images)`, and
 from keras_xmap.engine import InputLayout
 from keras_xmap.explainers._fixed_target import Observer as Observer
 from keras_xmap.explainers._fixed_target import of_images as of_images
+from keras_xmap.explainers._views import as_views as as_views
 from keras_xmap.explainers.cam import CAM
 from keras_xmap.explainers.cam_explainer import CAMExplainer
 from keras_xmap.explainers.channel_sum_explainer import ChannelSumExplainer

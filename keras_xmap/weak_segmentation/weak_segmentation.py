@@ -24,6 +24,7 @@ from keras_xmap._typing import Path
 from keras_xmap.datasets import LabelledFolder
 from keras_xmap.datasets import VOCFolder
 from keras_xmap.explainers import GradCAM
+from keras_xmap.explainers import as_views
 from keras_xmap.ops import crf_parameters
 from keras_xmap.weak_segmentation import _masks
 from keras_xmap.weak_segmentation import _network
@@ -326,6 +327,7 @@ def _check_value_range(value_range):
 
 
 def _check_views(views, max_rounds):
+    as_views(views)  # that there are such
     if views is not None and max_rounds > 1:
         raise ValueError(
             "`views` are of photos of which nothing was erased. Received: "
