@@ -8,6 +8,7 @@ import pytest
 
 from docs.rendering import public_names
 from docs.rendering import results
+from docs.rendering.example import ROOT
 from docs.rendering.example import example_of
 from docs.rendering.example import paths
 from docs.rendering.example import read_example
@@ -337,3 +338,13 @@ def test_results_stand_in_one_page():
     assert "*`python -m benchmarks.localization`*" in text
     assert "*`python -m benchmarks.costs`*" in text
     assert "<!--" not in text
+
+
+def test_the_reference_names_each_once():
+    group = re.compile(r"^::: keras_xmap\.(\w+): (.*(?:\n    .*)*)", re.M)
+    for page in (ROOT / "docs" / "reference").glob("*.md"):
+        found = group.findall(page.read_text("utf-8"))
+        names = [(part, name) for part, x in found for name in x.split()]
+        assert len(names) == len(set(names)), page.name
+        for part, name in names:
+            assert name in public_names.names_of(part), page.name

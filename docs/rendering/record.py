@@ -114,7 +114,8 @@ def _as_seen(text):
     # Bars of progress go back over themselves.
     text = re.sub("[^\x08\n]*\x08+\r?|[^\r\n]*\r(?!\n)", "", text)
     text = re.sub(r"/tmp/tmp\w+", "/tmp/run", text)
-    return re.sub("^INFO:tensorflow:.*\n?", "", text, flags=re.M).strip("\n")
+    logged = re.compile("^(INFO|WARNING):tensorflow:.*\n?", re.MULTILINE)
+    return logged.sub("", text).strip("\n")
 
 
 class _Pictures:
