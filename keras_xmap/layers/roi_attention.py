@@ -119,11 +119,13 @@ class ROIAttention(keras.layers.Layer):
             name="roi_attention_kernel",
             shape=(self.kernel_size, self.kernel_size, 1, channels),
             initializer="zeros",
+            autocast=False,  # half precision may not hold the gain
         )
         self.bias = self.add_weight(
             name="roi_attention_bias",
             shape=(channels,),
             initializer="zeros",
+            autocast=False,
         )
 
     def call(self, inputs: Structure) -> Tensor:
@@ -196,8 +198,9 @@ class ROIAttention(keras.layers.Layer):
     def _with_gain(self, weight):
         # Of the gain's own factor in the gradient an optimizer would make
         # much or nothing: SGD the square of the gain, Adam the gain.
-        weight = ops.cast(weight, self.compute_dtype)
-        return weight + ops.stop_gradient((self.gain - 1) * weight)
+        weight = ops.convert_to_tensor(weight)
+        weight = weight + ops.stop_gradient((self.gain - 1) * weight)
+        return ops.cast(weight, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return check_mask_pair(input_shape, "features", self.data_format)
