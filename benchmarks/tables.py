@@ -30,10 +30,6 @@ FIGURE = re.compile(r"\|\s*[*+-]?\**\d*\.\d")
 # Page and first line of the tables that are not made from a file of results.
 BY_HAND = {
     (
-        "docs/roi_classification.md",
-        "| | all | < 30 px | 30 to 80 px | > 80 px |",
-    ): "printed by examples/03_roi_classification.py",
-    (
         "docs/adversarial_erasing.md",
         "| | recall | precision | IoU |",
     ): "printed by examples/04_adversarial_erasing.py",

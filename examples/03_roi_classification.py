@@ -47,7 +47,8 @@ TEXTURES = (
 SIZE = 32
 VARIANTS = {
     "multiply, first layer": {"merge": "multiply", "merge_layer": "first"},
-    "add, first layer": {"merge": "add", "merge_layer": "first"},
+    # At a learning rate for networks from nothing, faster sums run away.
+    "add, first layer": {"merge": "add", "merge_layer": "first", "gain": 1},
     "multiply, higher layer": {"merge": "multiply", "merge_layer": "third"},
     "multiply, both layers": {
         "merge": "multiply",

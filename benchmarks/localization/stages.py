@@ -11,7 +11,6 @@ import keras
 import numpy as np
 
 from benchmarks.common.kept import kept
-from benchmarks.common.layer_names import BEFORE_MIXING
 from benchmarks.common.map_scores import BATCH
 from benchmarks.common.map_scores import Scores
 from benchmarks.common.map_scores import draws
@@ -26,14 +25,9 @@ TWO = "LayerCAM, target_layer=2"
 # Method, layers, views.
 ROWS = {
     FLOOR: ("GradCAM", None, None),
-    "LayerCAM": ("LayerCAM", None, None),
-    "LayerCAM, before the last mixing": ("LayerCAM", BEFORE_MIXING, None),
     TWO: ("LayerCAM", 2, None),
-    "LayerCAM, target_layer='stages'": ("LayerCAM", "stages", None),
-    "LayerCAM, 'stages', views=[1, 'mirror']": (
-        *("LayerCAM", "stages", [1, "mirror"]),
-    ),
-    "LayerCAM, 'stages', views=[1, 1.5]": ("LayerCAM", "stages", [1, 1.5]),
+    'LayerCAM, target_layer="stages"': ("LayerCAM", "stages", None),
+    'LayerCAM, "stages", views=[1, 1.5]': ("LayerCAM", "stages", [1, 1.5]),
 }
 SMALL = "mask < 10 %"
 
@@ -92,8 +86,6 @@ def _scores(folder, network, photos, arguments):
     model = functools.cache(lambda: _of_any_size(folder.network(network)))
     found = {}
     for name, (method, layer, views) in ROWS.items():
-        if layer is BEFORE_MIXING:
-            layer = BEFORE_MIXING[network]
 
         def scores(method=method, layer=layer, views=views):
             explainer = getattr(explainers, method)(model(), layer)

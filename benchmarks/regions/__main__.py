@@ -52,7 +52,8 @@ SIZES = {
     "scene_epochs": 5,
     "gains": GAINS,
     "texture_variants": None,
-    "texture_epochs": 8,
+    "texture_scenes": 2000,
+    "texture_epochs": 6,
 }
 SMOKE = {
     "sets": ["coco_seg", "msrc"],
@@ -68,6 +69,7 @@ SMOKE = {
     "scene_epochs": 1,
     "gains": (100,),
     "texture_variants": ["multiply, first layer"],
+    "texture_scenes": 80,
     "texture_epochs": 1,
 }
 

@@ -10,9 +10,7 @@ from benchmarks.regions.scores import ALL
 from benchmarks.regions.scores import report
 
 GAINS = (1, 10, 100, 1000)
-# Of Adam, but for the last.
 RATES = {"1e-4": 1e-4, "1e-3": 1e-3, "1e-2": 1e-2}
-SGD = "SGD, 1e-2"
 
 
 def context(folder, arguments, save):
@@ -30,20 +28,14 @@ def rates(folder, arguments, save):
     del folder
     variants = {
         f"{rate}, gain {gain}": lambda rate=rate, gain=gain: {
-            "optimizer": _optimizer(rate),
+            "optimizer": keras.optimizers.Adam(RATES[rate]),
             "gain": gain,
             **scenes.VARIANTS[scenes.FLOOR],
         }
-        for rate in [*RATES, SGD]
+        for rate in RATES
         for gain in arguments.gains
     }
     _compare("rates", variants, next(iter(variants)), arguments, save)
-
-
-def _optimizer(rate):
-    if rate == SGD:
-        return keras.optimizers.SGD(1e-2, momentum=0.9)
-    return keras.optimizers.Adam(RATES[rate])
 
 
 def _compare(title, variants, floor, arguments, save):

@@ -3,9 +3,10 @@
 from benchmarks.common.markdown import gain
 from benchmarks.common.markdown import share
 from benchmarks.common.markdown import table
+from benchmarks.regions import scenes
+from benchmarks.regions import textures
 from benchmarks.regions import training
 from benchmarks.regions.context import RATES
-from benchmarks.regions.context import SGD
 from benchmarks.regions.scores import ALL
 
 
@@ -53,17 +54,20 @@ def rates(figures):
     accuracy = figures["rates"]["rates, accuracy"]
     gains = {name.rpartition(" ")[2]: None for name in accuracy}
     rows = []
-    for rate in [*RATES, SGD]:
+    for rate in RATES:
         cells = []
         for gain_of in gains:
             row = accuracy[f"{rate}, gain {gain_of}"][ALL]
             low, high = map(share, row["interval"])
             cells.append(f"{share(row['mean'])} [{low}, {high}]")
-        rows.append([rate if rate == SGD else f"Adam, {rate}", *cells])
+        rows.append([f"`Adam({rate})`", *cells])
     return table(["", *(f"`gain={x}`" for x in gains)], rows)
 
 
 TABLES = {
+    "regions-context": of_variants("context", "scenes", scenes.FLOOR),
+    "regions-rates": rates,
+    "regions-textures": of_variants("textures", "textures", textures.FLOOR),
     "regions-msrc": of_variants("variants", "msrc", training.FLOOR),
     "regions-coco": of_variants("variants", "coco_seg", training.FLOOR),
 }

@@ -15,10 +15,10 @@ SIZES = {"small, < 30 px": 0, "30 to 80 px": 30, "> 80 px": 80}
 
 
 def textures(folder, arguments, save):
-    """The table that the example prints for its first seed."""
+    """The variants of the example, trained as long as its `--smoke` does."""
     del folder
     example = _example()
-    train = example.make_data(2 * arguments.scenes, "train")
+    train = example.make_data(arguments.texture_scenes, "train")
     test = example.make_data(arguments.test_scenes, "test")
     correct = {}
     epochs = arguments.texture_epochs

@@ -42,16 +42,18 @@ class ROIAttention(keras.layers.Layer):
     Adam and its kin move each weight by about the learning rate a step,
     whatever its gradient is: at 1e-4, thousands of steps. The weights of a
     trained network have gone theirs. `gain` shortens the way, so that one
-    optimizer of one learning rate trains both.
+    optimizer of one learning rate trains both. `SGD`, whose steps are as long
+    as gradients are, moves the attention as if there were no gain.
 
     Args:
         merge: `"multiply"`, `"add"`, or `"hard"` for the mask itself without
             weights. Defaults to `"multiply"`.
         kernel_size: Integer >= 1, side of the square kernel, of which
             `"hard"` has none. Defaults to `3`.
-        gain: Float > 0: of how many times the optimizer's learning rate the
-            attention learns; of one like any other weight. Defaults to
-            `100.0`.
+        gain: Float > 0: of how many times the learning rate the attention
+            learns, by optimizers that divide by the size of gradients; of
+            one like any other weight. For networks that start from nothing,
+            at rates near 1e-2, `"add"` wants 1. Defaults to `100.0`.
         interpolation: `"bilinear"` or `"nearest"`, how the mask is resized;
             see `ops.resize`. Defaults to `"bilinear"`.
         data_format: `"channels_last"`, `"channels_first"` or `None` for
@@ -196,11 +198,13 @@ class ROIAttention(keras.layers.Layer):
         return attention
 
     def _with_gain(self, weight):
-        # Of the gain's own factor in the gradient an optimizer would make
-        # much or nothing: SGD the square of the gain, Adam the gain.
+        # The gradient has the inverse of the gain: what goes by its size moves
+        # `gain * weight` as if there were none, what divides by it `gain` times
+        # as far.
         weight = ops.convert_to_tensor(weight)
-        weight = weight + ops.stop_gradient((self.gain - 1) * weight)
-        return ops.cast(weight, self.compute_dtype)
+        moved = weight / self.gain
+        amplified = moved + ops.stop_gradient(self.gain * weight - moved)
+        return ops.cast(amplified, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return check_mask_pair(input_shape, "features", self.data_format)

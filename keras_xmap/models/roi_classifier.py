@@ -72,9 +72,8 @@ def roi_classifier(
             `"hard_features"` of the output of `merge_layer`. Defaults to
             `"multiply"`.
         activation: Activation of the new `Dense`. Defaults to `"softmax"`.
-        gain: Float > 0: how many times faster than the other weights the
-            attention learns; under `SGD` pass its root, see `ROIAttention`.
-            Defaults to `100.0`.
+        gain: Float > 0: of how many times the learning rate of other weights
+            the attention learns, see `ROIAttention`. Defaults to `100.0`.
         name: Name of the model, or `None` for `"roi_"` and that of the
             backbone. Defaults to `None`.
 
