@@ -1,6 +1,7 @@
 """Layers that use or produce evidence while a model trains."""
 
 from keras_xmap.layers.area_ratio_loss import AreaRatioLoss
+from keras_xmap.layers.block_sparse_conv_2d import BlockSparseConv2D
 from keras_xmap.layers.complementary_head import ComplementaryHead
 from keras_xmap.layers.dense_crf import DenseCRF
 from keras_xmap.layers.erase_regions import EraseRegions
@@ -19,6 +20,7 @@ from keras_xmap.layers.roi_attention import ROIAttention
 
 __all__ = [
     "AreaRatioLoss",
+    "BlockSparseConv2D",
     "ComplementaryHead",
     "DenseCRF",
     "EraseRegions",

@@ -107,9 +107,9 @@ def most_divided(pixels, num_levels, capacity):
 def _check_capacity(capacity, leaves, most):
     if most is not None and most > capacity:
         raise ValueError(
-            "`capacity` must be at least the leaves of each image. Received: "
-            f"capacity={capacity} for an image of {most} leaves. A higher "
-            "`threshold` makes fewer."
+            "`capacity` must be at least the slots that each image takes. "
+            f"Received: capacity={capacity} for an image that takes {most}. "
+            f"Give {most} or more."
         )
 
 

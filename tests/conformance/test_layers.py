@@ -219,6 +219,17 @@ CASES = {
         True,
         given=leaves,
     ),
+    "BlockSparseConv2D": Case(
+        keras_xmap.layers.BlockSparseConv2D,
+        {
+            "filters": 3,
+            "block_size": 4,
+            "capacity": 6,
+            "kernel_initializer": ONES,
+        },
+        PAIR,
+        True,
+    ),
     "AreaRatio": Case(
         keras_xmap.losses.AreaRatio,
         {"area_ratio": 0.9},

@@ -496,6 +496,21 @@ LAYERS = {
     "layers.AreaRatioLoss.call": Call(
         lambda: {"inputs": maps()}, lambda: kx.layers.AreaRatioLoss(0.5)
     ),
+    "layers.BlockSparseConv2D": Call(
+        lambda: {
+            "filters": 2,
+            "kernel_size": 3,
+            "block_size": 2,
+            "kernel_initializer": "ones",
+            "capacity": 4,
+            "data_format": None,
+        },
+        then=on_pair,
+    ),
+    "layers.BlockSparseConv2D.call": Call(
+        lambda: {"inputs": [images(), masks()]},
+        lambda: kx.layers.BlockSparseConv2D(2),
+    ),
     "layers.ComplementaryHead": Call(
         lambda: {
             "num_classes": 2,
