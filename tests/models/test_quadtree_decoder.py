@@ -122,6 +122,7 @@ def test_inference_says_in_mixed_cells_what_training_says_there():
     np.testing.assert_allclose(found["masks"].sum(-1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_threshold_says_how_much_is_computed():
     images, masks = photos(), {}
     for threshold in (0.0, 0.26, 1.0):
@@ -140,12 +141,40 @@ def test_the_threshold_says_how_much_is_computed():
     )
 
 
+@pytest.mark.slow  # JAX compiles anew for each number of cells
 def test_images_are_told_the_same_alone_and_in_a_batch():
     images = photos()
     together = numpy(model()(images))["masks"]
     for number in range(3):
         alone = numpy(model()(images[number : number + 1]))["masks"]
         np.testing.assert_allclose(alone[0], together[number], atol=1e-5)
+
+
+def test_it_says_the_same_when_it_is_compiled():
+    expected = numpy(model()(photos()))
+    # JAX computes all cells here, the others those in mixed ones.
+    for name, x in model().predict(photos(), verbose=0).items():
+        np.testing.assert_allclose(x, expected[name], atol=1e-5)
+
+
+def test_channels_may_come_first_at_any_level():
+    levels, maps = model().get_layer("levels"), stages()(photos())
+    expected = numpy(levels(maps))
+    config = levels.get_config()
+    config["data_formats"] = ["channels_first", "channels_last"] * 2
+    config["data_formats"].pop()
+    turned = type(levels).from_config(config)
+    maps = [keras.ops.moveaxis(x, -1, 1) if i != 1 else x
+            for i, x in enumerate(maps)]  # fmt: skip
+    turned.build([tuple(x.shape) for x in maps])
+    turned.set_weights(levels.get_weights())
+    for name, x in numpy(turned(maps)).items():
+        x = np.moveaxis(x, 1, -1)
+        np.testing.assert_allclose(x, expected[name], atol=1e-5)
+    shapes = [x.shape for x in turned.compute_output_spec(maps).values()]
+    assert [tuple(x) for x in shapes] == [
+        tuple(x.shape) for x in turned(maps).values()
+    ]
 
 
 @pytest.mark.slow
