@@ -10,6 +10,7 @@ from keras_xmap.ops._quadtree_cells import may_hold
 
 _MOST_LEVELS = 31
 _MOST_CLASSES = 2**30
+_INT32 = -(2**31), 2**31 - 1
 
 
 def quadtree_labels(
@@ -64,7 +65,7 @@ def quadtree_labels(
     """
     num_classes = check_integer("num_classes", num_classes, 1, _MOST_CLASSES)
     num_levels = check_integer("num_levels", num_levels, 1, _MOST_LEVELS)
-    ignore_class = check_integer("ignore_class", ignore_class)
+    ignore_class = check_integer("ignore_class", ignore_class, *_INT32)
     _check_ignore_class(ignore_class, num_classes)
     x = _as_labels(labels, num_classes, ignore_class)[..., None]
     is_known = x != ignore_class

@@ -118,6 +118,11 @@ class MapStore:
         image_ids = as_ids(image_ids)
         if not isinstance(maps, (list, tuple)):
             maps = as_array("maps", maps)
+            if not maps.ndim:
+                raise ValueError(
+                    "`maps` must have an entry for each image. Received: "
+                    f"maps={maps}. One map is a list of one: [heatmap]."
+                )
         maps = [as_array("maps", x) for x in maps]
         if len(image_ids) != len(maps):
             raise ValueError(

@@ -114,6 +114,7 @@ def test_what_is_no_label_map_is_refused():
         ("num_levels", 0),
         ("ignore_class", 3),
         ("ignore_class", 0),
+        ("ignore_class", 2**31),
     ):
         given = {"num_classes": 2, "num_levels": 2, name: value}
         with pytest.raises(ValueError, match=f"Received: {name}={value}"):

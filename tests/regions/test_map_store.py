@@ -92,6 +92,8 @@ def test_all_maps_of_a_call_are_added_or_none():
         store.add([1, 2], [MAPS[0], MAPS[1] * [[[np.nan]], [[1]], [[1]]]])
     with pytest.raises(ValueError, match="2 image ids and 1 maps"):
         store.add([1, 2], MAPS[:1])
+    with pytest.raises(ValueError, match="Received: maps=0.5"):
+        store.add([1], 0.5)
     with pytest.raises(TypeError, match="integers, or all text"):
         store.add(["1"], MAPS[:1])
     assert store.image_ids == [0]
