@@ -32,7 +32,7 @@ OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
     "--enable-logging=stderr",
-    "--virtual-time-budget=5000",
+    "--virtual-time-budget=30000",
 )
 # Pages in frames as wide as a screen, and what is measured of each.
 FRAMES = """<!doctype html>
