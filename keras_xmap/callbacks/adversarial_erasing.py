@@ -112,15 +112,18 @@ class AdversarialErasing(RoundsInFit):
             mined `"num_regions"`, the shares of all pixels `"new_share"` and
             `"area_share"`, and `"mining_seconds"`. The first one also has
             `"guess"`, the `"loss"` and `"accuracy"` of guessing how frequent
-            each class is, and the losses, in inference, of some 256 images
-            to train on: `"whole_loss"`, and `"erased_loss"` without its
-            regions; where they are one cross-entropy, of one worker.
+            each class is, for one cross-entropy; and how well its network
+            ranks some 256 images to train on by their classes, as the mean
+            area under ROC curves: `"whole_auc"`, and `"erased_auc"` without
+            its regions; for one output, and one worker.
         finished: Text, why there are no more rounds; `None` before.
         advice: Text that begins with "Erase", "Lower the threshold" or
             "Nothing can be said", and says why; `None` before two rounds.
-            Erasing pays if the first network does not know its images
-            without its regions, by less than half of what it learned, while
-            the second network learns whole held-out ones.
+            Erasing pays if the first network loses more than half of what
+            it knows, from an area of 0.5 on, without its regions, while the
+            second network learns whole held-out ones, by the metric of
+            `stop` if its name begins with "val_", else by `StopRule` of
+            `"val_accuracy"` or `"val_loss"`.
         num_epochs: Integer, the most epochs that all rounds take.
 
     Warns:
@@ -225,7 +228,8 @@ class AdversarialErasing(RoundsInFit):
 
     @property
     def advice(self) -> str | None:
-        return advice(self.rounds, self._rounds.data.held_out is None)
+        are_whole = self._rounds.data.held_out is None
+        return advice(self.rounds, are_whole, self._judge)
 
     @property
     def num_epochs(self) -> int:
@@ -279,6 +283,14 @@ class AdversarialErasing(RoundsInFit):
         """
         batch_size = check_positive_integer("batch_size", batch_size)
         return self._rounds.data.validation_data(dataset, batch_size)
+
+    def _judge(self, records):
+        """Judges a round by held-out images, whatever else `stop` may do."""
+        stop, logs = self.stop, records[0]["logs"]
+        if isinstance(stop, StopRule) and (stop.monitor or "")[:4] == "val_":
+            return stop(records)
+        names = [x for x in ("val_accuracy", "val_loss") if x in logs]
+        return StopRule(names[0])(records) if names else None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.params["epochs"] < self.num_epochs:

@@ -16,36 +16,40 @@ def share_known(record):
         record: Dictionary, that of the first round.
 
     Returns:
-        Float, 1 for all that it learned and 0 for nothing, measured by the
-        loss; `None` where that is not known, or nothing was learned.
+        Float, 1 for all that it knows of images as they are and 0 for a guess,
+        by the areas under ROC curves; `None` where these are not known, or
+        nothing was learned.
     """
-    guess = record.get("guess", {}).get("loss")
-    whole, erased = record.get("whole_loss"), record.get("erased_loss")
-    if None in (guess, whole, erased) or whole >= guess:
+    whole, erased = record.get("whole_auc"), record.get("erased_auc")
+    if None in (whole, erased) or whole <= 0.5:
         return None
-    return min(max((guess - erased) / (guess - whole), 0.0), 1.0)
+    return min(max((erased - 0.5) / (whole - 0.5), 0.0), 1.0)
 
 
-def advice(records, are_whole):
+def advice(records, are_whole, judge):
     """Returns what two rounds say of the data, or `None` before they have.
 
     Args:
         records: List of dictionaries, those of `AdversarialErasing.rounds`.
         are_whole: Boolean, whether images that are validated on are whole.
+        judge: Function of the first record and of the second without what it
+            mined, that says why the second has failed, or `None`.
     """
     if len(records) < 2:
         return None
     first, second = records[:2]
-    if "new_share" not in second:
+    failed = judge([first, {"logs": second["logs"]}])
+    if "new_share" not in second or failed:
         return (
             "Lower the threshold: without what round 1 has found, round 2 did "
-            f"not learn. There is no second cue. {_INSTEAD}"
+            f"not learn{f' ({failed})' if failed else ''}. There is no second "
+            f"cue. {_INSTEAD}"
         )
     known = share_known(first)
     if known is None:
         return (
-            "Nothing can be said: it takes a loss that is one cross-entropy, "
-            "a first round that has learned, and one worker."
+            "Nothing can be said: it takes a model with one output of scores "
+            "of classes, a first round that has learned, and one worker."
         )
     if known >= MOST_KNOWN:
         return (

@@ -1,6 +1,7 @@
 """What a network knows of its images in inference, where maps are made."""
 
 import keras
+import numpy as np
 
 from keras_xmap._description import layers_of
 from keras_xmap.erasing._label_prior import cross_entropy
@@ -34,6 +35,49 @@ def loss_in_inference(model, batches):
         total += size * float(loss(labels, model(inputs, training=False)))
         count += size
     return total / max(count, 1)
+
+
+def auc_in_inference(model, batches, present):
+    """Returns how well a model ranks images by their classes, or `None`.
+
+    The mean area under the ROC curves of the classes: of two images, how often
+    the one with a class has the higher score of it; 0.5 for guessing. Unlike a
+    loss it does not hang on how sure a network is.
+
+    Args:
+        model: `keras.Model`.
+        batches: Iterable of tuples that begin with inputs and labels.
+        present: Function of labels, and a number of classes, that returns a
+            boolean array `(batch, classes)`.
+
+    Returns:
+        Float; `None` where the model does not put out one array `(batch,
+        classes)`, or no class is in some images and not in others.
+    """
+    scores, truth = [], []
+    for inputs, labels, *_ in batches:
+        outputs = model(inputs, training=False)
+        if len(getattr(outputs, "shape", ())) != 2:
+            return None
+        scores.append(keras.ops.convert_to_numpy(outputs))
+        truth.append(present(labels.numpy(), outputs.shape[1]))
+    if not scores:
+        return None
+    scores, truth = np.concatenate(scores), np.concatenate(truth)
+    areas = [
+        _area(x[is_there], x[~is_there])
+        for x, is_there in zip(scores.T, truth.T, strict=True)
+        if is_there.any() and not is_there.all()
+    ]
+    return float(np.mean(areas)) if areas else None
+
+
+def _area(positive, negative):
+    """Returns how often a positive score is above a negative one, ties half."""
+    negative = np.sort(negative)
+    below = np.searchsorted(negative, positive, "left")
+    below = below + np.searchsorted(negative, positive, "right")
+    return below.mean() / 2 / len(negative)
 
 
 def judge(round_id, trained, in_inference, guessed):

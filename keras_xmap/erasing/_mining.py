@@ -140,6 +140,17 @@ class Mining:
                 "function of the labels that returns such as `targets`."
             )
 
+    def present(self, labels, count):
+        """Returns which classes images have, boolean `(batch, count)`.
+
+        A single unit stands for class 1, against class 0.
+        """
+        classes, is_class = self._classes(labels)
+        rows, columns = np.nonzero(is_class)
+        found = np.zeros((len(classes), max(count, 2)), "bool")
+        found[rows, classes[rows, columns]] = True
+        return found[:, 1:] if count == 1 else found
+
     def _classes(self, labels):
         """Returns the classes of images `(batch, columns)`, and which count.
 

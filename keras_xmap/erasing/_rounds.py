@@ -12,6 +12,7 @@ from keras_xmap._description import describe_training
 from keras_xmap._description import layer_names
 from keras_xmap._warnings import warn_user
 from keras_xmap.distribution import Workers
+from keras_xmap.erasing._inference import auc_in_inference
 from keras_xmap.erasing._inference import has_moving_statistics
 from keras_xmap.erasing._inference import judge
 from keras_xmap.erasing._inference import loss_in_inference
@@ -240,17 +241,27 @@ class ErasingRounds:
         found = {"loss": prior.loss(model), "accuracy": prior.accuracy(model)}
         known = {k: np.nan if v is None else v for k, v in found.items()}
         agreed = self._agreed(known)
-        losses = {
-            "whole_loss": self._loss_without(1),
-            "erased_loss": self._loss_without(2),
+        areas = {
+            "whole_auc": self._auc_without(1),
+            "erased_auc": self._auc_without(2),
         }
         return {
             "guess": {k: v for k, v in agreed.items() if np.isfinite(v)},
-            **{k: v for k, v in losses.items() if v is not None},
+            **{k: v for k, v in areas.items() if v is not None},
         }
 
     def _try_mining(self):
         self._mining.try_on(self.data, self._explainer, self._workers)
+
+    def _auc_without(self, round_id):
+        """Returns `auc_in_inference` of images without regions before a round.
+
+        `None` for several workers, as they would have to wait for each other.
+        """
+        if self._workers.count > 1:
+            return None
+        batches = self.data.sample(round_id)
+        return auc_in_inference(self._model, batches, self._mining.present)
 
     def _warn_of_guesses(self, logs):
         """Warns if the first round, which is the measure, has not learned."""

@@ -70,6 +70,33 @@ def test_what_may_be_lost_is_a_share_of_what_was_learned():
     assert judged_by(StopRule("auc", guess=0.5), 0.39)
 
 
+@pytest.mark.parametrize(
+    "first, second, guess, failed",
+    [
+        # Objects with two cues, rounds 2 and 3 of two sizes: accuracies.
+        (1.0, 0.993, 0.25, False),
+        (0.977, 0.863, 0.25, False),
+        (1.0, 0.257, 0.25, True),
+        (0.977, 0.263, 0.25, True),
+        # Digits, that hold one cue: areas under ROC curves.
+        (0.977, 0.576, 0.5, True),
+        (0.760, 0.554, 0.5, True),
+        (0.760, 0.623, 0.5, True),
+        # Photos: average precision, with as many labels as 0.1 of them.
+        (0.928, 0.898, 0.1, False),
+        (0.403, 0.280, 0.1, False),
+        (0.928, 0.643, 0.1, False),
+        (0.403, 0.218, 0.1, True),
+    ],
+)
+def test_the_default_divides_rounds_that_were_measured(
+    first, second, guess, failed
+):
+    rule = StopRule("val_metric", guess=guess)
+    reason = judged(rule, {"val_metric": first}, {"val_metric": second})
+    assert bool(reason) == failed
+
+
 def test_mode_says_what_is_good():
     assert judged(StopRule("x", mode="min"), {"x": 1.0}, {"x": 2.0})
     assert judged(StopRule("x", mode="max"), {"x": 1.0}, {"x": 2.0}) is None

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_xmap.erasing._inference import auc_in_inference
 from keras_xmap.erasing._inference import has_moving_statistics
 from keras_xmap.erasing._inference import judge
 from keras_xmap.erasing._inference import loss_in_inference
@@ -45,6 +46,48 @@ def test_the_loss_is_that_of_evaluate(loss):
     assert loss_in_inference(model, parts) == pytest.approx(expected, 1e-5)
     model.compile("sgd", "mse")
     assert loss_in_inference(model, parts) is None
+
+
+def present(labels, count):
+    return labels[:, None] == np.arange(count)
+
+
+class Labels(np.ndarray):
+    def numpy(self):
+        return np.asarray(self)
+
+
+@pytest.mark.parametrize("shift", [0.0, 9.0])
+def test_the_area_is_of_pairs_of_images_however_sure_a_network_is(shift):
+    generator = np.random.default_rng(0)
+    scores = generator.integers(0, 5, (30, 4)).astype("float32")
+    labels = generator.integers(0, 3, 30)  # of the last class there is none
+    areas = []
+    for name in range(3):
+        inside, outside = (
+            scores[x, name] for x in (labels == name, labels != name)
+        )
+        above = inside[:, None] - outside[None]
+        areas.append(np.mean((above > 0) + (above == 0) / 2))
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Rescaling(1.0, offset=shift)]
+    )
+    parts = [
+        (scores[rows], labels[rows].view(Labels), None)
+        for rows in (slice(20), slice(20, None))
+    ]
+    found = auc_in_inference(model, parts, present)
+    assert found == pytest.approx(np.mean(areas))
+
+
+def test_there_is_no_area_of_other_outputs_or_of_one_class():
+    images = np.ones((2, 3), "float32")
+    labels = np.zeros(2, "int64").view(Labels)
+    inputs = keras.Input((3,))
+    for outputs in ({"a": inputs}, inputs[:, None], inputs):
+        model = keras.Model(inputs, outputs)
+        assert auc_in_inference(model, [(images, labels)], present) is None
+    assert auc_in_inference(model, [], present) is None
 
 
 def test_half_of_what_was_learned_may_be_missing():

@@ -39,6 +39,15 @@ def mined(labels, targets=None, threshold=0.5):
     return found, data.trained.store, explainer.asked, masks
 
 
+def test_a_single_unit_stands_for_class_1():
+    mining = Mining(0.5, None)
+    found = mining.present(np.array([1, 0, 2]), 3)
+    assert (found == np.eye(3, dtype=bool)[[1, 0, 2]]).all()
+    assert mining.present(np.array([1.0, 0.0]), 1).tolist() == [[True], [False]]
+    several = np.array([[1.0, 0.0, 0.9], [0.0, 0.0, 0.0]])
+    assert (mining.present(several, 3) == (several > 0.5)).all()
+
+
 def test_classes_may_be_numbers_or_a_value_each():
     found, store, asked, masks = mined([1, 0, 1, 0])
     assert asked == [[[1], [0], [1], [0]]]
