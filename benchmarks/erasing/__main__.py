@@ -2,6 +2,16 @@
 
 Parts:
 
+`two_cues`       objects with a second cue that the first network ignores, and
+                 objects without: erasing after each round;
+`two_cue_rivals` CAM, Hide-and-Seek and complementary heads on the same, all at
+                 thresholds that one half of the images chooses, with figures
+                 of the other;
+`two_cue_choices`  the same with another filling, threshold or network;
+`statistics`     whether the second network fails on whole scenes of digits for
+                 its moving statistics;
+`example`        what examples/04_adversarial_erasing.py prints, of fewer
+                 scenes;
 `photos`         `msrc` and `coco_seg`, a linear classifier in each round on a
                  network trained on ImageNet: CAM, Hide-and-Seek,
                  complementary heads, and erasing after each round;
@@ -26,15 +36,27 @@ whole and without what is found in them.
 from benchmarks.common import command
 from benchmarks.common.labelled import DATASETS
 from benchmarks.erasing.callback import through_callback
+from benchmarks.erasing.example import example
 from benchmarks.erasing.fills import fills
 from benchmarks.erasing.holes import HOLES
 from benchmarks.erasing.holes import holes
 from benchmarks.erasing.methods import photos
 from benchmarks.erasing.overhead import overhead
 from benchmarks.erasing.photos import EPOCHS
+from benchmarks.erasing.statistics import statistics
 from benchmarks.erasing.tiny_imagenet import tiny_imagenet
+from benchmarks.erasing.two_cues import CHOICES
+from benchmarks.erasing.two_cues import CUES
+from benchmarks.erasing.two_cues import two_cue_choices
+from benchmarks.erasing.two_cues import two_cue_rivals
+from benchmarks.erasing.two_cues import two_cues
 
 PARTS = {
+    "two_cues": two_cues,
+    "two_cue_rivals": two_cue_rivals,
+    "two_cue_choices": two_cue_choices,
+    "statistics": statistics,
+    "example": example,
     "photos": photos,
     "callback": through_callback,
     "tiny_imagenet": tiny_imagenet,
@@ -42,14 +64,24 @@ PARTS = {
     "holes": holes,
     "overhead": overhead,
 }
-ON_PHOTOS = [part for part in PARTS if part != "overhead"]
+GENERATED = (
+    *("two_cues", "two_cue_rivals", "two_cue_choices", "statistics"),
+    *("example", "overhead"),
+)
+ON_PHOTOS = [part for part in PARTS if part not in GENERATED]
 FILLS = ["mean", "zero", "noise", "blur"]
 # How much of everything; another number makes a trial.
 SIZES = {
+    "objects": 600,
+    "test_objects": 300,
+    "object_epochs": 12,
+    "object_seeds": 1,
     "rounds": 3,
     "many_rounds": 6,  # does it turn worse, as in the paper?
     "head_epochs": EPOCHS,
     "callback_epochs": 8,
+    "example_scenes": 500,
+    "statistics_scenes": 500,
     "scenes": 700,
     "hole_scenes": 2000,
     "test_scenes": 300,
@@ -62,6 +94,12 @@ SIZES = {
 }
 SMOKE = {
     "photos": 6,
+    "objects": 16,
+    "test_objects": 8,
+    "object_epochs": 1,
+    "object_seeds": 1,
+    "cues": ["both"],
+    "choices": ["group normalization"],
     "datasets": ["msrc"],
     "fills": ["mean"],
     "holes": ["half of own"],
@@ -70,6 +108,8 @@ SMOKE = {
     "many_rounds": 2,
     "head_epochs": 2,
     "callback_epochs": 1,
+    "example_scenes": 40,
+    "statistics_scenes": 40,
     "scenes": 40,
     "hole_scenes": 40,
     "test_scenes": 20,
@@ -92,6 +132,10 @@ def main(argv=None):
         parser.add_argument(option, type=int, default=number)
     parser.add_argument("--fills", nargs="+", choices=FILLS, default=FILLS)
     parser.add_argument("--repeats", type=int, default=3, help="of overhead")
+    parser.add_argument(
+        "--choices", nargs="+", choices=CHOICES, default=list(CHOICES)
+    )
+    parser.add_argument("--cues", nargs="+", choices=CUES, default=list(CUES))
     parser.set_defaults(holes=list(HOLES))
     parser.add_argument("--picture", help="file for a picture of the fills")
     return command.run(

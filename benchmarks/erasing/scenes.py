@@ -17,14 +17,17 @@ def make_scenes(count, split, seed):
     )
 
 
-def make_classifier():
+def make_classifier(norm="batch"):
     inputs = x = keras.Input((SCENE, SCENE, 1))
     for number, filters in enumerate((24, 32, 32, 48)):
         size, strides = (3, 1) if number else (5, 2)
         x = layers.Conv2D(
             filters, size, strides, padding="same", use_bias=False
         )(x)
-        x = layers.BatchNormalization(momentum=0.8)(x)
+        if norm == "batch":
+            x = layers.BatchNormalization(momentum=0.8)(x)
+        else:
+            x = layers.GroupNormalization(8)(x)
         x = layers.ReLU()(x)
     x = layers.GlobalAveragePooling2D()(x)
     model = keras.Model(inputs, layers.Dense(NUM_CLASSES)(x))

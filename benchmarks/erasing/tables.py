@@ -17,7 +17,69 @@ OF_PHOTOS = {
     "others too": "another's too",
     "half of own": "half of the own",
 }
+TWO_CUES = {
+    "round 1": "CAM, or erasing after round 1",
+    "round 2": "erasing, after round 2",
+    "round 3": "erasing, after round 3",
+    "CAM, all epochs": "CAM, trained for all epochs",
+    "Hide-and-Seek": "Hide-and-Seek",
+    "complementary heads": "complementary heads",
+}
+CUES = {
+    "both": "head and body",
+    "body": "body alone",
+}
 ROUNDS = ((0.2, (1, 2, 3)), (0.5, (1, 2, 3, 6)))
+
+
+def two_cues(figures):
+    found = {
+        **figures["two_cues"]["both"],
+        **figures["two_cue_rivals"]["both"],
+    }
+    parts = ("IoU", "recall", "precision")
+    rows = [
+        [
+            label,
+            found[name]["n"],
+            share(found[name]["held-out accuracy"]),
+            share(found[name]["threshold"], 2),
+            *(_with_interval(found[name][part]) for part in parts),
+            share(found[name]["recall of heads"][0]),
+            share(found[name]["recall of bodies"][0]),
+        ]
+        for name, label in TWO_CUES.items()
+    ]
+    parts = ("IoU", "recall", "precision", "of heads", "of bodies")
+    return table(["", "n", "accuracy", "threshold", *parts], rows)
+
+
+def advice(figures):
+    rows = []
+    for name, label in CUES.items():
+        found = figures["two_cues"][name]
+        known = max(found["all"]["known without regions"], 0.0)
+        accuracy = found["round 2"]["held-out accuracy"]
+        cells = [share(known), share(accuracy)]
+        for network in ("first", "second"):
+            cells.append(share(found["all"][f"rest ranked by {network}"]))
+        for number in (1, 2):
+            cells.append(_with_interval(found[f"round {number}"]["IoU"]))
+        rows.append([label, found["round 1"]["n"], *cells])
+    return table(
+        [
+            *("what tells the class", "n", "first network still knows"),
+            "held-out accuracy of second",
+            *("first ranks the rest", "second does"),
+            *("IoU after round 1", "after round 2"),
+        ],
+        rows,
+    )
+
+
+def _with_interval(values):
+    middle, low, high = map(share, values)
+    return f"{middle} [{low}, {high}]"
 
 
 def fills_of_scenes(figures):
@@ -122,6 +184,8 @@ def of_photos(dataset):
 
 
 TABLES = {
+    "erasing-two-cues": two_cues,
+    "erasing-advice": advice,
     "erasing-fills-scenes": fills_of_scenes,
     "erasing-fills-photos": fills_of_photos,
     "erasing-holes-scenes": holes_of_scenes,
