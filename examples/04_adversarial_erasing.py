@@ -181,7 +181,7 @@ def main(argv=None):
         fill=arguments.fill,
         # Held-out scenes, whole ones: a network may learn from the shapes of
         # what is erased, and then it knows nothing of digits.
-        stop=callbacks.StopRule("val_auc", guess=0.5),
+        stop=callbacks.StopRule("val_auc", tolerance=0.15),
         callbacks=[falling(arguments.epochs)],
     )
     model = make_classifier()
