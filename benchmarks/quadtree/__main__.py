@@ -5,10 +5,9 @@ python -m benchmarks.quadtree --data DIR
 """
 
 from benchmarks.common import command
+from benchmarks.quadtree import convolution
 from benchmarks.quadtree.codec import CODEC
 from benchmarks.quadtree.codec import codec
-from benchmarks.quadtree.convolution import CONVOLUTION
-from benchmarks.quadtree.convolution import convolution
 from benchmarks.quadtree.labels import LABELS
 from benchmarks.quadtree.labels import msrc
 from benchmarks.quadtree.labels import scenes
@@ -18,7 +17,9 @@ from benchmarks.quadtree.trees import trees
 
 PARTS = {
     "trees": trees,
-    "convolution": convolution,
+    "layer": convolution.layer,
+    "stack": convolution.stack,
+    "blocks": convolution.blocks,
     "occlusion": occlusion,
     "codec": codec,
     "scenes": scenes,
@@ -44,11 +45,12 @@ SMOKE = {
         "patch_size": 16,
     },
     "convolution": {
-        **CONVOLUTION,
+        **convolution.CONVOLUTION,
         "size": 64,
         "channels": 2,
-        "depths": (1,),
+        "depth": 2,
         "shares": (0.1, 0.5),
+        "blocks": (0.25,),
         "repeats": 2,
     },
     "labels": {
@@ -72,7 +74,10 @@ def main(argv=None):
     parser = command.make_parser(__doc__, PARTS)
     parser.add_argument("--repeats", type=int, default=20, help="of timings")
     parser.set_defaults(
-        setting=SETTING, codec=CODEC, labels=LABELS, convolution=CONVOLUTION
+        setting=SETTING,
+        codec=CODEC,
+        labels=LABELS,
+        convolution=convolution.CONVOLUTION,
     )
     return command.run(
         __package__,

@@ -15,28 +15,57 @@ from keras_xmap import ops
 CONVOLUTION = {
     "size": 512,
     "channels": 32,
-    "depths": (1, 4),
-    "shares": (0.01, 0.03, 0.06, 0.12, 0.2, 0.3, 0.5),  # leaves a pixel
-    "repeats": 5,
+    "depth": 4,
+    "shares": (0.03, 0.06, 0.12, 0.25, 0.5),  # leaves a pixel
+    "blocks": (0.05, 0.1, 0.25, 0.5, 0.75),  # of all, that are touched
+    "block_size": 16,
+    "repeats": 3,
 }
 NUM_LEVELS = 6
 FLOAT = 4  # bytes
 
 
-def convolution(folder, arguments, save):
-    """Times of networks from a photo to features, as ratios of a round."""
+def layer(folder, arguments, save):
+    """One layer of the photo."""
+    del folder
+    _of_depth(1, arguments.convolution, save)
+
+
+def stack(folder, arguments, save):
+    """Layers behind each other, on one table."""
+    del folder
+    _of_depth(arguments.convolution["depth"], arguments.convolution, save)
+
+
+def blocks(folder, arguments, save):
+    """One layer of features, in the blocks that masks touch."""
     del folder
     setting = arguments.convolution
+    for way, wrap in WAYS.items():
+        layers_of = _of_blocks(setting).items()
+        calls = {name: wrap(*made) for name, made in layers_of}
+        rows = timing.ratios(calls, "dense", setting["repeats"])
+        speed = {
+            float(name): 1 / row["ratio"]
+            for name, row in rows.items()
+            if name != "dense"
+        }
+        found = {f"{share:g}": round(x, 2) for share, x in speed.items()}
+        save(way, {"faster": found, "crossing": _crossing(speed)})
+    save("setting", setting)
+
+
+def _of_depth(depth, setting, save):
+    """Times from a photo to features, as ratios of a round."""
     size, channels = setting["size"], setting["channels"]
     photo = data.astronaut()[:size, :size].astype("float32")[None]
     trees = [_tree(photo, share) for share in setting["shares"]]
-    for depth in setting["depths"]:
-        networks = _networks(photo, channels, depth, trees)
-        for way, wrap in (("forward", _forward), ("training", _training)):
-            calls = {name: wrap(*made) for name, made in networks.items()}
-            rows = timing.ratios(calls, "dense", setting["repeats"])
-            save(f"{depth} {way}", _found(rows, trees))
-    save("memory", _memory(trees, size**2, channels, setting["depths"]))
+    networks = _networks(photo, channels, depth, trees)
+    for way, wrap in WAYS.items():
+        calls = {name: wrap(*made) for name, made in networks.items()}
+        rows = timing.ratios(calls, "dense", setting["repeats"])
+        save(way, _found(rows, trees))
+    save("memory", _memory(trees, size**2, channels, depth))
     save("setting", setting)
 
 
@@ -84,6 +113,29 @@ def _networks(photo, channels, depth, trees):
         weights = [w.value for layer in stack for w in layer.weights]
         found[f"{share:.3f}"] = (on_leaves, [values, table], weights)
         found[f"{share:.3f} with tree"] = (on_photo, photo, weights)
+    return found
+
+
+def _of_blocks(setting):
+    """Returns one layer each, dense and on the blocks that masks touch."""
+    size, channels = setting["size"], setting["channels"]
+    rng = np.random.default_rng(0)
+    shape = (1, size, size, channels)
+    features = rng.normal(size=shape).astype("float32")
+    dense = keras.layers.Conv2D(channels, 3, padding="same")
+    dense.build(shape)
+    found = {"dense": (dense, features)}
+    side = setting["block_size"]
+    count = (size // side) ** 2
+    for share in setting["blocks"]:
+        mask = np.zeros(count, "float32")
+        mask[rng.permutation(count)[: round(share * count)]] = 1.0
+        mask = mask.reshape(1, size // side, size // side)
+        mask = mask.repeat(side, axis=1).repeat(side, axis=2)
+        layer = layers.BlockSparseConv2D(channels, block_size=side)
+        layer([features, mask])
+        weights = [w.value for w in layer.weights]
+        found[f"{share:g}"] = (layer, [features, mask], weights)
     return found
 
 
@@ -135,28 +187,22 @@ def _crossing(speed):
     return None
 
 
-def _memory(trees, pixels, channels, depths):
+WAYS = {"forward": _forward, "training": _training}
+
+
+def _memory(trees, pixels, channels, depth):
     """Returns how many times less is kept for the way back.
 
-    What a layer hands on, float32, and for leaves all of the table besides.
+    What layers hand on, float32; and with the table of neighbors besides.
     """
     found = {}
     for _, share, values, table in trees:
         tensors = keras.tree.flatten(table)
         of_table = sum(np.asarray(tensor).nbytes for tensor in tensors)
-        slots = values.shape[1]
+        dense = depth * pixels * channels * FLOAT
+        of_leaves = depth * values.shape[1] * channels * FLOAT
         found[f"{share:.3f}"] = {
-            "values": round(pixels / slots, 1),
-            **{
-                str(depth): round(
-                    depth
-                    * pixels
-                    * channels
-                    * FLOAT
-                    / (depth * slots * channels * FLOAT + of_table),
-                    1,
-                )
-                for depth in depths
-            },
+            "values": round(dense / of_leaves, 1),
+            "with table": round(dense / (of_leaves + of_table), 1),
         }
     return found

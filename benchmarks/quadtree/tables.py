@@ -114,9 +114,55 @@ def _kilobytes(size):
     return f"{size / 1000:.1f} kB" if size < 1e6 else f"{size / 1e6:.2f} MB"
 
 
+def of_stack(figures):
+    """How many times faster on leaves, and how much less is kept."""
+    figures = figures["stack"]
+    ways = [figures[way] for way in ("forward", "training")]
+    columns = [
+        found[f"{name}{suffix}"]
+        for name in ("faster", "crossing")
+        for found in ways
+        for suffix in ("", " with tree")
+    ]
+    speed, crossings = columns[:4], columns[4:]
+    rows = [
+        [
+            share(float(leaves)),
+            *[f"{found[leaves]:.1f}x" for found in speed],
+            *[f"{less:.1f}x" for less in figures["memory"][leaves].values()],
+        ]
+        for leaves in speed[0]
+    ]
+    cells = ["none" if x is None else share(x, 2) for x in crossings]
+    rows.append(["as fast as dense at", *cells, "", ""])
+    header = ["leaves a pixel", "forward", "with the tree", "training"]
+    header += ["with the tree", "values kept less", "with the table"]
+    return table(header, rows)
+
+
+def of_blocks(figures):
+    """How many times faster in blocks than all over."""
+    figures = figures["blocks"]
+    rows = []
+    for way in ("forward", "training"):
+        found = figures[way]
+        crossing = found["crossing"]
+        rows.append(
+            [
+                way,
+                *[f"{times:.1f}x" for times in found["faster"].values()],
+                "none" if crossing is None else share(crossing, 2),
+            ]
+        )
+    shares = [share(float(name), 2) for name in figures["forward"]["faster"]]
+    return table(["touched", *shares, "as fast as dense at"], rows)
+
+
 TABLES = {
     "quadtree-photos": of_photos,
     "quadtree-occlusion": of_occlusion,
     "quadtree-codec": of_codec,
     "quadtree-decoders": of_decoders,
+    "quadtree-stack": of_stack,
+    "quadtree-blocks": of_blocks,
 }

@@ -14,8 +14,8 @@ from keras_xmap.layers._quadtree_inputs import check_leaves
 from keras_xmap.layers._quadtree_inputs import check_shapes
 from keras_xmap.layers._quadtree_nodes import convolve
 
-# Leaves a pixel from which on a dense convolution is as fast; see docs.
-CROSSING = 0.4
+# Leaves a pixel from which on dense convolutions train as fast; see docs.
+CROSSING = 0.35
 # Smaller images take no time anyway.
 _LEAST_PIXELS = 4096
 
@@ -42,7 +42,12 @@ class QuadtreeConv2D(keras.layers.Layer):
     ```
 
     Training keeps the values of leaves alone: what is gathered around them is
-    gathered anew on the way back.
+    gathered anew on the way back. Four layers of 32 channels, on a photo of
+    512 x 512 pixels and a busy CPU, beside `Conv2D`: at .06 leaves a pixel 8
+    times faster forward, 6 times in training, and 16 times less is kept, 13
+    with the table. As fast as dense is a forward pass at .43 leaves a pixel
+    and a step of training at .37; the layer warns above .35 where it knows how
+    many slots there are.
 
     Args:
         filters: Integer >= 1, the channels of the output.

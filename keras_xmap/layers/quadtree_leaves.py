@@ -50,9 +50,9 @@ class QuadtreeLeaves(keras.layers.Layer):
     a dict, see `ops.quadtree_table`; hand it on as it is.
 
     The network sees how large a leaf is only if it is told:
-    `with_level=True` adds the level as a channel. Without it, measured on
-    scenes of digits, a segmentation network on leaves learnt nothing; with
-    it, as much as a dense one.
+    `with_level=True` adds the level as a channel. In a first trial, on scenes
+    of digits, a segmentation network on leaves learnt nothing without it, and
+    as much as a dense one with it.
 
     Args:
         threshold: Float >= 0, in the unit of the images: the most by which a
