@@ -84,7 +84,10 @@ def measured(data, held_out, test, noise, mirrors, epochs, warm_up):
     start = time.process_time()
     share = float(test.masks.mean())
     model = models.PixelAttention(
-        make_predictor(data.images.std(), data.images.mean()),
+        make_predictor(
+            *(data.images.std(), data.images.mean()),
+            hasattr(data, "distractors"),
+        ),
         area_ratio=1 - share,
         noise=noise,
         warm_up=warm_up,
@@ -114,36 +117,30 @@ def measured(data, held_out, test, noise, mirrors, epochs, warm_up):
     }
 
 
-def make_predictor(stddev, mean):
-    """That of the example, on pixels of mean 0 and standard deviation 1."""
+def make_predictor(stddev, mean, normalize):
+    """A small network, on pixels of mean 0 and standard deviation 1.
 
-    def convolution(filters):
-        return keras.layers.Conv2D(
-            filters, 3, padding="same", activation="relu"
-        )
-
-    return keras.Sequential(
-        [
-            keras.Input((32, 32, 1)),
-            keras.layers.Rescaling(float(1 / stddev), float(-mean / stddev)),
-            convolution(16),
-            convolution(16),
-            keras.layers.MaxPooling2D(),
-            convolution(32),
-            convolution(32),
-            keras.layers.MaxPooling2D(),
-            convolution(64),
-            convolution(64),
-            keras.layers.MaxPooling2D(),
-            keras.layers.Conv2D(
-                64, 3, padding="same", activation="relu", name="last"
-            ),
-            keras.layers.Flatten(),
-            keras.layers.Dense(128, activation="relu"),
-            keras.layers.Dense(2),
-        ],
-        name="predictor",
-    )
+    Textures are learned with batch normalization; without it, the predictor
+    still answered the mean after three passes over 12,000 images.
+    """
+    layers = [
+        keras.Input((32, 32, 1)),
+        keras.layers.Rescaling(float(1 / stddev), float(-mean / stddev)),
+    ]
+    for filters in (16, 16, None, 32, 32, None, 64, 64, None, 64):
+        if filters is None:
+            layers.append(keras.layers.MaxPooling2D())
+            continue
+        layers.append(keras.layers.Conv2D(filters, 3, padding="same"))
+        if normalize:
+            layers.append(keras.layers.BatchNormalization())
+        layers.append(keras.layers.ReLU())
+    layers += [
+        keras.layers.Flatten(),
+        keras.layers.Dense(128, activation="relu"),
+        keras.layers.Dense(2),
+    ]
+    return keras.Sequential(layers, name="predictor")
 
 
 def train(model, data, held_out, epochs):
@@ -160,22 +157,24 @@ def train(model, data, held_out, epochs):
 
 
 def of_predictor(predictor, images):
-    """Maps of other explainers, the mean of both answers."""
+    """Maps of other explainers, the mean of both answers.
+
+    An answer may be read from what raises it as from what lowers it: of
+    attributions the size counts, and Grad-CAM is asked of both.
+    """
     made = {
         "Saliency": explainers.Saliency(predictor),
         "integrated gradients": explainers.IntegratedGradients(predictor),
-        "Grad-CAM": explainers.GradCAM(predictor, "last"),
+        "Grad-CAM": explainers.GradCAM(predictor, predictor.layers[-4].name),
     }
-    return {
-        name: np.mean(
-            [
-                explainer.explain(images, targets.Component(k), verbose=0)
-                for k in range(2)
-            ],
-            axis=0,
-        )
-        for name, explainer in made.items()
-    }
+    asked = [targets.Component(k) for k in range(2)]
+    asked += [lambda outputs, k=k: -outputs[:, k] for k in range(2)]
+    found = {}
+    for name, explainer in made.items():
+        some = asked if name == "Grad-CAM" else asked[:2]
+        maps = [explainer.explain(images, x, verbose=0) for x in some]
+        found[name] = np.abs(maps).mean(axis=0)
+    return found
 
 
 def of_images(images):
