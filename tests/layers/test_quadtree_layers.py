@@ -279,3 +279,22 @@ def test_above_the_crossing_a_layer_warns_once():
         layer([values, table])
         layer([values, table])
     assert len(caught) == 1
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="shows there what is kept"
+)
+def test_training_keeps_values_and_not_what_is_gathered_around_them():
+    import jax
+
+    values, table = leaves()
+    layer = layers.QuadtreeConv2D(2, use_bias=False)
+    layer([values, table])
+    kernel = layer.kernel.value
+
+    def call(values, kernel):
+        return layer.stateless_call([kernel], [], [values, table])[0]
+
+    _, back = jax.vjp(call, values, kernel)
+    kept = [x for x in jax.tree_util.tree_leaves(back) if x.ndim == 3]
+    assert max(x.size for x in kept if x.dtype == "float32") <= values.size
