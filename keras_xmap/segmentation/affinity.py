@@ -3,6 +3,7 @@ import numpy as np
 from keras import ops
 
 from keras_xmap._checks import check_integer
+from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_optional
 from keras_xmap._checks import check_positive
 from keras_xmap._checks import check_positive_integer
@@ -108,6 +109,7 @@ class Affinity:
             ValueError: If shapes or values are not as above, or if there is
                 no pair of sure positions.
         """
+        check_one_of("verbose", verbose, ("auto", 0, 1, 2, False, True))
         check_positive_integer("epochs", epochs)
         check_positive_integer("batch_size", batch_size)
         check_positive("learning_rate", learning_rate)

@@ -135,6 +135,7 @@ def test_other_sizes_lists_and_batches_are_refined(fitted):
         ({"features": np.full((COUNT, *SIZE, 2), np.nan)}, "finite numbers"),
         ({"epochs": 0}, "Received: epochs=0"),
         ({"batch_size": 0}, "Received: batch_size=0"),
+        ({"verbose": "no"}, "Received: verbose='no'"),
         ({"learning_rate": 0}, "Received: learning_rate=0"),
     ],
 )
