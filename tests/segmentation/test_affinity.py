@@ -141,9 +141,9 @@ def test_other_sizes_lists_and_batches_are_refined(fitted):
 )
 def test_what_cannot_be_learned_from_is_refused(options, message):
     features, labels = scenes()
-    arguments = {"features": features, "labels": labels, **options}
+    arguments = {"features": features, "labels": labels, "verbose": 0}
     with pytest.raises(ValueError, match=message):
-        Affinity().fit(**arguments, verbose=0)
+        Affinity().fit(**{**arguments, **options})
 
 
 def test_a_head_is_made_for_its_channels(fitted):
