@@ -55,7 +55,7 @@ def test_gradients_are_those_of_the_dense_layer_there():
     layer, dense = pair()
     upstream = RNG.normal(size=(2, 10, 13, 4)).astype("float32")
     found = gradient(lambda x: layer([x, MASK]), FEATURES, upstream)
-    touched = TOUCHED.astype("float32")
+    touched = keras.ops.convert_to_tensor(TOUCHED.astype("float32"))
     expected = gradient(lambda x: dense(x) * touched, FEATURES, upstream)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
