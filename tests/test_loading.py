@@ -16,6 +16,7 @@ import zipfile
 
 import keras
 import numpy as np
+import pytest
 from conformance import test_layers
 from conformance import test_models
 
@@ -65,11 +66,25 @@ CASES = {
     ),
     "PixelAttention": lambda: test_models.make_model("PixelAttention"),
 }
+# Of a step that runs once or twice, most of the time goes into its trace.
+if ON_TENSORFLOW:
+    import tensorflow as tf
+
+    run_functions_eagerly = tf.config.run_functions_eagerly
+else:
+
+    def run_functions_eagerly(is_eager):
+        pass
+
+
 LOAD = """
 import json, pathlib, sys
 import keras, numpy as np
 import keras_xmap
 
+if keras.backend.backend() == "tensorflow":
+    import tensorflow
+    tensorflow.config.run_functions_eagerly(True)
 errors = {}
 for folder in map(pathlib.Path, sys.argv[1:]):
     try:
@@ -141,6 +156,15 @@ def save_all(folder):
     return expected
 
 
+@pytest.fixture
+def without_traces():
+    run_functions_eagerly(True)
+    yield
+    run_functions_eagerly(False)
+
+
+@pytest.mark.usefixtures("without_traces")
+@pytest.mark.filterwarnings("ignore:Even though:UserWarning")
 def test_a_process_that_imported_the_package_computes_the_same(tmp_path):
     expected = save_all(tmp_path)
     for name in (*CASES, *test_layers.CASES):
