@@ -10,6 +10,7 @@ import keras
 import pytest
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
+ON_JAX = keras.backend.backend() == "jax"
 
 if ON_TENSORFLOW:
     import tensorflow as tf
@@ -33,6 +34,8 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "strategy" in getattr(item, "fixturenames", ()):
             item.add_marker("tensorflow")
+        if ON_JAX and item.get_closest_marker("sizes"):
+            item.add_marker("slow")
     if ON_TENSORFLOW:
         return
     kept, left_out = [], []

@@ -25,7 +25,10 @@ FLOORS = {
 EVERYDAY = ("08_distributed_training.py",)
 SWEPT = (
     "02_pixel_attention_regression.py",
+    "04_adversarial_erasing.py",
     "05_distinct_class_saliency.py",
+    "06_weakly_supervised_segmentation.py",
+    "09_quadtrees.py",
 )
 
 pytestmark = pytest.mark.tensorflow

@@ -126,6 +126,11 @@ def check_features(inputs, data_format):
 class MaskedSlots(keras.layers.Layer):
     """Marks values in empty slots for what computes statistics of values."""
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        # JAX would run a model once more, uncompiled, to build what is not.
+        self.built = True
+
     def call(self, inputs):
         return inputs[0]
 

@@ -214,9 +214,22 @@ def _assert_alike_everywhere(kind):
     assert not maps.any()
 
 
-# A graph for each layer, class and kind of model: minutes to trace, to ask
-# what GuidedBackprop and GradCAM have been asked.
-@everyday(EVERYDAY, swept=(*SWEPT_METHODS, "DistinctClassSaliency"))
+# What reads models as another one does. DistinctClassSaliency makes a graph
+# for each layer, class and kind of model: minutes to trace, to ask what
+# GuidedBackprop and GradCAM have been asked.
+READ_ALIKE = (
+    *SWEPT_METHODS,
+    "DeconvNet",
+    "DistinctClassSaliency",
+    "GradCAMPlusPlus",
+    "GradientInput",
+    "HiResCAM",
+    "LayerCAM",
+    "SmoothGrad",
+)
+
+
+@everyday(EVERYDAY, swept=READ_ALIKE)
 @pytest.mark.parametrize("kind", OTHERS)
 def test_every_kind_of_model_is_explained_or_refused_with_the_cause(
     name, kind, others

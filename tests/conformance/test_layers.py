@@ -258,8 +258,8 @@ CASES = {
 }
 LAYERS = [name for name, case in CASES.items() if not case.is_loss]
 
-# The graph of a table of neighbors takes seconds to make: where there are
-# slow tests to run the others, the convolution stands for all that read one.
+# A table of neighbors takes seconds to trace or to compile. But on PyTorch,
+# where nothing is, the convolution stands for all that read one.
 SLOW = {
     "QuadtreeImage",
     "QuadtreeLeaves",
@@ -269,10 +269,12 @@ SLOW = {
 
 
 def rows(names):
-    mark = [pytest.mark.slow] if keras.backend.backend() == "tensorflow" else []
+    marks = [pytest.mark.slow, pytest.mark.sweep]
+    if keras.backend.backend() == "torch":
+        marks = []
     return pytest.mark.parametrize(
         "name",
-        [pytest.param(x, marks=mark if x in SLOW else []) for x in names],
+        [pytest.param(x, marks=marks if x in SLOW else []) for x in names],
     )
 
 

@@ -40,6 +40,7 @@ def convolved(values, table, kernel_size=3, filters=4):
     return y, numpy(layer.kernel)
 
 
+@pytest.mark.sizes
 def test_leaves_hold_the_means_and_images_show_them():
     assert set(np.unique(LEVELS)) == {0, 1, 2, 3}
     values, table = leaves()
@@ -68,6 +69,7 @@ def test_each_leaf_is_convolved_at_its_own_scale(kernel_size, capacity):
         np.testing.assert_allclose(result, expected, atol=2e-5)
 
 
+@pytest.mark.sizes
 def test_where_all_leaves_are_pixels_the_layers_are_those_of_keras():
     layer = layers.QuadtreeLeaves(num_levels=4, data_format="channels_last")
     values, table = layer([IMAGES, np.zeros_like(LEVELS)])
@@ -271,6 +273,7 @@ def test_mistakes_are_told_with_a_remedy():
         layers.QuadtreeUnpooling2D()([values, table, pooled[1]])
 
 
+@pytest.mark.sizes
 def test_above_the_crossing_a_layer_warns_once():
     images = RNG.uniform(size=(1, 64, 64, 1))
     values, table = leaves(images, threshold=0.0)

@@ -69,6 +69,7 @@ def weights(decoder):
     }
 
 
+@pytest.mark.sizes
 def test_each_level_is_a_convolution_and_what_the_cell_above_hands_down():
     decoder, images = model(), photos()
     maps = [np.asarray(x) for x in map(keras.ops.convert_to_numpy,
@@ -92,6 +93,7 @@ def test_each_level_is_a_convolution_and_what_the_cell_above_hands_down():
         np.testing.assert_allclose(found[name], expected, atol=1e-5)
 
 
+@pytest.mark.sizes
 def test_inference_says_in_mixed_cells_what_training_says_there():
     images = photos()
     everywhere = numpy(model()(images, training=True))

@@ -43,6 +43,7 @@ def test_a_table_by_hand():
     assert shares.tolist() == [0.25] * 7
 
 
+@pytest.mark.sizes
 def test_slots_are_few_sizes_and_hold_the_leaves_in_order():
     rng = np.random.default_rng(0)
     sizes = set()

@@ -93,6 +93,7 @@ def test_a_leaf_stands_for_the_middle_of_what_lies_in_it():
     assert values.tolist() == [9] * 6 + [9, 9, 11, 9]
 
 
+@pytest.mark.sizes
 @pytest.mark.parametrize("shape", [(2, 64, 96), (3, 37, 1), (1, 45, 70)])
 @pytest.mark.parametrize("span", [0, 2, 4])
 def test_trees_are_those_of_ops_quadtree(shape, span):
