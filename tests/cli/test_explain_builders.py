@@ -61,6 +61,13 @@ def roi_classifier():
     return models.roi_classifier(backbone(), merge_layer="first", merge="add")
 
 
+def quadtree_decoder():
+    model = trunk()
+    image, fine = model.input, model.output
+    coarse = keras.layers.MaxPooling2D(padding="same")(fine)
+    return models.quadtree_decoder(keras.Model(image, [fine, coarse]), 3)
+
+
 def segmentation_network():
     return models.segmentation_network(trunk(), 3, filters=4)
 
@@ -89,7 +96,7 @@ every_builder = pytest.mark.parametrize(
 def test_every_builder_has_a_case():
     made = {make.__name__ for make in CASES} - {"with_labels"}
     builders = {name for name in models.__all__ if name.islower()}
-    assert made == builders - {"complementary_maps"}
+    assert made == builders - {"complementary_maps", "quadtree_decoder"}
 
 
 @pytest.fixture
@@ -160,6 +167,21 @@ def test_maps_without_a_gradient_are_explained_behind_it_or_by_calls(
     written = np.load("out/a.rise.npy")
     assert written.std() > 1e-3
     np.testing.assert_allclose(written, found[0], rtol=1e-3, atol=1e-5)
+
+
+def test_masks_that_are_put_together_from_levels_need_their_probability(
+    folder, capsys
+):
+    """The command explains scores before the softmax, of which there are
+    several here; Python has the remedy that the refusal names."""
+    model = saved(quadtree_decoder)
+    assert explain("--output", "masks") == 2
+    assert 'Pass score="output"' in capsys.readouterr().err
+    target = targets.MaskedMean(1, output="masks")
+    explainer = explainers.Saliency(model, score="output")
+    maps = explainer.explain(data_of(model), target, verbose=0)
+    assert maps.shape == (1, SIDE, SIDE)
+    assert maps.max() > 0
 
 
 def test_complementary_maps_are_weighed_by_how_often_each_wins(folder, capsys):
