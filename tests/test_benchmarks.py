@@ -25,6 +25,7 @@ LONG = {
     "erasing",
     "localization",
     "pixel_attention",
+    "quadtree",
     "regions",
     "weak_segmentation",
 }
