@@ -20,10 +20,10 @@ class Slots:
 
     def __init__(self, listed):
         self._batch, self.rows, self.columns = ops.shape(listed)
+        self._listed = listed
         listed = ops.cast(listed, "int32")
         self.counts = ops.sum(ops.sum(listed, axis=2), axis=1)
-        # One sum through the batch: what an entry's number is, and where in
-        # the batch a number is found.
+        # One sum through the batch.
         self._sums = ops.cumsum(ops.reshape(listed, (-1,)))
         self._before = ops.cumsum(self.counts) - self.counts
 
@@ -33,6 +33,12 @@ class Slots:
         sums = ops.reshape(self._sums, shape)
         return sums - 1 - self._before[:, None, None]
 
+    def _entries(self):
+        """Returns for each entry which one of its image it is."""
+        entry = ops.arange(self.rows * self.columns, dtype="int32")
+        entry = ops.reshape(entry, (1, self.rows, self.columns))
+        return ops.broadcast_to(entry, (self._batch, self.rows, self.columns))
+
     def places(self, size):
         """Returns what is in each of the first `size` slots of each image.
 
@@ -41,11 +47,21 @@ class Slots:
             entry, 0 in slots that are empty, and whether there is one.
         """
         slot = ops.arange(size, dtype="int32")
-        wanted = ops.reshape(self._before[:, None] + slot + 1, (-1,))
-        place = ops.cast(ops.searchsorted(self._sums, wanted), "int32")
-        place = ops.reshape(place, (self._batch, size))
         filled = slot < self.counts[:, None]
-        place = ops.where(filled, place % (self.rows * self.columns), 0)
+        image = ops.arange(self._batch, dtype="int32")[:, None, None]
+        numbers = self.numbers()
+        # What is not listed, and what finds no slot, goes behind the last one.
+        is_kept = ops.logical_and(self._listed, numbers < size)
+        end = self._batch * size
+        slots = ops.where(is_kept, image * size + numbers, end)
+        # `ops.searchsorted` would find places too, but for the oldest Keras
+        # not while sizes are unknown.
+        place = ops.scatter_update(
+            ops.zeros((end + 1,), "int32"),
+            ops.reshape(slots, (-1, 1)),
+            ops.reshape(self._entries(), (-1,)),
+        )
+        place = ops.reshape(place[:-1], (self._batch, size))
         return place // self.columns, place % self.columns, filled
 
 
