@@ -312,10 +312,11 @@ def test_harm_is_the_change_of_the_answers_under_noise_outside_of_a_share():
     weights = np.arange(1.0, 41.0).reshape(1, 4, 10, 1).astype("float32")
 
     def answer(images):
-        return [ops.sum(images * weights, axis=(1, 2, 3))]
+        weighed = ops.multiply(images, weights)
+        return [ops.sum(weighed, axis=(1, 2, 3))]
 
-    images = np.zeros((20000, 4, 10, 1), "float32")
-    relevance = np.broadcast_to(weights[..., 0], (20000, 4, 10))
+    images = ops.zeros((20000, 4, 10, 1))
+    relevance = ops.broadcast_to(weights[..., 0], (20000, 4, 10))
     noise = MaskNoise(0.5, seed=0)
     harm = ops.convert_to_numpy(harm_by_share(answer, noise, images, relevance))
     order = np.sort(weights.ravel())
