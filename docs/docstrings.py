@@ -45,6 +45,6 @@ def where(public, obj):
     if public.part == "explainers" and picture.is_file():
         said += (
             f"\n\n![Maps of {public.name} on three photos]"
-            f"(../../images/methods/{picture.name})"
+            f"(../images/methods/{picture.name})"
         )
     return said
