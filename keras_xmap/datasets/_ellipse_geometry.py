@@ -80,6 +80,12 @@ def is_crossing(shapes):
     return inside & (crossing >= np.sin(_SMALLEST_CROSSING))
 
 
+def half_sides(long, short, angle):
+    """Returns those of the box around turned ellipses: across, and down."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.hypot(long * cos, short * sin), np.hypot(long * sin, short * cos)
+
+
 def are_apart(first, second, gap):
     """Whether two ellipses of each image are at least `gap` apart, `(n,)`."""
     turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)

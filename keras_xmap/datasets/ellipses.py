@@ -4,6 +4,7 @@ import typing
 
 import numpy as np
 
+from keras_xmap._checks import check_integer
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._repr import with_shapes
@@ -18,6 +19,7 @@ from keras_xmap.datasets._ellipse_clutter import draw_points
 from keras_xmap.datasets._ellipse_geometry import SIDE
 from keras_xmap.datasets._ellipse_geometry import are_apart
 from keras_xmap.datasets._ellipse_geometry import coverage
+from keras_xmap.datasets._ellipse_geometry import half_sides
 from keras_xmap.datasets._ellipse_geometry import is_crossing
 from keras_xmap.datasets._seeds import seed_or_drawn
 
@@ -155,11 +157,7 @@ def ellipses(
     check_one_of("clutter", clutter, tuple(_CLUTTER))
     check_one_of("encoding", encoding, ("double", "raw"))
     check_one_of("split", split, ("train", "test"))
-    if not 16 <= check_positive_integer("size", size) <= 256:
-        raise ValueError(
-            "`size` must be an integer from 16 to 256. "
-            f"Received: size={size!r}."
-        )
+    check_integer("size", size, 16, 256)
     num_ellipses, draw_clutter, sizes = _CLUTTER[clutter]
     if num_images is None:
         num_images = sizes[split]
@@ -196,9 +194,8 @@ def _draw_any_shapes(num_images, num_ellipses, rng):
     long = low + (high - low) * draw[..., 0]
     short = _AREA_RATIO * SIDE**2 / (num_ellipses * np.pi * long)
     angle = np.pi * draw[..., 1]
-    # The half sides of the box around a turned ellipse, and one pixel.
-    across = 1 + np.hypot(long * np.cos(angle), short * np.sin(angle))
-    down = 1 + np.hypot(long * np.sin(angle), short * np.cos(angle))
+    # One pixel is left to the frame.
+    across, down = (1 + side for side in half_sides(long, short, angle))
     x = across + (SIDE - 2 * across) * draw[..., 2]
     y = down + (SIDE - 2 * down) * draw[..., 3]
     return np.stack([x, y, long, short, angle], axis=-1)

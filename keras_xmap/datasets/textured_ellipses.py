@@ -4,6 +4,7 @@ import typing
 
 import numpy as np
 
+from keras_xmap._checks import check_integer
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._repr import with_shapes
@@ -15,6 +16,7 @@ from keras_xmap.datasets._ellipse_answers import with_mirrors
 from keras_xmap.datasets._ellipse_geometry import SIDE
 from keras_xmap.datasets._ellipse_geometry import are_apart
 from keras_xmap.datasets._ellipse_geometry import elliptic_radius
+from keras_xmap.datasets._ellipse_geometry import half_sides
 from keras_xmap.datasets._ellipse_geometry import is_crossing
 from keras_xmap.datasets._oriented_textures import draw_bricks
 from keras_xmap.datasets._oriented_textures import draw_grain
@@ -156,11 +158,7 @@ def textured_ellipses(
     ]
     draw = _TEXTURES[check_one_of("texture", texture, tuple(_TEXTURES))]
     check_one_of("split", split, ("train", "test"))
-    if not 32 <= check_positive_integer("size", size) <= 256:
-        raise ValueError(
-            "`size` must be an integer from 32 to 256. "
-            f"Received: size={size!r}."
-        )
+    check_integer("size", size, 32, 256)
     if num_images is None:
         num_images = _NUM_IMAGES[split]
     num_images = check_positive_integer("num_images", num_images)
@@ -203,9 +201,7 @@ def _draw_any(num_asked, rng):
     long = low + (high - low) * draw[..., 0]
     short = _AREA_RATIO * SIDE**2 / (np.pi * long)
     angle = np.pi * draw[..., 1]
-    # The half sides of the box around a turned ellipse.
-    across = np.hypot(long * np.cos(angle), short * np.sin(angle))
-    down = np.hypot(long * np.sin(angle), short * np.cos(angle))
+    across, down = half_sides(long, short, angle)
     x = across + (SIDE - 2 * across) * draw[..., 2]
     y = down + (SIDE - 2 * down) * draw[..., 3]
     shapes = np.stack([x, y, long, short, angle], axis=-1)

@@ -13,6 +13,7 @@ from keras_xmap._repr import with_shapes
 from keras_xmap.datasets._ellipse_geometry import SIDE
 from keras_xmap.datasets._ellipse_geometry import are_apart
 from keras_xmap.datasets._ellipse_geometry import coverage
+from keras_xmap.datasets._ellipse_geometry import half_sides
 from keras_xmap.datasets._seeds import seed_or_drawn
 
 # Half axes and radius, for a side of 32.
@@ -174,11 +175,7 @@ def _draw_objects(count, rng):
     angle = rng.uniform(0, 2 * np.pi, count)
     # A head overlaps its body by a little.
     offset = (long + 0.7 * radius) * np.stack([np.cos(angle), np.sin(angle)])
-    # The half sides of the box around a turned ellipse.
-    reach = np.hypot(
-        long * np.stack([np.cos(angle), np.sin(angle)]),
-        short * np.stack([np.sin(angle), np.cos(angle)]),
-    )
+    reach = np.stack(half_sides(long, short, angle))
     low = 0.5 + np.maximum(reach, radius - offset)
     high = SIDE - 0.5 - np.maximum(reach, radius + offset)
     body = low + (high - low) * rng.uniform(size=(2, count))

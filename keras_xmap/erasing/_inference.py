@@ -19,34 +19,40 @@ def has_moving_statistics(model):
     )
 
 
-def loss_in_inference(model, batches):
-    """Returns the loss of some images, or `None` without a cross-entropy.
+def answers_in_inference(model, batches):
+    """Returns a list of labels and outputs, a pair for each batch.
 
     Args:
         model: `keras.Model`.
         batches: Iterable of tuples that begin with inputs and labels.
     """
+    return [
+        (labels, model(inputs, training=False))
+        for inputs, labels, *_ in batches
+    ]
+
+
+def loss_of(answers, model):
+    """Returns the loss of `answers_in_inference`.
+
+    `None` without a cross-entropy.
+    """
     loss = cross_entropy(model)
     if loss is None:
         return None
-    total, count = 0.0, 0
-    for inputs, labels, *_ in batches:
-        size = len(labels)
-        total += size * float(loss(labels, model(inputs, training=False)))
-        count += size
-    return total / max(count, 1)
+    total = sum(len(labels) * float(loss(labels, x)) for labels, x in answers)
+    return total / max(sum(len(labels) for labels, _ in answers), 1)
 
 
-def auc_in_inference(model, batches, present):
-    """Returns how well a model ranks images by their classes, or `None`.
+def auc_of(answers, present):
+    """Returns how well `answers_in_inference` rank images by their classes.
 
     The mean area under the ROC curves of the classes: of two images, how often
     the one with a class has the higher score of it; 0.5 for guessing. Unlike a
     loss it does not hang on how sure a network is.
 
     Args:
-        model: `keras.Model`.
-        batches: Iterable of tuples that begin with inputs and labels.
+        answers: List of labels and outputs.
         present: Function of labels, and a number of classes, that returns a
             boolean array `(batch, classes)`.
 
@@ -55,8 +61,7 @@ def auc_in_inference(model, batches, present):
         classes)`, or no class is in some images and not in others.
     """
     scores, truth = [], []
-    for inputs, labels, *_ in batches:
-        outputs = model(inputs, training=False)
+    for labels, outputs in answers:
         if len(getattr(outputs, "shape", ())) != 2:
             return None
         scores.append(keras.ops.convert_to_numpy(outputs))

@@ -12,10 +12,11 @@ from keras_xmap._description import describe_training
 from keras_xmap._description import layer_names
 from keras_xmap._warnings import warn_user
 from keras_xmap.distribution import Workers
-from keras_xmap.erasing._inference import auc_in_inference
+from keras_xmap.erasing._inference import answers_in_inference
+from keras_xmap.erasing._inference import auc_of
 from keras_xmap.erasing._inference import has_moving_statistics
 from keras_xmap.erasing._inference import judge
-from keras_xmap.erasing._inference import loss_in_inference
+from keras_xmap.erasing._inference import loss_of
 from keras_xmap.erasing._mining import Mining
 from keras_xmap.erasing._restart import Restart
 from keras_xmap.erasing._restart import check_reset
@@ -219,7 +220,8 @@ class ErasingRounds:
         }
         if state.round_id == 1:
             self._warn_of_guesses(logs)
-        self._warn_of_inference(logs)
+        whole = self._answers(state.round_id)
+        self._warn_of_inference(logs, whole)
         reason = self._reason([*state.records, record])
         if reason:
             state.finish(f"Round {state.round_id} failed: {reason}.", record)
@@ -231,19 +233,21 @@ class ErasingRounds:
         )
         record.update(mined, mining_seconds=time.perf_counter() - started)
         if state.round_id == 1:
-            record.update(self._of_first_round())
+            record.update(self._of_first_round(whole))
         state.end_round(record, next_epoch, self.data.files())
         self._judge_last()
 
-    def _of_first_round(self):
+    def _of_first_round(self, whole):
         """Returns what only the first round is asked, and the others need."""
         prior, model = self.data.trained.prior, self._model
         found = {"loss": prior.loss(model), "accuracy": prior.accuracy(model)}
         known = {k: np.nan if v is None else v for k, v in found.items()}
         agreed = self._agreed(known)
+        answers = {"whole_auc": whole, "erased_auc": self._answers(2)}
         areas = {
-            "whole_auc": self._auc_without(1),
-            "erased_auc": self._auc_without(2),
+            name: auc_of(x, self._mining.present)
+            for name, x in answers.items()
+            if x is not None
         }
         return {
             "guess": {k: v for k, v in agreed.items() if np.isfinite(v)},
@@ -253,15 +257,18 @@ class ErasingRounds:
     def _try_mining(self):
         self._mining.try_on(self.data, self._explainer, self._workers)
 
-    def _auc_without(self, round_id):
-        """Returns `auc_in_inference` of images without regions before a round.
+    def _answers(self, round_id):
+        """Returns `answers_in_inference` on some images as a round has them.
 
-        `None` for several workers, as they would have to wait for each other.
+        `None` where nobody asks for them, and for several workers, which
+        would have to wait for each other.
         """
-        if self._workers.count > 1:
+        is_asked = self.state.round_id == 1 or has_moving_statistics(
+            self._model
+        )
+        if not is_asked or self._workers.count > 1:
             return None
-        batches = self.data.sample(round_id)
-        return auc_in_inference(self._model, batches, self._mining.present)
+        return answers_in_inference(self._model, self.data.sample(round_id))
 
     def _warn_of_guesses(self, logs):
         """Warns if the first round, which is the measure, has not learned."""
@@ -269,25 +276,18 @@ class ErasingRounds:
         if told and self._workers.is_chief:
             warn_user(told)
 
-    def _warn_of_inference(self, logs):
+    def _warn_of_inference(self, logs, answers):
         """Warns if the network knows its images in training alone."""
-        if has_moving_statistics(self._model):
-            number = self.state.round_id
-            guessed = self.data.trained.prior.loss(self._model)
-            measured = self._loss_without(number)
-            told = judge(number, logs.get("loss"), measured, guessed)
-            if told:
-                warn_user(told)
-
-    def _loss_without(self, round_id):
-        """Returns the loss of images without regions before a round.
-
-        `None` for several workers, each of which has a part of the labels,
-        and without a cross-entropy.
-        """
-        if self._workers.count > 1:
-            return None
-        return loss_in_inference(self._model, self.data.sample(round_id))
+        if answers is None or not has_moving_statistics(self._model):
+            return
+        told = judge(
+            self.state.round_id,
+            logs.get("loss"),
+            loss_of(answers, self._model),
+            self.data.trained.prior.loss(self._model),
+        )
+        if told:
+            warn_user(told)
 
     def _judge_last(self):
         """Finishes if no round is to follow those that are mined."""

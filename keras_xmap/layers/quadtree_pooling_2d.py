@@ -19,6 +19,7 @@ from keras_xmap.layers._quadtree_nodes import areas
 from keras_xmap.layers._quadtree_nodes import maxima_at
 from keras_xmap.layers._quadtree_nodes import slots_at_half
 from keras_xmap.layers._quadtree_nodes import sums_at
+from keras_xmap.ops import halves
 from keras_xmap.ops import quadtree_table
 
 
@@ -140,11 +141,6 @@ def _levels_at_half(table):
     numbers = ops.reshape(table["numbers"], (batch, -1))
     levels = ops.take_along_axis(levels, numbers, axis=1)
     levels = ops.reshape(levels, (batch, height, width))
-    after = (0, height % 2), (0, width % 2)
-    levels = ops.pad(levels, ((0, 0), *after), constant_values=-1)
-    for axis in (1, 2):
-        pair = [slice(None)] * 3, [slice(None)] * 3
-        pair[0][axis], pair[1][axis] = slice(0, None, 2), slice(1, None, 2)
-        first, second = (levels[tuple(index)] for index in pair)
-        levels = ops.maximum(first, second)
+    for axis, length in enumerate((height, width), 1):
+        levels = ops.maximum(*halves(levels, axis, length))
     return ops.where(levels < 0, -1, ops.maximum(levels - 1, 0))

@@ -10,8 +10,8 @@ from keras_xmap.models.complementary import complementary
 from keras_xmap.models.complementary import complementary_maps
 from keras_xmap.models.fully_convolutional import fully_convolutional
 from keras_xmap.models.multi_label_classifier import multi_label_classifier
-from keras_xmap.models.pixel_attention import PixelAttention
 from keras_xmap.models.pixel_attention import pixel_attention
+from keras_xmap.models.pixel_attention_model import PixelAttention
 from keras_xmap.models.quadtree_decoder import quadtree_decoder
 from keras_xmap.models.roi_classifier import roi_classifier
 from keras_xmap.models.segmentation_network import segmentation_network

@@ -4,7 +4,9 @@ import keras
 from keras import ops
 
 from keras_xmap._axes import channel_axis
+from keras_xmap._numeric import known_integer
 from keras_xmap._saving import registered
+from keras_xmap.ops import divided
 
 # A position with the eight around it, and the four of the next level in it.
 _AROUND = [(row, column) for row in range(3) for column in range(3)]
@@ -87,8 +89,8 @@ class QuadtreeLevels(keras.layers.Layer):
         for level in reversed(range(len(levels) - 1)):
             own, size = levels[level], ops.shape(levels[level])[1:3]
             is_mixed = found[0][..., -1] > self.threshold
-            is_asked = _spread(ops.logical_and(is_asked, is_mixed), size)
-            below = _spread(_of_leaves(found[0], level), size)
+            is_asked = divided(ops.logical_and(is_asked, is_mixed), size)
+            below = divided(_of_leaves(found[0], level), size)
             found.insert(0, ops.where(is_asked[..., None], own, below))
         return found
 
@@ -108,7 +110,7 @@ class QuadtreeLevels(keras.layers.Layer):
             handed = ops.take(handed, inside, axis=0)
             x = ops.relu(self._convolved(level, maps[level], cells) + handed)
             p = self._probabilities(level, x)
-            below = _spread(_of_leaves(found[0], level), size)
+            below = divided(_of_leaves(found[0], level), size)
             found.insert(0, ops.scatter_update(below, cells.places(), p))
         return found
 
@@ -246,10 +248,8 @@ def _can_be_seen(x):
     """Returns whether sizes may follow from values: not while JAX compiles."""
     if keras.backend.backend() == "tensorflow":
         return True
-    try:
-        return bool(ops.all(x == x)) or True
-    except TypeError:
-        return False
+    # The sum of nothing: what is asked is whether it has a value.
+    return known_integer(ops.sum(ops.cast(x[:0], "int32"))) is not None
 
 
 def _of_leaves(p, level):
@@ -270,10 +270,3 @@ def _side_by_side(x, size):
     x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
     x = ops.reshape(x, (batch, 2 * height, 2 * width, channels))
     return x[:, : size[0], : size[1]]
-
-
-def _spread(x, size):
-    """Gives each of the four positions what the whole has, cut to `size`."""
-    for axis, length in enumerate(size, 1):
-        x = ops.take(x, ops.arange(length) // 2, axis=axis)
-    return x

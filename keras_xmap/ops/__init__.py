@@ -1,5 +1,7 @@
 """Functions on tensors that run on every Keras backend."""
 
+from keras_xmap.ops._quadtree_cells import divided as divided
+from keras_xmap.ops._quadtree_cells import halves as halves
 from keras_xmap.ops.above_threshold import above_threshold
 from keras_xmap.ops.box_iou import box_iou
 from keras_xmap.ops.calibrate import calibrate

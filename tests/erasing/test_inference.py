@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_xmap.erasing._inference import auc_in_inference
+from keras_xmap.erasing._inference import answers_in_inference
+from keras_xmap.erasing._inference import auc_of
 from keras_xmap.erasing._inference import has_moving_statistics
 from keras_xmap.erasing._inference import judge
-from keras_xmap.erasing._inference import loss_in_inference
+from keras_xmap.erasing._inference import loss_of
 
 pytestmark = pytest.mark.tensorflow
 
@@ -43,9 +44,10 @@ def test_the_loss_is_that_of_evaluate(loss):
     parts = [(images[i : i + 20], labels[i : i + 20]) for i in (0, 20, 40)]
     # Statistics of the batches would make another loss of it.
     expected = model.evaluate(images, labels, verbose=0)
-    assert loss_in_inference(model, parts) == pytest.approx(expected, 1e-5)
+    answers = answers_in_inference(model, parts)
+    assert loss_of(answers, model) == pytest.approx(expected, 1e-5)
     model.compile("sgd", "mse")
-    assert loss_in_inference(model, parts) is None
+    assert loss_of(answers, model) is None
 
 
 def present(labels, count):
@@ -76,7 +78,7 @@ def test_the_area_is_of_pairs_of_images_however_sure_a_network_is(shift):
         (scores[rows], labels[rows].view(Labels), None)
         for rows in (slice(20), slice(20, None))
     ]
-    found = auc_in_inference(model, parts, present)
+    found = auc_of(answers_in_inference(model, parts), present)
     assert found == pytest.approx(np.mean(areas))
 
 
@@ -86,8 +88,9 @@ def test_there_is_no_area_of_other_outputs_or_of_one_class():
     inputs = keras.Input((3,))
     for outputs in ({"a": inputs}, inputs[:, None], inputs):
         model = keras.Model(inputs, outputs)
-        assert auc_in_inference(model, [(images, labels)], present) is None
-    assert auc_in_inference(model, [], present) is None
+        answers = answers_in_inference(model, [(images, labels)])
+        assert auc_of(answers, present) is None
+    assert auc_of([], present) is None
 
 
 def test_half_of_what_was_learned_may_be_missing():

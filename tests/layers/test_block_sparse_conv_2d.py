@@ -62,7 +62,6 @@ def test_gradients_are_those_of_the_dense_layer_there():
 
 def test_channels_first_is_channels_last_transposed():
     layer, _ = pair()
-    first, _ = pair(data_format="channels_last")
     first = layers.BlockSparseConv2D(
         4, block_size=4, data_format="channels_first"
     )
@@ -72,6 +71,21 @@ def test_channels_first_is_channels_last_transposed():
     y = np.moveaxis(numpy(first([features, MASK[:, None]])), 1, -1)
     expected = numpy(layer([FEATURES, MASK]))
     np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="nothing is compiled there"
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_too_few_squares_are_nan_where_functions_are_compiled(order):
+    layer, dense = pair(capacity=2)  # the images want 1 and 3
+    inputs = [keras.Input(x.shape[1:]) for x in (FEATURES, MASK)]
+    model = keras.Model(inputs, layer(inputs))
+    model.compile(jit_compile=keras.backend.backend() == "jax")
+    y = model.predict([FEATURES[::order], MASK[::order]], verbose=0)[::order]
+    expected = numpy(dense(FEATURES)) * TOUCHED
+    np.testing.assert_allclose(y[0], expected[0], atol=1e-4)
+    assert np.isnan(y[1]).all()
 
 
 def test_mistakes_are_told():

@@ -96,6 +96,10 @@ def test_the_ratio_is_chosen_on_what_is_held_out(found):
     assert round(share * 48) == 4
     assert model.current_area_ratio == pytest.approx(1 - share, abs=0.02)
     assert history["val_needed_share"][0] == 1  # in the warm-up
+    ratio = 0.9  # the first one; each epoch goes halfway
+    for share in history["val_needed_share"]:
+        ratio = (ratio + 1 - share) / 2 if share < 1 else ratio
+    assert model.current_area_ratio == pytest.approx(ratio, abs=1e-6)
 
 
 def test_collusion_is_asked_of_what_is_held_out(found):
