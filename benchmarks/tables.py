@@ -30,10 +30,6 @@ FIGURE = re.compile(r"\|\s*[*+-]?\**\d*\.\d")
 # Page and first line of the tables that are not made from a file of results.
 BY_HAND = {
     (
-        "docs/adversarial_erasing.md",
-        "| | recall | precision | IoU |",
-    ): "printed by examples/04_adversarial_erasing.py",
-    (
         "docs/report.md",
         "| place | what it is | a flat map has there | dominates from |",
     ): "shares of an area, computed by the rules beside them, not measured",

@@ -455,9 +455,8 @@ def _add_layers_of_method(command):
         metavar="NAME",
         help="layer that class activation maps look at, by name or path; given "
         "several times, the mean of several; a number N, the last ones of the "
-        "N coarsest sizes; `stages`, those of all sizes, which covers more of "
-        "the object; default: 2 for layercam, and for others what they take "
-        "by themselves",
+        "N coarsest sizes; `stages`, those of all sizes; default: 2 for "
+        "layercam, and for others what they take by themselves",
     )
 
 

@@ -10,8 +10,7 @@ Parts:
 `two_cue_choices`  the same with another filling, threshold or network;
 `statistics`     whether the second network fails on whole scenes of digits for
                  its moving statistics;
-`example`        what examples/04_adversarial_erasing.py prints, of fewer
-                 scenes;
+`example`        what examples/04_adversarial_erasing.py prints;
 `photos`         `msrc` and `coco_seg`, a linear classifier in each round on a
                  network trained on ImageNet: CAM, Hide-and-Seek,
                  complementary heads, and erasing after each round;
@@ -80,7 +79,7 @@ SIZES = {
     "many_rounds": 6,  # does it turn worse, as in the paper?
     "head_epochs": EPOCHS,
     "callback_epochs": 8,
-    "example_scenes": 500,
+    "example_scenes": 2000,
     "statistics_scenes": 500,
     "scenes": 700,
     "hole_scenes": 2000,

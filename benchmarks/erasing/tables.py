@@ -151,6 +151,14 @@ def holes_of_photos(figures):
     return table(header, rows)
 
 
+def example(figures):
+    parts = ("recall", "precision", "IoU")
+    found = figures["example"]["scenes"]
+    names = sorted(found, key=lambda name: name.startswith("erasing"))
+    rows = [[name, *(share(found[name][x]) for x in parts)] for name in names]
+    return table(["", *parts], rows)
+
+
 def of_photos(dataset):
     def make(figures):
         found = figures["photos"][dataset]
@@ -186,6 +194,7 @@ def of_photos(dataset):
 TABLES = {
     "erasing-two-cues": two_cues,
     "erasing-advice": advice,
+    "erasing-example": example,
     "erasing-fills-scenes": fills_of_scenes,
     "erasing-fills-photos": fills_of_photos,
     "erasing-holes-scenes": holes_of_scenes,

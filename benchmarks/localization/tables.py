@@ -1,5 +1,8 @@
 """The tables of localization."""
 
+import functools
+import operator
+
 from benchmarks.common.layer_names import BEFORE_MIXING
 from benchmarks.common.layer_names import LAYERS
 from benchmarks.common.markdown import gain
@@ -260,6 +263,36 @@ def _half_of_widest(rows, score):
     return max((row[score][2] - row[score][1]) / 2 for row in rows)
 
 
+def of_stages(figures):
+    """Pointing of what a user can ask for, and what IoU gains by it."""
+    figures = figures["stages"]
+    best = max(figures["choice"], key=figures["choice"].get)
+
+    def cells(label, format_, *key):
+        return [label, *(format_(_at(figures[x], *key)) for x in NETWORKS)]
+
+    rows = [
+        cells(f"**chosen**: {x}" if x == best else x, within, x, "pointing")
+        for x in figures["choice"]
+    ]
+    for name in figures["choice"]:
+        if "stages" in name:
+            label = f"gain in IoU over the chosen: {name.split(', ', 1)[1]}"
+            rows.append(cells(label, gain, name, "iou gain"))
+    rows.append(
+        cells(
+            f"mask < 10 %: {best}",
+            lambda found: f"{within(found[1:])}, n = {found[0]}",
+            *(best, "mask < 10 %"),
+        )
+    )
+    return table(_header("", lambda x: figures[x][best]), rows)
+
+
+def _at(figures, *keys):
+    return functools.reduce(operator.getitem, keys, figures)
+
+
 TABLES = {
     "localization-layers": of_layers,
     "localization-evidence": of_evidence,
@@ -268,4 +301,5 @@ TABLES = {
     "localization-rules": of_rules,
     "localization-methods": of_methods,
     "localization-slow-methods": of_slow_methods,
+    "localization-stages": of_stages,
 }

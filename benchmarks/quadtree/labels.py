@@ -25,10 +25,10 @@ LABELS = {
         "size": 96,
         "digits": 3,
         "stages": (8, 16, 24, 32, 32),
-        "epochs": 6,
+        "epochs": 40,
     },
     # One photo of so many is held out.
-    "msrc": {"held_out": 3, "epochs": 8},
+    "msrc": {"held_out": 3, "epochs": 24},
 }
 
 
