@@ -32,6 +32,7 @@ import numpy as np
 from PIL import Image
 
 from keras_xmap import datasets
+from keras_xmap import visualization
 from keras_xmap import weak_segmentation
 
 SIZE = 48
@@ -101,6 +102,27 @@ def optimizer():
     return keras.optimizers.Adam(3e-3)
 
 
+def picture(root, file):
+    """Draws scenes, where their digits are, and what was found of them."""
+    folders = {
+        "scene": root / "scenes/JPEGImages",
+        "truth": root / "scenes/SegmentationClass",
+        "classifier": root / "run/pseudo_labels",
+        "network": root / "run/masks",
+    }
+    rows = [
+        [
+            np.asarray(
+                Image.open(folder / f"train{number:05d}.png").convert("RGB")
+            )
+            for folder in folders.values()
+        ]
+        for number in range(5)
+    ]
+    drawn = visualization.panel(rows, list(folders), (96, 96))
+    Image.fromarray(drawn).save(file)
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scenes", type=int, default=1200)
@@ -109,6 +131,7 @@ def main(argv=None):
         "--loss", choices=("plain", "sec", "psl"), default="plain"
     )
     parser.add_argument("--directory", help="to go on after it was killed")
+    parser.add_argument("--picture", help="file for a picture of the masks")
     parser.add_argument("--smoke", action="store_true", help="a quick look")
     arguments = parser.parse_args(argv)
     num_digits, num_test = 3, 200
@@ -147,6 +170,8 @@ def main(argv=None):
     third, _ = weak_segmentation.mean_iou(test, unseen.masks)
     print(f"mIoU of the masks of unseen scenes: {third:.3f}")
     print(f"Masks are in {report.masks}")
+    if arguments.picture:
+        picture(root, arguments.picture)
     return second
 
 
