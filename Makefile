@@ -18,6 +18,9 @@ TENSORFLOW := tensorflow-cpu
 EXTRA := cpu
 endif
 
+# Files are compiled when they are read, not all at once.
+INSTALL := -m pip install --quiet --no-compile
+
 # Two workers with neighbouring tests each, so that what a file shares is made
 # once, and the one that ends first takes from the other.
 SPREAD := -n 2 --dist worksteal
@@ -94,8 +97,8 @@ test-sweep: .venv/installed
 # No TensorFlow in these environments. What JAX compiles here runs once or
 # twice, so that compiling quickly beats running quickly.
 test-jax: export JAX_DISABLE_MOST_OPTIMIZATIONS := 1
-test-jax: NEUTRAL := $(ON_TENSORS) $(ON_ARRAYS)
-test-torch: NEUTRAL := $(ON_TENSORS)
+test-jax: NEUTRAL := $(ON_TENSORS)
+test-torch: NEUTRAL := $(ON_TENSORS) $(ON_ARRAYS)
 test-jax test-torch: test-%: .venv-%/installed
 	KERAS_BACKEND=$* .venv-$*/bin/python -m pytest $(SPREAD) $(NEUTRAL) \
 		-m "not slow and not tensorflow" $(ARGS)
@@ -146,7 +149,7 @@ clean:
 
 %/installed: setup.cfg pyproject.toml Makefile
 	$(PYTHON) -m venv --clear $*
-	$*/bin/python -m pip install --quiet --upgrade pip
-	$*/bin/python -m pip install --quiet $($*.packages)
-	$(if $($*.last),$*/bin/python -m pip install --quiet $($*.last))
+	$*/bin/python $(INSTALL) --upgrade pip
+	$*/bin/python $(INSTALL) $($*.packages)
+	$(if $($*.last),$*/bin/python $(INSTALL) $($*.last))
 	touch $@

@@ -25,6 +25,7 @@ FLOORS = {
 EVERYDAY = ("08_distributed_training.py",)
 SWEPT = (
     "02_pixel_attention_regression.py",
+    "03_roi_classification.py",
     "04_adversarial_erasing.py",
     "05_distinct_class_saliency.py",
     "06_weakly_supervised_segmentation.py",

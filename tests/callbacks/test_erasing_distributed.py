@@ -85,21 +85,29 @@ def results_of(processes):
     return [out.splitlines()[-1] for out, _ in outputs]
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A folder in which two workers trained, and what they found."""
+    folder = tmp_path_factory.mktemp("two")
+    found = results_of(start_workers(WORKER, folder))
+    assert found[0] == found[1]
+    return folder, found
+
+
 @pytest.mark.slow
-def test_two_workers_find_what_one_process_finds(tmp_path):
+def test_two_workers_find_what_one_process_finds(tmp_path, undisturbed):
+    folder, found = undisturbed
     (whole,) = results_of(
         [
             subprocess.Popen(
-                [sys.executable, str(WORKER), str(tmp_path / "one")],
+                [sys.executable, str(WORKER), str(tmp_path)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
             )
         ]
     )
-    found = results_of(start_workers(WORKER, tmp_path / "two"))
-    assert found[0] == found[1]
-    files = os.listdir(tmp_path / "two" / "run" / "regions")
+    files = os.listdir(folder / "run" / "regions")
     for round_id in (1, 2, 3):
         for worker in (0, 1):
             prefix = f"regions-{round_id:04d}-{worker:05d}-"
@@ -113,7 +121,9 @@ def test_two_workers_find_what_one_process_finds(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_with_another_copy_of_the_data_is_refused(tmp_path):
+def test_a_worker_with_another_copy_of_the_data_is_refused(
+    tmp_path, undisturbed
+):
     processes = start_workers(WORKER, tmp_path, "--other-copy")
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert all(process.returncode == 1 for process in processes)
@@ -122,12 +132,7 @@ def test_a_worker_with_another_copy_of_the_data_is_refused(tmp_path):
     # Before anything was mined; with the chief's copy all of it is.
     assert not (tmp_path / "run" / "regions").exists()
     found = results_of(start_workers(WORKER, tmp_path))
-    assert found[0] == found[1]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    return results_of(start_workers(WORKER, tmp_path_factory.mktemp("whole")))
+    assert found == undisturbed[1]
 
 
 @pytest.mark.slow
@@ -152,4 +157,4 @@ def test_a_worker_that_is_killed_changes_nothing(
         process.communicate(timeout=120)
         assert process.returncode != 0  # nobody goes on alone
     resumed = results_of(start_workers(WORKER, tmp_path, "--backup"))
-    assert resumed == undisturbed
+    assert resumed == undisturbed[1]

@@ -295,7 +295,7 @@ def test_channels_first_become_last_behind_the_body(pool):
             lambda: keras.applications.ResNet50(
                 input_shape=(32, 32, 3), weights=None, classes=3
             ),
-            marks=pytest.mark.slow,
+            marks=[pytest.mark.slow, pytest.mark.sweep],
         ),
     ],
     ids=["VGG16", "MobileNetV2", "MobileNetV3", "EfficientNet", "ResNet50"],

@@ -307,7 +307,16 @@ KINDS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        # Another explainer, and views, have tests of their own.
+        pytest.param(
+            x, marks=[pytest.mark.sweep] * (x in ("layercam", "views"))
+        )
+        for x in KINDS
+    ],
+)
 def test_masks_are_close_to_the_truth(kind, scenes, tmp_path, record_property):
     options, floor = KINDS[kind]
     report = make_run(tmp_path / "run", **options).fit(scenes, verbose=0)
