@@ -210,7 +210,7 @@ def _add_report(commands):
         help="image that is white where nothing should be looked at, such as "
         "the place of a tag",
     )
-    _add_layers_of_method(report)
+    _add_what_is_explained_by(report)
     _add_what_is_asked(report)
     report.add_argument(
         "--worst",
@@ -435,11 +435,11 @@ def _add_what_is_asked(command):
 
 
 def _add_method(explain):
-    _add_layers_of_method(explain)
+    _add_what_is_explained_by(explain)
     _add_views(explain)
 
 
-def _add_layers_of_method(command):
+def _add_what_is_explained_by(command):
     command.add_argument(
         "--method",
         default=DEFAULT_METHOD,
@@ -457,6 +457,13 @@ def _add_layers_of_method(command):
         "several times, the mean of several; a number N, the last ones of the "
         "N coarsest sizes; `stages`, those of all sizes; default: 2 for "
         "layercam, and for others what they take by themselves",
+    )
+    command.add_argument(
+        "--score",
+        choices=("logits", "output"),
+        default="logits",
+        help="explain the score before the softmax or sigmoid that ends the "
+        "model, or the output as it is; default: logits",
     )
 
 

@@ -60,7 +60,7 @@ def _made(arguments, kind):
         (layers,) = layers
     _check_views(arguments.views, inputs)
     return inputs, Explanation(
-        Method(kind, model, layers, inputs, arguments.views),
+        Method(kind, model, layers, inputs, arguments.views, arguments.score),
         Answers(model, output),
         output,
         class_names,

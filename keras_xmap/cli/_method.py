@@ -43,13 +43,14 @@ class Method:
             of too few sizes.
         inputs: `ModelInputs`.
         views: Views of each photo whose maps are averaged, or `None`.
+        score: `"logits"` or `"output"`, as of the explainer.
 
     Attributes:
         explainer: The explainer.
     """
 
-    def __init__(self, kind, model, target_layer, inputs, views):
-        self._options = {}
+    def __init__(self, kind, model, target_layer, inputs, views, score):
+        self._options = {"score": score}
         if _takes(kind, "input_name") and inputs.image_name is not None:
             self._options["input_name"] = inputs.image_name
         self._kind, self._model = kind, model

@@ -69,7 +69,7 @@ def _explainer(arguments, kind, model, inputs, photos, output, index):
     layers = arguments.target_layer
     if layers is not None and len(layers) == 1:
         (layers,) = layers
-    method = Method(kind, model, layers, inputs, None)
+    method = Method(kind, model, layers, inputs, None, arguments.score)
     # Of the default layers only those are known that the model has.
     method.explain(photos[0], output.target(index))
     return method.explainer

@@ -96,6 +96,7 @@ every_builder = pytest.mark.parametrize(
 def test_every_builder_has_a_case():
     made = {make.__name__ for make in CASES} - {"with_labels"}
     builders = {name for name in models.__all__ if name.islower()}
+    # Those have tests of their own.
     assert made == builders - {"complementary_maps", "quadtree_decoder"}
 
 
@@ -169,19 +170,22 @@ def test_maps_without_a_gradient_are_explained_behind_it_or_by_calls(
     np.testing.assert_allclose(written, found[0], rtol=1e-3, atol=1e-5)
 
 
-def test_masks_that_are_put_together_from_levels_need_their_probability(
+def test_masks_that_are_put_together_from_levels_are_explained_as_they_are(
     folder, capsys
 ):
-    """The command explains scores before the softmax, of which there are
-    several here; Python has the remedy that the refusal names."""
+    """There are several scores before a softmax, as the refusal says."""
     model = saved(quadtree_decoder)
-    assert explain("--output", "masks") == 2
+    options = ["--output", "masks"]
+    assert explain(*options, method="saliency") == 2
     assert 'Pass score="output"' in capsys.readouterr().err
+    options += ["--score", "output"]
+    assert explain(*options, method="saliency") == 0
     target = targets.MaskedMean(1, output="masks")
     explainer = explainers.Saliency(model, score="output")
     maps = explainer.explain(data_of(model), target, verbose=0)
-    assert maps.shape == (1, SIDE, SIDE)
-    assert maps.max() > 0
+    written = np.load("out/a.saliency.npy")
+    np.testing.assert_allclose(written, maps[0], rtol=1e-3, atol=1e-6)
+    assert written.max() > 0
 
 
 def test_complementary_maps_are_weighed_by_how_often_each_wins(folder, capsys):
