@@ -13,6 +13,9 @@ from keras_xmap._checks import check_single_map
 from keras_xmap._numeric import as_tensor
 from keras_xmap._numeric import of_each
 
+# The inverse is a float32.
+_SMALLEST = 1e-30
+
 
 def check_ignore_class(ignore_class):
     return check_optional(check_integer, "ignore_class", ignore_class)
@@ -49,8 +52,21 @@ def floored(maps, min_probability, from_logits):
         )
     if check_boolean("from_logits", from_logits):
         maps = ops.softmax(maps)
-    maps = ops.maximum(maps, min_probability)
-    return maps / ops.sum(maps, axis=-1, keepdims=True)
+    missing = ops.maximum(min_probability - maps, 0)
+    total = ops.sum(maps + ops.stop_gradient(missing), axis=-1, keepdims=True)
+    return at_least(min_probability, maps) / total
+
+
+def at_least(lowest, p):
+    """Returns probabilities, `lowest` where they are below.
+
+    Their logarithm has the gradient that it has without a floor. A floor that
+    let none through would hold what fell below: a network that finds a class
+    nowhere, as after a large step, would not find it again.
+    """
+    log_p = ops.log(ops.maximum(p, _SMALLEST))
+    value = ops.stop_gradient(ops.maximum(p, lowest))
+    return value * ops.exp(log_p - ops.stop_gradient(log_p))
 
 
 def one_hot_labels(y_true, maps, ignore_class, data_format):

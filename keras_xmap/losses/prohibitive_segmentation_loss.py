@@ -81,7 +81,7 @@ def prohibitive_segmentation_loss(
         log_p = ops.log_softmax(maps)
         p = ops.softmax(ops.stop_gradient(maps))
     else:
-        log_p = ops.log(ops.maximum(maps, keras.config.epsilon()))
+        log_p = ops.log(_class_maps.at_least(keras.config.epsilon(), maps))
         p = ops.stop_gradient(maps)
     classes = ops.stop_gradient(as_tensor("y_pred['classes']", classes))
     suppressed = suppress_classes(p, classes)

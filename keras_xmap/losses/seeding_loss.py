@@ -41,9 +41,9 @@ def seeding_loss(
         ignore_class: Integer or `None`, for cues at every pixel. Defaults to
             `255`.
         min_probability: Float above 0 and below `1 / classes`. Probabilities
-            below it count as this, and all are divided by their sum, as in
-            the authors' code; no gradient flows into those. Defaults to
-            `1e-4`.
+            below it count as this, and all are divided by their sum. The
+            gradient is that of the formula without a floor: a class that a
+            network has lost everywhere comes back. Defaults to `1e-4`.
         data_format: `"channels_last"`, `"channels_first"` or `None` for
             `keras.config.image_data_format()`. Defaults to `None`.
 

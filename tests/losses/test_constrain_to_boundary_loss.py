@@ -71,6 +71,21 @@ def test_the_gradient_in_logits_is_map_minus_target():
     np.testing.assert_allclose(found, (MAPS - Q) / 20, atol=1e-6)
 
 
+def test_below_the_floor_the_gradient_is_the_same():
+    logits = np.zeros((1, 4, 5, 3), "float32")
+    logits[..., 0], logits[..., 2] = 30, -10
+    maps = np.exp(logits - 30)
+    maps /= maps.sum(axis=-1, keepdims=True)
+    setting = {**OPTIONS, "from_logits": True}
+    found = gradient(
+        lambda x: constrain_to_boundary_loss(IMAGES[:1], x, **setting),
+        logits,
+        np.ones(1, "float32"),
+    )
+    q = np.array([1, 1e-4, 1e-4]) / 1.0002  # the field is as sure
+    np.testing.assert_allclose(found, (maps - q) / 20, atol=1e-8)
+
+
 def test_images_of_another_size_are_resized_to_the_maps():
     images = np.random.default_rng(2).integers(0, 256, (3, 9, 8, 3))
     small = [half_pixel.resize(image, (4, 5)) for image in images]

@@ -110,6 +110,19 @@ def test_certain_maps_are_finite():
     assert np.isfinite(found).all()
 
 
+def test_a_class_that_is_found_nowhere_comes_back():
+    logits = np.zeros((1, 3, 4, 2), "float32")
+    logits[..., 0] = 20
+    found = gradient(
+        lambda x: expansion_loss(np.array([[1]]), x, from_logits=True),
+        logits,
+        np.ones(1, "float32"),
+    )
+    # -log of a weighted mean of equal values: the weights, which are 1 in all.
+    assert found[..., 1].sum() == pytest.approx(-1, rel=1e-4)
+    assert (found[..., 1] < 0).all()
+
+
 @pytest.mark.parametrize("label", [2, -1, 0.5, float("nan")])
 def test_a_label_that_is_none_makes_the_loss_of_its_image_nan(label):
     labels = LABELS.astype("float32")

@@ -202,3 +202,24 @@ def test_shapes_that_do_not_fit_are_named():
 def test_bad_options_are_refused_at_once(options, message):
     with pytest.raises(ValueError, match=message):
         ProhibitiveSegmentationLoss(**options)
+
+
+def test_a_class_that_a_network_has_lost_comes_back():
+    logits = np.zeros((1, 4, 5, 3), "float32")
+    logits[..., 0] = 40
+    found = [
+        gradient(
+            lambda x, from_logits=from_logits: prohibitive_segmentation_loss(
+                np.full((1, 4, 5), 2),
+                predicted(
+                    x if from_logits else keras.ops.softmax(x), CLASSES[:1]
+                ),
+                from_logits=from_logits,
+            ),
+            logits,
+            np.ones(1, "float32"),
+        )
+        for from_logits in (True, False)
+    ]
+    assert found[0][..., 2].max() < -0.04  # (0 - 1) / 20, a pixel
+    np.testing.assert_allclose(*found, atol=1e-6)

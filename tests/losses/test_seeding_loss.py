@@ -89,6 +89,23 @@ def test_a_label_that_is_no_class_makes_the_loss_of_its_image_nan(label):
     assert np.isfinite(found).all()
 
 
+@pytest.mark.parametrize("from_logits", [False, True])
+@pytest.mark.parametrize("distance", [5.0, 12.0, 40.0])
+def test_a_class_below_the_floor_comes_back(distance, from_logits):
+    """The gradient by logits is that of a cross-entropy, map minus cue."""
+    logits = np.array([[[[distance, 0.0]] * 4]], "float32")
+    cues = np.array([[[1, 0, 255, 1]]])
+
+    def loss(x):
+        x = x if from_logits else keras.ops.softmax(x)
+        return seeding_loss(cues, x, from_logits=from_logits)
+
+    found = gradient(loss, logits, np.ones(1, "float32"))
+    p = 1 / (1 + np.exp(distance))
+    expected = np.array([[[[1 - p, p - 1], [-p, p], [0, 0], [1 - p, p - 1]]]])
+    np.testing.assert_allclose(found, expected / 3, rtol=1e-4, atol=1e-6)
+
+
 def test_another_label_may_be_ignored_or_none():
     cues = np.where(CUES == 255, -1, CUES)
     loss = seeding_loss(cues, MAPS, ignore_class=-1)
