@@ -80,7 +80,7 @@ def train(model, data, held_out, epochs):
     """The predictor alone, then both, each with its own decay."""
     steps = model.warm_up * -(-len(data.images) // 64)
     rate = keras.optimizers.schedules.CosineDecayRestarts(
-        2e-3, steps, t_mul=epochs / model.warm_up - 1
+        1e-3, steps, t_mul=epochs / model.warm_up - 1
     )
     model.compile(keras.optimizers.Adam(rate), "mse")
     model.fit(

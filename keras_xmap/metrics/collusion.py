@@ -14,8 +14,9 @@ from keras_xmap._typing import Structure
 from keras_xmap._warnings import warn_user
 from keras_xmap.layers import MaskNoise
 
-# Of the variance of the targets, what noise alone may explain by chance.
-_ALLOWED = 0.1
+# Of the variance of the targets, what noise alone may explain by chance, and
+# what a predictor that has learned anything explains.
+_LITTLE = 0.1
 
 
 class Collusion(typing.NamedTuple):
@@ -51,8 +52,9 @@ def collusion(
     - `own`: the same, held against the image's own answer.
 
     Each number is `1 - mean((F - P)^2) / var(P)`: 1 for a perfect answer, 0
-    for the best constant one, below 0 for a worse one. `pattern` or `donor`
-    above 0.1 is warned about.
+    for the best constant one, below 0 for a worse one. Warned about is
+    `pattern` or `donor` above 0.1, and `clean` below it: where nothing has
+    been learned, a map is of nothing.
 
     Args:
         model: `PixelAttention`, or the `keras.Model` of `pixel_attention`,
@@ -106,7 +108,7 @@ def collusion(
         return found[-1]
 
     report = _by_output(of_output, "", targets, *seen)
-    _warn_of_a_code(found)
+    _warn_of_maps_of_nothing(found)
     return report
 
 
@@ -219,9 +221,10 @@ def _finite(name, values):
     return values
 
 
-def _warn_of_a_code(found):
+def _warn_of_maps_of_nothing(found):
     worst = max(found, key=lambda one: max(one.pattern, one.donor))
-    if max(worst.pattern, worst.donor) > _ALLOWED:
+    least = min(one.clean for one in found)
+    if max(worst.pattern, worst.donor) > _LITTLE:
         warn_user(
             "The predictor reads its answer from where the noise is, so the "
             "map does not show what carries it: under noise alone it "
@@ -229,6 +232,14 @@ def _warn_of_a_code(found):
             f"another image's noise {worst.donor:.2f} of that image's. "
             "Train anew, the predictor alone first, then with weaker noise "
             "or a larger `area_weight`."
+        )
+    elif least < _LITTLE:
+        warn_user(
+            "The predictor has not learned its answer, so the map shows "
+            "nothing that carries it: of the variance of the targets it "
+            f"explains {least:.2f}, the best constant 0. Train the predictor "
+            "alone first, longer, with another learning rate or on more "
+            "images."
         )
 
 

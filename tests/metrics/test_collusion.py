@@ -92,6 +92,19 @@ def test_a_pair_with_a_code_is_found_and_warned_about(data):
     assert found.clean == pytest.approx(1 - (1 / 3) / (1 / 12), abs=0.3)
 
 
+class Constant(keras.layers.Layer):
+    """Answers what is true on the average."""
+
+    def call(self, images):
+        return 0 * keras.ops.mean(images, axis=(1, 2)) + 0.5
+
+
+def test_a_predictor_that_has_learned_nothing_is_warned_about(data):
+    with pytest.warns(UserWarning, match=r"has not learned .* explains -?0\.0"):
+        found = collusion(pair(Constant(), Protect()), *data)
+    assert found.clean == pytest.approx(0, abs=0.02)
+
+
 def test_the_pattern_is_laid_on_the_mean_image(data):
     with pytest.warns(UserWarning):
         found = collusion(pair(ReadNoise(), Tell()), *data)
