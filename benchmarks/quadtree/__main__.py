@@ -64,7 +64,7 @@ SMOKE = {
             "stages": (4, 4, 4),
             "epochs": 1,
         },
-        "msrc": {"held_out": 3, "epochs": 1},
+        "msrc": {**LABELS["msrc"], "epochs": 1},
     },
     "repeats": 2,
 }

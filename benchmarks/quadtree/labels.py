@@ -17,7 +17,6 @@ NETWORK, UNKNOWN = "mobilenet_v2", 255
 LABELS = {
     "filters": 24,
     "batch": 8,
-    "rate": 2e-3,
     "thresholds": (0.5, 0.2),
     "scenes": {
         "train": 300,
@@ -25,10 +24,11 @@ LABELS = {
         "size": 96,
         "digits": 3,
         "stages": (8, 16, 24, 32, 32),
+        "rate": 1e-3,
         "epochs": 40,
     },
     # One photo of so many is held out.
-    "msrc": {"held_out": 3, "epochs": 24},
+    "msrc": {"held_out": 3, "rate": 2e-3, "epochs": 48},
 }
 
 
@@ -51,12 +51,15 @@ def scenes(folder, arguments, save):
         outputs = []
         for filters in own["stages"]:
             for strides in (2 if outputs else 1, 1):
-                x = keras.layers.Conv2D(filters, 3, strides, "same")(x)
+                x = keras.layers.Conv2D(
+                    *(filters, 3, strides, "same"),
+                    kernel_initializer="he_normal",
+                )(x)
                 x = keras.layers.ReLU()(x)
             outputs.append(x)
         return keras.Model(inputs, outputs)
 
-    _compare(stages, *parts, own["digits"], own["epochs"], arguments, save)
+    _compare(stages, *parts, own["digits"], own, arguments, save)
 
 
 def msrc(folder, arguments, save):
@@ -88,7 +91,7 @@ def msrc(folder, arguments, save):
         return keras.Model(inputs, [keras.layers.Identity()(x) for x in inputs])
 
     count = len(photos.classes)
-    _compare(stages, train, test, count, own["epochs"], arguments, save)
+    _compare(stages, train, test, count, own, arguments, save)
 
 
 def _narrowest(network):
@@ -102,13 +105,13 @@ def _narrowest(network):
     return [found[size] for size in sorted(found, reverse=True)]
 
 
-def _compare(stages, train, test, num_classes, epochs, arguments, save):
+def _compare(stages, train, test, num_classes, own, arguments, save):
     """Trains both decoders; saves what they reach and what they take."""
-    setting = arguments.labels
+    setting = {**arguments.labels, **own}
     found, calls, trained = {}, {}, {}
     for kind in (Dense, Quadtree):
         model = kind.make(stages(), num_classes, setting["filters"])
-        seconds = _train(model, train, num_classes, epochs, setting)
+        seconds = _train(model, train, num_classes, setting)
         before = keras.Model(model.input, _before(model))
         features = before.predict(test[0], setting["batch"], verbose=0)
         trained[kind] = model, features, seconds
@@ -140,7 +143,7 @@ def _before(model):
     return model.get_layer("levels")._inbound_nodes[-1].input_tensors
 
 
-def _train(model, data, num_classes, epochs, setting):
+def _train(model, data, num_classes, setting):
     """Trains a model, and returns the seconds."""
     images, labels = data
     labels = ops.quadtree_labels(labels, num_classes, len(_before(model)))
@@ -153,7 +156,7 @@ def _train(model, data, num_classes, epochs, setting):
     )
     labels = {name: np.asarray(labels[name]) for name in names}
     start = time.perf_counter()
-    model.fit(images, labels, setting["batch"], epochs, verbose=0)
+    model.fit(images, labels, setting["batch"], setting["epochs"], verbose=0)
     return time.perf_counter() - start
 
 
