@@ -59,6 +59,8 @@ def make_predictor():
     return keras.Sequential(
         [
             keras.Input((32, 32, 1)),
+            # Most pixels are black, the others up to 1.
+            keras.layers.Rescaling(4.0, -0.4),
             convolution(16),
             keras.layers.MaxPooling2D(),
             convolution(32),
