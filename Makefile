@@ -18,9 +18,6 @@ TENSORFLOW := tensorflow-cpu
 EXTRA := cpu
 endif
 
-# Files are compiled when they are read, not all at once.
-INSTALL := -m pip install --quiet --no-compile
-
 # Two workers with neighbouring tests each, so that what a file shares is made
 # once, and the one that ends first takes from the other.
 SPREAD := -n 2 --dist worksteal
@@ -149,7 +146,7 @@ clean:
 
 %/installed: setup.cfg pyproject.toml Makefile
 	$(PYTHON) -m venv --clear $*
-	$*/bin/python $(INSTALL) --upgrade pip
-	$*/bin/python $(INSTALL) $($*.packages)
-	$(if $($*.last),$*/bin/python $(INSTALL) $($*.last))
+	$*/bin/python -m pip install --quiet --upgrade pip
+	$*/bin/python -m pip install --quiet $($*.packages)
+	$(if $($*.last),$*/bin/python -m pip install --quiet $($*.last))
 	touch $@

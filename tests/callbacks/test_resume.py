@@ -89,6 +89,7 @@ def test_a_round_that_was_broken_off_is_trained_again(tmp_path, undisturbed):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_regions_of_a_round_broken_off_while_mining_are_mined_again(
     tmp_path, undisturbed
 ):

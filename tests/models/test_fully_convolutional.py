@@ -289,7 +289,7 @@ def test_channels_first_become_last_behind_the_body(pool):
             lambda: keras.applications.EfficientNetB0(
                 input_shape=(32, 32, 3), weights=None, classes=3
             ),
-            marks=pytest.mark.slow,
+            marks=[pytest.mark.slow, pytest.mark.sweep],
         ),
         pytest.param(
             lambda: keras.applications.ResNet50(
