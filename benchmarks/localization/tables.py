@@ -1,8 +1,5 @@
 """The tables of localization."""
 
-import functools
-import operator
-
 from benchmarks.common.layer_names import BEFORE_MIXING
 from benchmarks.common.layer_names import LAYERS
 from benchmarks.common.markdown import gain
@@ -268,8 +265,8 @@ def of_stages(figures):
     figures = figures["stages"]
     best = max(figures["choice"], key=figures["choice"].get)
 
-    def cells(label, format_, *key):
-        return [label, *(format_(_at(figures[x], *key)) for x in NETWORKS)]
+    def cells(label, format_, name, key):
+        return [label, *(format_(figures[x][name][key]) for x in NETWORKS)]
 
     rows = [
         cells(f"**chosen**: {x}" if x == best else x, within, x, "pointing")
@@ -287,10 +284,6 @@ def of_stages(figures):
         )
     )
     return table(_header("", lambda x: figures[x][best]), rows)
-
-
-def _at(figures, *keys):
-    return functools.reduce(operator.getitem, keys, figures)
 
 
 TABLES = {
