@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_xmap._axes import entries_of_rows
 from keras_xmap.explainers._candidates import candidate_members
 from keras_xmap.explainers._candidates import membership
 from keras_xmap.explainers._candidates import num_slots
@@ -47,7 +48,7 @@ class Slots:
 
     def scores(self, table):
         """Returns a list of one tensor `(batch,)` per slot."""
-        chosen = ops.take_along_axis(table, self.index, axis=-1)
+        chosen = entries_of_rows(table, self.index)
         return [chosen[:, slot] for slot in range(len(self))]
 
     def needed(self, slot):

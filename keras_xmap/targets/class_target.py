@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_xmap import engine
+from keras_xmap._axes import entries_of_rows
 from keras_xmap._typing import ArrayLike
 from keras_xmap.targets._single_unit import scores_of_classes
 from keras_xmap.targets.target import Target
@@ -74,13 +75,9 @@ class Class(Target):
         index = checked_index(
             index, ops.shape(output)[-1], self._remark(output)
         )
-        several = len(index.shape) == 2
         if len(index.shape) == 0:
             index = ops.broadcast_to(index, (ops.shape(output)[0],))
-        if not several:
-            index = ops.expand_dims(index, -1)
-        chosen = ops.take_along_axis(output, index, axis=-1)
-        return chosen if several else chosen[:, 0]
+        return entries_of_rows(output, index)
 
     def _class_scores(self, outputs):
         """Returns scores `(batch, classes)` of the output that is meant."""
