@@ -52,9 +52,14 @@ def collusion(
     - `own`: the same, held against the image's own answer.
 
     Each number is `1 - mean((F - P)^2) / var(P)`: 1 for a perfect answer, 0
-    for the best constant one, below 0 for a worse one. Warned about is
-    `pattern` or `donor` above 0.1, and `clean` below it: where nothing has
-    been learned, a map is of nothing.
+    for the best constant one, below 0 for a worse one. Warned about is, in
+    this order:
+
+    - `donor` above 0.1: it is the pattern that is read, not the image;
+    - `clean` below 0.1: where nothing has been learned, a map is of nothing;
+    - `pattern` above 0.1 alone: without an image, the pattern tells
+      something. The shape of what stays clean does, of a good map too; where
+      there is an image, the answer follows it.
 
     Args:
         model: `PixelAttention`, or the `keras.Model` of `pixel_attention`,
@@ -222,14 +227,13 @@ def _finite(name, values):
 
 
 def _warn_of_maps_of_nothing(found):
-    worst = max(found, key=lambda one: max(one.pattern, one.donor))
+    code = max(found, key=lambda one: one.donor)
+    hint = max(found, key=lambda one: one.pattern)
     least = min(one.clean for one in found)
-    if max(worst.pattern, worst.donor) > _LITTLE:
+    if code.donor > _LITTLE:
         warn_user(
             "The predictor reads its answer from where the noise is, so the "
-            "map does not show what carries it: under noise alone it "
-            f"explains {worst.pattern:.2f} of the targets' variance, under "
-            f"another image's noise {worst.donor:.2f} of that image's. "
+            f"map does not show what carries it: {_explained(code)} "
             "Train anew, the predictor alone first, then with weaker noise "
             "or a larger `area_weight`."
         )
@@ -241,6 +245,22 @@ def _warn_of_maps_of_nothing(found):
             "alone first, longer, with another learning rate or on more "
             "images."
         )
+    elif hint.pattern > _LITTLE:
+        warn_user(
+            "Where the noise is tells the predictor something of its answer "
+            f"as long as there is nothing else to see: {_explained(hint)} "
+            "Where there is an image, it follows the image, so the map may "
+            "well be right, as maps of texture were. To be sure, train once "
+            "more with weaker noise, and see whether the map stays."
+        )
+
+
+def _explained(one):
+    return (
+        f"under noise alone it explains {one.pattern:.2f} of the targets' "
+        f"variance, under another image's noise {one.donor:.2f} of that "
+        "image's."
+    )
 
 
 def _as_array(values):

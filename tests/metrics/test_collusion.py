@@ -105,6 +105,25 @@ def test_a_predictor_that_has_learned_nothing_is_warned_about(data):
     assert found.clean == pytest.approx(0, abs=0.02)
 
 
+class ReadBoth(keras.layers.Layer):
+    """Answers by the image, and for a fifth by the noise."""
+
+    def call(self, images):
+        return 0.8 * Read()(images) + 0.2 * ReadNoise()(images)
+
+
+def test_a_pattern_that_tells_little_beside_the_image_is_no_code(data):
+    with pytest.warns(UserWarning) as seen:
+        found = collusion(pair(ReadBoth(), Tell()), *data)
+    # The errors are 0.8 of the target, and 0.8 of the difference of two.
+    assert found.pattern == pytest.approx(1 - 0.8**2, abs=0.05)
+    assert found.donor == pytest.approx(1 - 2 * 0.8**2, abs=0.2)
+    (said,) = [str(w.message) for w in seen if w.category is UserWarning]
+    assert f"explains {found.pattern:.2f} of the targets" in said
+    assert "the map may well be right" in said
+    assert "train once more with weaker noise" in said
+
+
 def test_the_pattern_is_laid_on_the_mean_image(data):
     with pytest.warns(UserWarning):
         found = collusion(pair(ReadNoise(), Tell()), *data)
