@@ -1,6 +1,6 @@
 """`keras-xmap demo`: train with evidence, explain, and measure the maps.
 
-Scenes of several real handwritten digits on clutter; a region of interest
+Scenes of several printed digits on clutter; a region of interest
 points at one of them, and a small CNN with a `ROIAttention` layer learns to
 read that one. Then every explainer says which pixels carried the answer, and
 since the pixels of each digit are known, the maps are measured.
@@ -15,7 +15,6 @@ from keras_xmap import layers
 from keras_xmap import metrics
 from keras_xmap import visualization
 from keras_xmap._checks import check_positive_integer
-from keras_xmap._installation import require_scikit_learn
 from keras_xmap.cli._output import OutputFolder
 
 SIZE = 48
@@ -62,7 +61,7 @@ def pointed_scenes(num_scenes, split, seed):
         "region": (n, 48, 48)}`, labels `(n,)` of the digit pointed at, and
         masks `(n, 48, 48)` of its pixels. The region is a box around them.
     """
-    scenes = datasets.handwritten_scenes(
+    scenes = datasets.printed_scenes(
         num_scenes, size=SIZE, multi_label=True, split=split, seed=seed
     )
     generator = np.random.default_rng(seed)
@@ -175,7 +174,7 @@ def photo_with_digits(size=96):
 
     photo = rgb2gray(data.coffee())[:400, 100:500]
     photo = resize(photo, (size, size), anti_aliasing=True)
-    scenes = datasets.handwritten_scenes(
+    scenes = datasets.printed_scenes(
         40, size=SIZE, num_classes=NUM_CLASSES, split="test", seed=5
     )
     labels, masks = [], []
@@ -204,14 +203,13 @@ def main(
     shape `(num_tests, 48, 48)`, into the folder `directory`; over files that
     are there only by `force`.
     """
-    require_scikit_learn("keras-xmap demo draws its digits")
     check_positive_integer("--scenes", num_scenes)
     check_positive_integer("--epochs", epochs)
     folder = OutputFolder(directory, force)
     arrays = [f"maps_{name}.npy" for name in METHODS]
     folder.check_free([*arrays, "demo.png", "photo.png"])
     keras.utils.set_random_seed(seed)
-    print(f"Training on {num_scenes} scenes of handwritten digits.")
+    print(f"Training on {num_scenes} scenes of printed digits.")
     inputs, labels, _ = pointed_scenes(num_scenes, "train", seed)
     model = make_model()
     train(model, inputs, labels, epochs)

@@ -13,6 +13,8 @@ from keras_xmap.datasets.handwritten_scenes import HandwrittenScenes
 from keras_xmap.datasets.handwritten_scenes import handwritten_scenes
 from keras_xmap.datasets.labelled_folder import LabelledFolder
 from keras_xmap.datasets.paired_augmentation import PairedAugmentation
+from keras_xmap.datasets.printed_scenes import PrintedScenes
+from keras_xmap.datasets.printed_scenes import printed_scenes
 from keras_xmap.datasets.read_label_map import read_label_map
 from keras_xmap.datasets.read_photo import read_photo
 from keras_xmap.datasets.region_batches import region_batches
@@ -31,6 +33,7 @@ __all__ = [
     "HandwrittenScenes",
     "LabelledFolder",
     "PairedAugmentation",
+    "PrintedScenes",
     "RegionFolders",
     "TexturedEllipses",
     "TwoCueObjects",
@@ -39,6 +42,7 @@ __all__ = [
     "context_scenes",
     "ellipses",
     "handwritten_scenes",
+    "printed_scenes",
     "read_label_map",
     "read_photo",
     "region_batches",

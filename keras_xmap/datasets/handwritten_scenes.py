@@ -44,7 +44,8 @@ def handwritten_scenes(
     and 0.3 to 0.4 times the scene's side high. The digits are those of
     scikit-learn (8 x 8 pixels, from filled-in forms), the photographs those
     that ship with scikit-image; nothing is downloaded. `"train"` and `"test"`
-    share no form and no part of a photograph.
+    share no form and no part of a photograph. `printed_scenes` are the same
+    with digits that need no scikit-learn.
 
     Args:
         num_scenes: Integer >= 1.
@@ -105,7 +106,8 @@ def _load_digits(split, num_classes):
     except ImportError as error:
         raise ImportError(
             "handwritten_scenes takes its digits from scikit-learn. Received: "
-            "a Python without it. Run: pip install keras-xmap[segmentation]"
+            "a Python without it. Run: pip install keras-xmap[segmentation]; "
+            "or call printed_scenes, which needs nothing more."
         ) from error
     images, classes = load_digits(return_X_y=True)
     part = slice(_FIRST_TEST_DIGIT)

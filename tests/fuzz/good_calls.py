@@ -1639,6 +1639,16 @@ DATASETS = {
             "seed": 0,
         }
     ),
+    "datasets.printed_scenes": Call(
+        lambda: {
+            "num_scenes": 2,
+            "size": 32,
+            "num_classes": 3,
+            "multi_label": False,
+            "split": "train",
+            "seed": 0,
+        }
+    ),
     "datasets.two_cue_objects": Call(
         lambda: {
             "num_images": 2,
@@ -1955,6 +1965,7 @@ LEFT_OUT = {
             "datasets.ContextScenes",
             "datasets.Ellipses",
             "datasets.HandwrittenScenes",
+            "datasets.PrintedScenes",
             "datasets.TexturedEllipses",
             "datasets.TwoCueObjects",
             "metrics.Collusion",
