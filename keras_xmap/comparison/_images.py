@@ -33,9 +33,10 @@ class Images:
         data: See `compare`. Its attribute `photo_of` is taken over.
         target: See `compare`.
         batch_size: Integer.
+        score: See `compare`.
     """
 
-    def __init__(self, model, data, target, batch_size):
+    def __init__(self, model, data, target, batch_size, score):
         if hasattr(data, "__next__"):
             raise ValueError(
                 "`data` must be there once for each method: arrays, a "
@@ -47,7 +48,7 @@ class Images:
         self.number, self.checksums = 0, []
         self._keeper = _Keeper(NUM_KEPT)
         self._first = None
-        observer = explainers.Observer(model)
+        observer = explainers.Observer(model, score=score)
         self.target = observer.fixed_target(self._observed(), target)
         if not self.target.is_single(self.target.parts):
             raise ValueError(

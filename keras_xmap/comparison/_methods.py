@@ -47,7 +47,7 @@ class Method:
         return describe(self._made, names)
 
 
-def methods_of(methods, model, input_name):
+def methods_of(methods, model, input_name, score):
     """Returns the list of `Method`s that a user means."""
     if isinstance(methods, str) and methods == "all":
         methods = list(_kinds().values())
@@ -65,7 +65,7 @@ def methods_of(methods, model, input_name):
         if not isinstance(name, str) or not name:
             raise ValueError(message("methods", _EXPECTED, methods))
     return [
-        Method(name, _maker(method, methods, model, input_name))
+        Method(name, _maker(method, methods, model, input_name, score))
         for name, method in named.items()
     ]
 
@@ -112,7 +112,7 @@ def _kind(name, methods):
     return known[plain]
 
 
-def _maker(method, methods, model, input_name):
+def _maker(method, methods, model, input_name, score):
     """Returns the explainer, or what makes the one of a class or a name."""
     if isinstance(method, explainers.Explainer):
         if method.model is not model:
@@ -126,10 +126,9 @@ def _maker(method, methods, model, input_name):
     if not is_kind or inspect.isabstract(kind):
         raise ValueError(message("methods", _EXPECTED, methods))
     options = dict(_FEWER.get(kind.__name__, {}))
-    if input_name is not None and (
-        "input_name" in inspect.signature(kind).parameters
-    ):
-        options["input_name"] = input_name
+    for name, value in {"input_name": input_name, "score": score}.items():
+        if value is not None and name in inspect.signature(kind).parameters:
+            options[name] = value
     return functools.partial(kind, model, **options)
 
 

@@ -41,6 +41,7 @@ def compare(
     batch_size: int = 16,
     seed: int = 0,
     verbose: str | int = "auto",
+    score: str = "logits",
 ) -> Comparison:
     """Measures which map may be believed on a model: a row for each method.
 
@@ -110,6 +111,10 @@ def compare(
             to `0`.
         verbose: `"auto"`, 0 or 1: whether to show a progress bar over the
             batches of all methods. Defaults to `"auto"`, which shows it.
+        score: `"logits"` or `"output"`, see `explainers.GradCAM`: what classes
+            and names in `methods` explain. Explainers that are made already,
+            and metrics, have a `score` of their own; the metrics named here
+            ask for the output. Defaults to `"logits"`.
 
     Returns:
         A `Comparison`: `rows`, and `to_csv`, `to_markdown` and `to_html`.
@@ -138,17 +143,18 @@ def compare(
     check_positive_integer("batch_size", batch_size)
     check_seed("seed", seed)
     check_one_of("verbose", verbose, ("auto", 0, 1, 2, False, True))
+    check_one_of("score", score, ("logits", "output"))
     truth = _measures.Truth(masks, boxes)
     measures = _measures.measures_of(
         metrics, model, truth, input_name, batch_size
     )
     is_sane_asked = metrics == "all" or _measures.SANITY in _names(metrics)
-    methods = methods_of(methods, model, input_name)
+    methods = methods_of(methods, model, input_name, score)
     folder = None
     if directory is not None:
         folder = RunFolder(directory)
         folder.check_usable(_BYTES_OF_A_RUN)
-    images = Images(model, data, target, batch_size)
+    images = Images(model, data, target, batch_size, score)
     truth.check(images.number)
     measuring = _rows.Measuring(
         images, measures, is_sane_asked, input_name, batch_size, seed

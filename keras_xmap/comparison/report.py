@@ -132,7 +132,7 @@ def report(
     check_class_names(class_names)
     require_scikit_learn("Maps are grouped")
     truth = Truth(masks, boxes)
-    images = Images(explainer.model, data, target, batch_size)
+    images = Images(explainer.model, data, target, batch_size, explainer.score)
     truth.check(images.number)
     reading = Reading(explainer, images, truth, artifact, input_name)
     found, grids = reading.all_images(verbose)

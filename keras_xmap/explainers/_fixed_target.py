@@ -15,6 +15,7 @@ class Observer(Explainer):
         model: The model.
         explainer: The `Explainer` whose target is asked for. Defaults to
             `None`: any.
+        score: See `Explainer`, of any explainer. Defaults to `"logits"`.
 
     Attributes:
         calls: List of pairs, the `keras.layers.Layer` of each call of the
@@ -24,9 +25,8 @@ class Observer(Explainer):
         observed: The `Target` of the last batch.
     """
 
-    def __init__(self, model, explainer=None):
-        score = "logits" if explainer is None else explainer.score
-        super().__init__(model, score)
+    def __init__(self, model, explainer=None, score="logits"):
+        super().__init__(model, score if explainer is None else explainer.score)
         self._explainer = self if explainer is None else explainer
         self.calls = self.channel_axes = self.observed = None
 

@@ -80,9 +80,10 @@ class AverageDrop(UnderMap):
         engine.require(
             ops.all(before >= 0),
             "A drop is a share of the score, which must be >= 0, such as a "
-            "probability. Measure score='output' of a model that ends in a "
-            "softmax or sigmoid, such as keras.Sequential([model, "
-            "keras.layers.Softmax()]). Received: the score of an image of",
+            "probability. Measure AverageDrop(model, score='output') of a "
+            "model that ends in a softmax or sigmoid, such as "
+            "keras.Sequential([model, keras.layers.Softmax()]). Received: the "
+            "score of an image of",
             on_host(ops.min(before)),
         )
         fall = ops.maximum(before - after, 0.0)

@@ -113,6 +113,25 @@ def without_time(result):
     ]
 
 
+def test_the_output_is_explained_where_it_is_asked_for(photos):
+    x = inputs = keras.Input((SIDE, SIDE, 1))
+    x = layers.Flatten()(x)
+    heads = [layers.Dense(2, activation="softmax")(x) for _ in range(2)]
+    made = keras.Model(inputs, layers.Average()(heads))
+    options = {"methods": ["Saliency"], "metrics": ["deletion"], "verbose": 0}
+    with pytest.raises(ValueError, match='Pass score="output"'):
+        keras_xmap.compare(made, photos, **options)
+    result = keras_xmap.compare(made, photos, **options, score="output")
+    row = row_of(result, "Saliency")
+    assert row["call"].endswith("score='output')")
+    maps = explainers.Saliency(made, score="output").explain(photos, verbose=0)
+    deletion = metrics.Deletion(made, num_steps=16)
+    deletion.update_state(photos, maps)
+    assert row["deletion"] == pytest.approx(float(deletion.result()), 1e-5)
+    with pytest.raises(ValueError, match="`score` must be .* score='odds'"):
+        keras_xmap.compare(made, photos, **options, score="odds")
+
+
 def test_what_is_exact_wins_and_what_knows_nothing_fails(found):
     ranks = {row["method"]: row["rank"] for row in found.rows}
     assert ranks == {
@@ -189,7 +208,7 @@ def test_nothing_of_the_forward_pass_is_left_out():
         start = time.perf_counter()
         compiled(data).numpy()
         taken.append(time.perf_counter() - start)
-    seconds = Images(model, data, None, 2).forward_seconds()
+    seconds = Images(model, data, None, 2, "logits").forward_seconds()
     # An empty step takes less than a tenth.
     assert 2 * seconds > min(taken) / 3
 

@@ -169,6 +169,19 @@ def test_without_a_target_it_is_the_answer_of_the_model(explainer, images):
     np.testing.assert_array_equal(found.images["class"], answers)
 
 
+def test_the_answer_is_asked_for_by_the_score_of_the_explainer(images):
+    # A mean of two softmaxes, before which there is no one score.
+    x = inputs = keras.Input((SIZE, SIZE, 1))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    dense = [keras.layers.Dense(3, activation="softmax")(x) for _ in range(2)]
+    model = keras.Model(inputs, keras.layers.Average()(dense))
+    found = report(Pixels(model, score="output"), images, None)
+    answers = model.predict(images, verbose=0).argmax(axis=-1)
+    np.testing.assert_array_equal(found.images["class"], answers)
+    with pytest.raises(ValueError, match='Pass score="output"'):
+        report(Pixels(model), images, None)
+
+
 def test_datasets_are_read_like_arrays(explainer, images, found):
     import tensorflow as tf
 

@@ -1875,6 +1875,7 @@ COMPARISON = {
             "batch_size": 2,
             "seed": 0,
             "verbose": 0,
+            "score": "logits",
         }
     ),
     **{
