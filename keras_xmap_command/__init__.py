@@ -10,5 +10,6 @@ from keras_xmap_command._commands import main
 from keras_xmap_command._methods import DEFAULT_LAYERS
 from keras_xmap_command._methods import METHODS
 from keras_xmap_command._methods import method_name
+from keras_xmap_command._options import as_options
 
-__all__ = ["DEFAULT_LAYERS", "METHODS", "main", "method_name"]
+__all__ = ["DEFAULT_LAYERS", "METHODS", "as_options", "main", "method_name"]

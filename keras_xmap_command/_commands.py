@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from keras_xmap_command._methods import DEFAULT_METHOD
 from keras_xmap_command._methods import METHODS
 from keras_xmap_command._methods import method_name
+from keras_xmap_command._options import as_options
 from keras_xmap_command._quiet import imported
 
 _ESCAPES = re.compile("\x1b\\[[0-9;]*m")
@@ -48,12 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("keras-xmap: interrupted.", file=sys.stderr)
         return _INTERRUPTED
     except (ValueError, TypeError, OSError, ImportError) as error:
-        _tell(error)
+        _tell(error, parsed.command)
         return 2
 
 
-def _tell(error):
-    print(f"keras-xmap: error: {_in_one_line(error)}", file=sys.stderr)
+def _tell(error, command):
+    said = as_options(_in_one_line(error), command)
+    print(f"keras-xmap: error: {said}", file=sys.stderr)
 
 
 def _in_one_line(error):
@@ -73,7 +75,7 @@ def make_parser():
         version=f"%(prog)s {importlib.metadata.version('keras-xmap')}",
     )
     commands = parser.add_subparsers(
-        title="commands", metavar="COMMAND", required=True
+        title="commands", dest="command", metavar="COMMAND", required=True
     )
     _add_explain(commands)
     _add_compare(commands)
@@ -432,6 +434,13 @@ def _add_what_is_asked(command):
         help="where an output of maps has its classes, the batch being 0: 1 or "
         "-1; default: last, or first where the images have channels first",
     )
+    command.add_argument(
+        "--score",
+        choices=("logits", "output"),
+        default="logits",
+        help="explain the score before the softmax or sigmoid that ends the "
+        "model, or the output as it is; default: logits",
+    )
 
 
 def _add_method(explain):
@@ -457,13 +466,6 @@ def _add_what_is_explained_by(command):
         "several times, the mean of several; a number N, the last ones of the "
         "N coarsest sizes; `stages`, those of all sizes; default: 2 for "
         "layercam, and for others what they take by themselves",
-    )
-    command.add_argument(
-        "--score",
-        choices=("logits", "output"),
-        default="logits",
-        help="explain the score before the softmax or sigmoid that ends the "
-        "model, or the output as it is; default: logits",
     )
 
 
@@ -539,7 +541,7 @@ def _explain(arguments):
         paths_of.setdefault(str(error), []).append(path)
     for error, paths in paths_of.items():
         shown = ", ".join(paths[:5]) + (" and more" if len(paths) > 5 else "")
-        _tell(f"{shown}: {error}")
+        _tell(f"{shown}: {error}", "explain")
     if number == 1:
         return 2
     print(
@@ -572,18 +574,20 @@ def _check_explain(arguments):
 
 
 def _compare(arguments):
-    return _tell_of_photos("compared", *imported("_compare").run(arguments))
+    found = imported("_compare").run(arguments)
+    return _tell_of_photos("compare", "compared", *found)
 
 
 def _report(arguments):
     arguments.method = method_name(arguments.method)
-    return _tell_of_photos("reported on", *imported("_report").run(arguments))
+    found = imported("_report").run(arguments)
+    return _tell_of_photos("report", "reported on", *found)
 
 
-def _tell_of_photos(done, number, problems):
+def _tell_of_photos(command, done, number, problems):
     """Tells of photos that could not be read; returns the exit status."""
     for file, error in problems.items():
-        _tell(f"{file}: {error}")
+        _tell(f"{file}: {error}", command)
     if problems:
         print(
             f"keras-xmap: {number} images {done}, {len(problems)} left out.",
@@ -596,7 +600,7 @@ def _masks(arguments):
     arguments.method = method_name(arguments.method)
     number, problems = imported("_masks").run(arguments)
     for file, error in problems.items():
-        _tell(f"{file}: {error}")
+        _tell(f"{file}: {error}", "masks")
     if problems:
         print(
             f"keras-xmap: {number} masks, {len(problems)} files left out.",

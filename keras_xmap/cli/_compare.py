@@ -9,6 +9,7 @@ from keras_xmap.cli._photo_data import masks_of
 from keras_xmap.cli._photo_data import readable_photos
 from keras_xmap.cli._photo_files import photo_files
 from keras_xmap_command import METHODS
+from keras_xmap_command import as_options
 from keras_xmap_command import method_name
 
 
@@ -37,7 +38,9 @@ def run(arguments):
         inputs.image_name,
         arguments.batch_size,
         arguments.seed,
+        score=arguments.score,
     )
+    name_options(found)
     written = []
     for suffix, write in {
         "html": found.to_html,
@@ -49,6 +52,16 @@ def run(arguments):
         written.append(path)
     _print(found, written)
     return len(photos.files), errors
+
+
+def name_options(found):
+    """Changes what the rows say to do in Python to what the command takes."""
+    for row in found.rows:
+        row["remarks"] = [
+            as_options(said, "compare") for said in row["remarks"]
+        ]
+        if row["refusal"] is not None:
+            row["refusal"] = as_options(row["refusal"], "compare")
 
 
 def _print(found, written):

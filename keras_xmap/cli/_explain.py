@@ -17,6 +17,7 @@ from keras_xmap.cli._photo_batches import batches
 from keras_xmap.cli._photo_files import photo_files
 from keras_xmap.cli._results import Progress
 from keras_xmap.cli._results import Writer
+from keras_xmap_command import as_options
 
 
 def run(arguments):
@@ -75,7 +76,7 @@ def _tell_notes(notes, writer, explainer):
         cause = f"{writer.num_empty} of {writer.num_maps} maps are zero "
         said[f"{cause}everywhere: {explainer.cause_of_zeros}."] = None
     for text in said:
-        print(f"keras-xmap: {text}", file=sys.stderr)
+        print(f"keras-xmap: {as_options(text, 'explain')}", file=sys.stderr)
 
 
 def _print_what_was_explained(explanation, inputs, masks):

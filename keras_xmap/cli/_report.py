@@ -15,6 +15,7 @@ from keras_xmap.cli._photo_data import boxes_of
 from keras_xmap.cli._photo_data import masks_of
 from keras_xmap.cli._photo_data import readable_photos
 from keras_xmap.cli._photo_files import photo_files
+from keras_xmap_command import as_options
 
 _WRITTEN = ("report.html", "report.csv")
 
@@ -55,7 +56,7 @@ def run(arguments):
     # Empty maps are counted in the report, and told of once.
     for said in dict.fromkeys(str(note.message) for note in notes):
         if "are zero everywhere" not in said:
-            print(f"keras-xmap: {said}", file=sys.stderr)
+            print(f"keras-xmap: {as_options(said, 'report')}", file=sys.stderr)
     texts = found.to_html(), found.to_csv()
     paths = [
         folder.write_text(name, text)

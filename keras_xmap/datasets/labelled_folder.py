@@ -161,7 +161,7 @@ def _in_table(path):
     if len(header) < 2 or not all(header):
         raise ValueError(
             "`labels` must be a CSV file whose first line names the columns: "
-            "the image, and `labels` or the classes. Received: "
+            'the image, and "labels" or the classes. Received: '
             f"{path!r}, which begins with {','.join(header)[:80]!r}. For "
             "example image,labels."
         )

@@ -381,7 +381,7 @@ MISTAKES = {
     ),
     "no layer": (
         ["model.keras", "grey.png", "--target-layer", "x"],
-        "Received: target_layer='x'",
+        "Received: --target-layer x.",
     ),
     "layer for occlusion": (
         [

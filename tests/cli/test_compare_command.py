@@ -113,7 +113,7 @@ def test_the_table_is_that_of_the_function(made, tmp_path, capsys):
     # Another run in the same folder is refused in one line.
     assert compare(made, tmp_path / "boxed", "--methods", "saliency") == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "`directory` must be empty, or of a run of the same data" in error
+    assert "`--directory` must be empty, or of a run of the same data" in error
     assert "truth.boxes=" in error
 
 

@@ -177,7 +177,7 @@ def test_masks_that_are_put_together_from_levels_are_explained_as_they_are(
     model = saved(quadtree_decoder)
     options = ["--output", "masks"]
     assert explain(*options, method="saliency") == 2
-    assert 'Pass score="output"' in capsys.readouterr().err
+    assert "Pass --score output" in capsys.readouterr().err
     options += ["--score", "output"]
     assert explain(*options, method="saliency") == 0
     target = targets.MaskedMean(1, output="masks")

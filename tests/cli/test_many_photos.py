@@ -140,7 +140,7 @@ def test_a_model_of_one_size_is_explained_at_its_last_layer(place, sizes):
 
 def test_two_sizes_that_are_asked_for_have_to_be_there(place, sizes, capsys):
     assert run(place, "--method", "gradcam", "--target-layer", 2) == 2
-    assert "target_layer=2 for a model with the sizes of" in (
+    assert "--target-layer 2 for a model with the sizes of" in (
         capsys.readouterr().err
     )
 

@@ -41,7 +41,7 @@ def test_a_folder_of_voc_is_told_by_one_argument(made, tmp_path, capsys):
     # Another run in the same folder is refused in one line.
     options = (*options, "--threshold", 0.5)
     assert masks(made / "scenes", made, tmp_path / "run", *options) == 2
-    assert "threshold=0.5, where the run has 0.2" in capsys.readouterr().err
+    assert "--threshold 0.5, where the run has 0.2" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -82,9 +82,14 @@ def test_a_layer_of_a_classifier_is_a_backbone(made, tmp_path, capsys):
         (["--method", "none"], "`--method` must be one of"),
         (["--background", "dark"], "Received: --background dark."),
         (["--labels", "list.csv"], "Received: --labels list.csv for"),
-        (["--threshold", "2"], "Received: threshold=2.0"),
-        (["--crf", "fast"], "Received: parameters='fast'"),
-        (["--split", "val"], "Received: split='val'"),
+        (["--threshold", "2"], "Received: --threshold 2.0"),
+        (["--crf", "fast"], "Received: --crf fast"),
+        (["--rounds", "0"], "`--rounds` must be an integer >= 1."),
+        (
+            ["--rounds", "2", "--views", "1,1.5:mirror"],
+            "Received: --views 1.0,1.5:mirror with --rounds 2.",
+        ),
+        (["--split", "val"], "Received: --split val"),
     ],
 )
 def test_mistakes_end_in_one_line(options, said, made, tmp_path, capsys):
