@@ -14,7 +14,7 @@ SETTING = {
     "patch_size": 48,
     "strides": 3,
     "coarser": 12,  # strides of a dense grid of about as many windows
-    "tolerances": (0.1, 0.15),
+    "tolerances": (0.03, 0.04, 0.05),
     "tuned": 4,  # photos that the tolerance is chosen on
     "measured": 8,
 }

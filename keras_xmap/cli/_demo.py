@@ -40,7 +40,7 @@ METHODS = {
     "GuidedGradCAM": {},
     "DistinctClassSaliency": {"scales": (1,)},
     "Occlusion": {"patch_size": 8, "strides": 4},
-    "QuadtreeOcclusion": {"patch_size": 8, "strides": 2},
+    "QuadtreeOcclusion": {"patch_size": 8, "strides": 2, "tolerance": 0.1},
     "RISE": {"num_masks": 100},
 }
 SHOWN = (

@@ -13,7 +13,7 @@ from keras_xmap._description import describe
 # says with what arguments its explainer was made.
 _FEWER = {
     "DistinctClassSaliency": {"scales": (1,)},
-    "QuadtreeOcclusion": {"strides": 4},
+    "QuadtreeOcclusion": {"strides": 4, "tolerance": 0.1},
     "RISE": {"num_masks": 500},
     "ScoreCAM": {"max_channels": 64},
     "SmoothGrad": {"num_samples": 20},

@@ -77,6 +77,19 @@ class Windows:
             beyond = ops.maximum(size - width, 0)
         self.count = (beyond + stride - 1) // stride + 1
 
+    @property
+    def reach(self):
+        """How many windows further on one lies that it no longer meets."""
+        return self.width // self.stride
+
+    @property
+    def per_position(self):
+        """How many windows lie over a position that is far from the edges."""
+        if isinstance(self.count, int):
+            return min(self.width / self.stride, self.count)
+        count = ops.cast(self.count, "float32")
+        return ops.minimum(self.width / self.stride, count)
+
     def contains(self, index):
         """Returns which positions windows `(n,)` cover, `(n, size)`."""
         place, start = ops.arange(self.size), index[:, None] * self.stride
@@ -102,6 +115,30 @@ class Windows:
             total = total + covers * ops.take(x, window, axis=axis)
             number = number + covers
         return total / number
+
+    def mean_over_positions(self, x, axis):
+        """Turns one value per position into one per window, along `axis`."""
+        start = ops.arange(self.count) * self.stride
+        stop = ops.minimum(start + self.width, self.size)
+        shape = [1] * len(x.shape)
+        shape[axis] = -1
+        length = ops.reshape(ops.cast(stop - start, x.dtype), shape)
+        return _sum_between(x, axis, start, stop) / length
+
+    def sum_around(self, x, axis, reach):
+        """Sums the values of windows up to `reach` before and behind each."""
+        place = ops.arange(self.count)
+        start = ops.maximum(place - reach, 0)
+        stop = ops.minimum(place + reach + 1, self.count)
+        return _sum_between(x, axis, start, stop)
+
+
+def _sum_between(x, axis, start, stop):
+    """Sums `x` along `axis`, from each of `start` to before that of `stop`."""
+    padding = [(0, 0)] * len(x.shape)
+    padding[axis] = (1, 0)
+    total = ops.pad(ops.cumsum(x, axis=axis), padding)
+    return ops.take(total, stop, axis) - ops.take(total, start, axis)
 
 
 def _per_axis(name, sizes, rank, x):

@@ -9,7 +9,7 @@ from keras_xmap._fillings import check_filling
 from keras_xmap._fillings import filling_of_input
 from keras_xmap._typing import Tensor
 from keras_xmap.engine import InputLayout
-from keras_xmap.explainers._refined_grid import RefinedGrid
+from keras_xmap.explainers._scattered_windows import ScatteredWindows
 from keras_xmap.explainers._views import check_baseline
 from keras_xmap.explainers._windows import check_no_gaps
 from keras_xmap.explainers._windows import check_sizes
@@ -24,23 +24,24 @@ class QuadtreeOcclusion(PerturbationExplainer):
     """`Occlusion` with fine strides, of which most windows are left out.
 
     Windows a pixel or two apart have nearly the same effect, and their mean
-    is all that a map shows. So a coarse grid of windows comes first, about
-    side by side. A cell of it, with a window at each corner, is divided in
-    four, down to `strides`, where its corners differ, or matter:
+    is all that a map shows. So 12 windows over each position come first, at
+    most a quarter of all, scattered evenly. In four steps more follow where
+    the map is undecided: at positions that may or may not be among the
+    highest 2, 5 or 15 % of all. With `k` windows over it, a position is taken
+    to be off by about `s / (2 sqrt(k))`, where `s` is the standard deviation
+    of the map; where it matters most, so many are found that this is
+    `tolerance * s`. Of several classes one is enough.
 
-    `max(0, max_i e_i) - min(0, min_i e_i) > tolerance * max |e| * sqrt(n)`
+    A window that was not found has the mean effect of those found around it,
+    in the smallest box that holds one: as wide as two patches, and halves of
+    it. The map is that of `Occlusion`: the mean effect of the windows that
+    cover a position. At `tolerance=0` every window is covered, and the maps
+    are those of `Occlusion`.
 
-    with `n` cells of its size in a patch, over which errors are averaged, and
-    `max |e|` the largest effect found so far in the image. Of several classes
-    one is enough. In the cells that stay, effects are interpolated linearly.
-    The map is that of `Occlusion`: the mean effect of the windows that cover
-    a position. At `tolerance=0` every window is covered, and the maps are
-    those of `Occlusion`.
-
-    What lies between the corners of a cell of small effects is not seen: of a
-    network that looks at details far smaller than `patch_size`, take smaller
-    patches, or `tolerance=0`. A grid whose strides share a factor with those
-    of the network sees it always at the same offset: odd strides see more.
+    The windows lie on no grid, whose rows would meet the strides of the
+    network at the same few offsets. Detail far smaller than `patch_size` may
+    be missed where few windows meet it: take smaller patches, or a lower
+    `tolerance`.
 
     One forward pass a window, and one for the image itself. Windows of all
     the images of a batch fill the passes of the model, each as large as the
@@ -51,14 +52,13 @@ class QuadtreeOcclusion(PerturbationExplainer):
         model: See `GradCAM`; several inputs are occluded one at a time.
         patch_size: See `Occlusion`. Defaults to `16`.
         strides: Integer or tuple, 1 to `patch_size`: how far one window lies
-            from the next in the finest grid. The coarse grid has the largest
-            power of 2 of it that leaves no gaps between windows. Defaults to
-            `None`: an eighth of `patch_size`, at least 1.
-        tolerance: Float from 0 to below 1, see above. Defaults to `0.15`.
+            from the next. The finer they are, the more is left out. Defaults
+            to `None`: an eighth of `patch_size`, at least 1.
+        tolerance: Float from 0 to below 1, see above. Defaults to `0.04`.
         max_passes: Integer: forward passes for an image at most, that of the
-            image itself and of the coarse grid included. At the level where
-            they run short the cells are divided that differ most. Defaults to
-            `None`: no limit.
+            image itself and the first windows included. In the step where
+            they run short, the windows are found that matter most. Defaults
+            to `None`: no limit.
         baseline: See `Occlusion`. Defaults to `0`.
         input_name: See `Occlusion`.
         score: See `Occlusion`.
@@ -66,12 +66,12 @@ class QuadtreeOcclusion(PerturbationExplainer):
     Raises:
         ValueError: If an argument is out of its range; on explaining, if
             `patch_size`, `strides` or `baseline` do not fit the input, if
-            `max_passes` does not suffice for the coarse grid, or if a target
+            `max_passes` does not suffice for the first windows, or if a target
             is of certain places in the batch.
 
     References:
         - [Zeiler & Fergus, 2014](https://arxiv.org/abs/1311.2901)
-        - [Samet, 1984](https://doi.org/10.1145/356924.356930)
+        - [Schretter et al., 2016](https://doi.org/10.1080/10586458.2015.1056889)
 
     Example:
 
@@ -92,7 +92,7 @@ class QuadtreeOcclusion(PerturbationExplainer):
         model: keras.layers.Layer,
         patch_size: int | tuple[int, ...] = 16,
         strides: int | tuple[int, ...] | None = None,
-        tolerance: float = 0.15,
+        tolerance: float = 0.04,
         max_passes: int | None = None,
         baseline: object = 0,
         input_name: str | int | None = None,
@@ -131,20 +131,20 @@ class QuadtreeOcclusion(PerturbationExplainer):
             )
             return ops.take(clean, images, axis=0) - scores_of(changed, images)
 
-        grid = RefinedGrid(windows, clean, effects)
+        scattered = ScatteredWindows(windows, clean, effects)
         if self.max_passes is not None:
-            self._require_coarse_grid(grid)
-        found = grid.refined(self.tolerance, self.max_passes)
+            self._require_first_windows(scattered)
+        found = scattered.found(self.tolerance, self.max_passes)
         return maps_of_effects(ops.moveaxis(found, -1, 1), windows)
 
-    def _require_coarse_grid(self, grid):
+    def _require_first_windows(self, scattered):
         engine.require(
-            grid.num_coarse < self.max_passes,
+            scattered.num_at_first < self.max_passes,
             "`max_passes` must suffice for the image itself and the windows "
-            "of the coarse grid. Allow for more, or take larger patches. "
+            "that come first. Allow for more, or take larger patches. "
             "Received: (max_passes, windows)",
             self.max_passes,
-            grid.num_coarse,
+            scattered.num_at_first,
         )
 
 

@@ -93,71 +93,92 @@ def mask_covariance(size, cells, keep_probability):
     return keep_probability * (1 - keep_probability) * covariance
 
 
-def refined(effect_of, counts, cells, windows_in_patch, tolerance):
-    """Effects on a grid of windows, found at corners of cells that vary.
-
-    Cells of one size after the other, each by itself.
+def scattered(effect_of, size, patch, strides, tolerance):
+    """Effects of windows, found evenly and then where the map is undecided.
 
     Args:
-        effect_of: Function of a point of the grid, a tuple: a number.
-        counts: Tuple: the points along each axis.
-        cells: Tuple: how many points the coarsest cells are apart.
-        windows_in_patch: Tuple: how many strides a patch is long.
-        tolerance: Share of the largest effect.
+        effect_of: Function of the number of a window along each axis, a
+            tuple: a number.
+        size: Tuple: positions along each axis.
+        patch: Tuple: the window's size along each axis.
+        strides: Tuple: from one window to the next.
+        tolerance: Share of the standard deviation of the map.
 
     Returns:
-        Array of shape `counts`, and the set of the points that were found.
+        The map, of shape `size`, and the set of the windows that were found.
     """
-    found = {}
-    grid = np.zeros(counts)
-
-    def between(point, low, high):
-        total = 0.0
-        for corner in itertools.product(*zip(low, high, strict=True)):
-            share = 1.0
-            for i, j, a, b in zip(point, corner, low, high, strict=True):
-                share *= 1.0 if a == b else abs(i - (a + b - j)) / (b - a)
-            # Where a corner counts twice, as on a flat axis.
-            flat = sum(a == b for a, b in zip(low, high, strict=True))
-            total += share * grid[corner] / 2**flat
-        return total
-
-    def inside(low, high):
-        return itertools.product(
-            *(range(a, b + 1) for a, b in zip(low, high, strict=True))
+    counts = tuple(
+        max(0, -(-(length - width) // step)) + 1
+        for length, width, step in zip(size, patch, strides, strict=True)
+    )
+    over_position = math.prod(
+        min(width / step, count)
+        for width, step, count in zip(patch, strides, counts, strict=True)
+    )
+    ratio = np.roots([1, *[0] * (len(size) - 1), -1, -1]).real.max()
+    turn = {
+        point: math.modf(
+            sum(i / ratio**axis for axis, i in enumerate(point, 1))
+        )[0]
+        for point in np.ndindex(*counts)
+    }
+    under = {
+        point: tuple(
+            slice(i * step, i * step + width)
+            for i, step, width in zip(point, strides, patch, strict=True)
         )
+        for point in turn
+    }
+    found = {}
 
-    def halves(a, b, step):
-        edges = sorted({a, *range(a, b, step), b})
-        return list(itertools.pairwise(edges)) or [(a, b)]
+    def mean_of_windows(values):
+        total, times = np.zeros(size), np.zeros(size)
+        for point, window in under.items():
+            total[window] += values[point]
+            times[window] += 1
+        return total / times
 
-    todo = [(tuple(0 for _ in counts), tuple(n - 1 for n in counts))]
-    while True:
-        parts = [
-            box
-            for low, high in todo
-            for box in itertools.product(*map(halves, low, high, cells))
-        ]
-        parts = [tuple(zip(*box, strict=True)) for box in parts]
-        for low, high in parts:
-            for corner in itertools.product(*zip(low, high, strict=True)):
-                if corner not in found:
-                    found[corner] = grid[corner] = effect_of(corner)
-        for low, high in parts:
-            for point in inside(low, high):
-                if point not in found:
-                    grid[point] = between(point, low, high)
-        if max(cells) == 1:
-            return grid, set(found)
-        largest = np.abs(grid).max()
-        todo = []
-        for low, high in parts:
-            corners = [
-                grid[corner]
-                for corner in itertools.product(*zip(low, high, strict=True))
+    def around(point):
+        """The mean of those found in the smallest box that holds some."""
+        reach = [w // step for w, step in zip(patch, strides, strict=True)]
+        for level in reversed(range(max(reach).bit_length())):
+            inside = [
+                effect
+                for other, effect in found.items()
+                if all(
+                    abs(i - j) <= r >> level
+                    for i, j, r in zip(point, other, reach, strict=True)
+                )
             ]
-            varies = max(0, *corners) - min(0, *corners)
-            varies *= math.sqrt(np.prod(cells) / np.prod(windows_in_patch))
-            if varies > tolerance * largest:
-                todo.append((low, high))
-        cells = tuple(max(cell // 2, 1) for cell in cells)
+            if inside:
+                return np.mean(inside)
+        return np.mean(list(found.values()))
+
+    def all_effects():
+        return {
+            point: found[point] if point in found else around(point)
+            for point in turn
+        }
+
+    for step in range(5):
+        wanted = dict.fromkeys(turn, min(12 / over_position, 1 / 4))
+        if step:
+            values = mean_of_windows(all_effects())
+            known = mean_of_windows({p: float(p in found) for p in turn})
+            error = values.std() / 2
+            error = error / np.sqrt(np.maximum(known * over_position, 1))
+            undecided = np.zeros(size)
+            for share in (0.02, 0.05, 0.15):
+                limit = np.sort(values, axis=None)[::-1]
+                limit = limit[int(share * values.size)]
+                near = np.exp(-(((values - limit) / error) ** 2) / 2)
+                undecided = np.maximum(undecided, near)
+            matters = {p: undecided[at].mean() for p, at in under.items()}
+            most = max(matters.values())
+            share = step / 4 / (4 * tolerance**2) / over_position
+            for point, matter in matters.items():
+                wanted[point] = max(wanted[point], share * matter / most)
+        for point in turn:
+            if turn[point] < wanted[point] and point not in found:
+                found[point] = effect_of(point)
+    return mean_of_windows(all_effects()), set(found)
