@@ -46,9 +46,7 @@ class ScatteredWindows:
         self._first = ops.minimum(
             _AT_FIRST / self._over_position, _SHARE_AT_FIRST
         )
-        self.num_at_first = ops.sum(
-            ops.cast(self._turn < self._first, "int32")
-        )
+        self.num_at_first = ops.sum(ops.cast(self._turn < self._first, "int32"))
 
     def found(self, tolerance, max_passes=None):
         """Returns the effects of all windows, `(batch, *windows, classes)`.
