@@ -21,7 +21,7 @@ OPTIONS = {
     "RISE": {"num_masks": 200},
     "ScoreCAM": {"max_channels": 64},
     "Occlusion": {"patch_size": 48, "strides": 24},
-    "QuadtreeOcclusion": {"patch_size": 48, "strides": 12},
+    "QuadtreeOcclusion": {"patch_size": 48, "strides": 3},
 }
 
 SLOW = (

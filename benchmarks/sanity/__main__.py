@@ -30,7 +30,7 @@ OPTIONS = {
     "DistinctClassSaliency": {"scales": (1,)},
     "IntegratedGradients": {"num_steps": 20},
     "Occlusion": {"patch_size": 48, "strides": 24},
-    "QuadtreeOcclusion": {"patch_size": 48, "strides": 12},
+    "QuadtreeOcclusion": {"patch_size": 48, "strides": 3},
     "RISE": {"num_masks": 200},
     "ScoreCAM": {"max_channels": 64},
     "SmoothGrad": {"num_samples": 15},

@@ -25,7 +25,7 @@ OPTIONS = {
     "SmoothGrad": {"num_samples": 16, "seed": 0},
     "IntegratedGradients": {"num_steps": 20},
     "Occlusion": {"patch_size": 48, "strides": 16},
-    "QuadtreeOcclusion": {"patch_size": 48, "strides": 8},
+    "QuadtreeOcclusion": {"patch_size": 48, "strides": 4},
     "RISE": {"num_masks": 500},
 }
 OVER_THE_PHOTO = (
