@@ -71,6 +71,7 @@ def gained(values):
 TABLES = {
     "weak-maps": of_maps("msrc, mobilenet_v2"),
     "weak-maps-squeezenet": of_maps("msrc, squeezenet_v1_1"),
+    "weak-maps-coco": of_maps("coco_seg, squeezenet_v1_1"),
     "weak-networks": of_networks("msrc, mobilenet_v2"),
     "weak-networks-squeezenet": of_networks("msrc, squeezenet_v1_1"),
 }
