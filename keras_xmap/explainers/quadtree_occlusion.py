@@ -39,9 +39,10 @@ class QuadtreeOcclusion(PerturbationExplainer):
     are those of `Occlusion`.
 
     The windows lie on no grid, whose rows would meet the strides of the
-    network at the same few offsets. Detail far smaller than `patch_size` may
-    be missed where few windows meet it: take smaller patches, or a lower
-    `tolerance`.
+    network at the same few offsets, nor at the corners of the cells of a
+    quadtree, of which the method has its name. Detail far smaller than
+    `patch_size` may be missed where few windows meet it: take smaller
+    patches, or a lower `tolerance`.
 
     One forward pass a window, and one for the image itself. Windows of all
     the images of a batch fill the passes of the model, each as large as the
@@ -71,7 +72,8 @@ class QuadtreeOcclusion(PerturbationExplainer):
 
     References:
         - [Zeiler & Fergus, 2014](https://arxiv.org/abs/1311.2901)
-        - [Schretter et al., 2016](https://doi.org/10.1080/10586458.2015.1056889)
+        - [Roberts,
+          2018](http://extremelearning.com.au/unreasonable-effectiveness-of-quasirandom-sequences/)
 
     Example:
 
