@@ -271,14 +271,14 @@ def test_copies_of_an_image_go_with_its_target():
     model, x = keras.Model(inputs, outputs), images(12, 12, 1)
     masks = np.zeros((3, 12, 12), "float32")
     masks[0, :3], masks[1, 6:, 6:], masks[2, :, 5] = 1, 1, 1
-    explainer = QuadtreeOcclusion(model, 4, 1, tolerance=0.05)
     target = MaskedMean(1, masks)
+    explainer = QuadtreeOcclusion(model, 4, 1, tolerance=0.2)
     together = explainer.explain(x, target, verbose=0)
     alone = explainer.explain(x, target, batch_size=1, verbose=0)
     assert_close(together, alone)
+    every = QuadtreeOcclusion(model, 4, 1, tolerance=0)
     dense = Occlusion(model, 4, 1).explain(x, target, verbose=0)
-    for image, expected in zip(together, dense, strict=True):
-        assert np.corrcoef(image.ravel(), expected.ravel())[0, 1] > 0.95
+    assert_close(every.explain(x, target, verbose=0), dense)
 
 
 def test_a_target_of_certain_places_in_the_batch_is_refused():
