@@ -15,6 +15,7 @@ COLUMNS = {
 ROWS = (
     ("DistinctClassSaliency",),
     ("Occlusion",),
+    ("QuadtreeOcclusion",),
     ("CAM", "GradCAM", "GradCAMPlusPlus", "HiResCAM", "LayerCAM"),
     ("RegionCAM",),
     ("ClassModel",),
