@@ -1,7 +1,6 @@
 """Which axes of a tensor are positions, and which holds its channels."""
 
 import keras
-from keras import ops
 
 from keras_xmap._checks import check_one_of
 
@@ -29,20 +28,3 @@ def spatial_axes(rank, data_format="channels_last"):
 def spatial_shape(shape, data_format="channels_last"):
     """Returns the entries of `shape` that are sizes of positions."""
     return tuple(shape[axis] for axis in spatial_axes(len(shape), data_format))
-
-
-def entries_of_rows(x, index):
-    """Returns entries of each row of `x`, `(batch, n)`: `x[b, index[b]]`.
-
-    As `take_along_axis`, with a third of its operations on TensorFlow, and of
-    those of its gradient: they are what a compiled step of many is made of.
-
-    Args:
-        x: Tensor `(batch, n)`.
-        index: Int32 tensor `(batch,)` or `(batch, k)`, from 0 to `n - 1`.
-    """
-    num_rows, length = ops.shape(x)
-    first = ops.arange(num_rows, dtype="int32") * length
-    if len(index.shape) == 2:
-        first = first[:, None]
-    return ops.take(ops.reshape(x, (-1,)), first + index, axis=0)

@@ -28,6 +28,7 @@ from imports_in_use import uses
 IMPORTS = """
 __main__:
 _checks:
+_entries:
 _files:
 _installation:
 _messages:
@@ -68,9 +69,9 @@ cli: comparison datasets engine explainers layers metrics segmentation
 LIBRARIES = """
 PIL: _image_files datasets regions visualization weak_segmentation
 cv2: segmentation
-keras: _axes _checks _description _fillings _numeric _repr _saving callbacks
-    cli comparison datasets distribution engine erasing explainers layers
-    losses metrics models ops segmentation targets visualization
+keras: _axes _checks _description _entries _fillings _numeric _repr _saving
+    callbacks cli comparison datasets distribution engine erasing explainers
+    layers losses metrics models ops segmentation targets visualization
     weak_segmentation
 keras_xmap_command: __main__ cli
 matplotlib: visualization

@@ -9,6 +9,7 @@ whole grids, whatever the number of axes, in one loop that is compiled once.
 from keras import ops
 
 from keras_xmap import engine
+from keras_xmap._entries import entries_of_rows
 
 # How many windows over a position are found before anything is known, and the
 # largest share of all, where there are few.
@@ -82,14 +83,14 @@ class ScatteredWindows:
         The mean of `k` effects is taken to be off by `s / (2 sqrt(k))`, with
         `s` the standard deviation of the map.
         """
-        number = ops.cast(number, "float32")
-        matters = ops.cast(number > 0, "float32")
-        matters = matters * self._matters(effects, is_found)
-        if not tolerance:
-            first = ops.cast(self._turn < self._first, "float32")
-            return ops.where(number > 0, 1 + matters, 2 * first)
-        share = 1 / (4 * tolerance**2 * self._over_position)
-        return ops.maximum(matters * share * number / _STEPS, self._first)
+        matters = self._matters(effects, is_found)
+        if tolerance:
+            share = 1 / (4 * tolerance**2 * self._over_position)
+            step = ops.cast(number, "float32") / _STEPS
+            wanted = matters * share * step
+        else:  # all, and first of them those that matter
+            wanted = ops.where(number > 0, 1 + matters, 0.0)
+        return ops.maximum(wanted, self._first)
 
     def _matters(self, effects, is_found):
         """Returns how undecided the map is under each window, 0 to 1.
@@ -139,7 +140,7 @@ class ScatteredWindows:
         first_too_many = ops.clip(left, 0, ops.shape(ranked)[1])
         ranked = ops.pad(ranked, ((0, 0), (0, 1)))
         ranked = -ops.sort(-ranked, axis=1)
-        least = ops.take_along_axis(ranked, first_too_many[:, None], axis=1)
+        least = entries_of_rows(ranked, first_too_many)
         return wanted > ops.reshape(least, (-1, *[1] * len(self._windows)))
 
     def _with_found(self, effects, is_new):

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_xmap._axes import entries_of_rows
+from keras_xmap._entries import entries_of_rows
 from keras_xmap.explainers._candidates import candidate_members
 from keras_xmap.explainers._candidates import membership
 from keras_xmap.explainers._candidates import num_slots

@@ -79,7 +79,7 @@ class Windows:
 
     @property
     def reach(self):
-        """How many windows further on one lies that it no longer meets."""
+        """How many whole strides a window is long."""
         return self.width // self.stride
 
     @property

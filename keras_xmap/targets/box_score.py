@@ -8,6 +8,7 @@ from keras_xmap import engine
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_one_of
 from keras_xmap._checks import check_optional
+from keras_xmap._entries import entries_of_rows
 from keras_xmap._numeric import as_array
 from keras_xmap._typing import ArrayLike
 from keras_xmap.ops import box_iou
@@ -179,9 +180,11 @@ class BoxScore(Target):
         weights = self.resolve(outputs, parts)["weights"]
         scores = self._class_scores(outputs, weights.shape[1])
         index = checked_index(parts["index"], ops.shape(scores)[-1])
-        index = ops.reshape(index, (-1, 1, 1))
-        index = ops.broadcast_to(index, (*ops.shape(scores)[:2], 1))
-        scores = ops.take_along_axis(scores, index, axis=-1)[..., 0]
+        boxes = ops.shape(scores)[:2]
+        index = ops.broadcast_to(ops.reshape(index, (-1, 1)), boxes)
+        rows = ops.reshape(scores, (-1, ops.shape(scores)[-1]))
+        scores = entries_of_rows(rows, ops.reshape(index, (-1,)))
+        scores = ops.reshape(scores, boxes)
         weights = ops.cast(weights, scores.dtype)
         return ops.divide_no_nan(
             ops.sum(weights * scores, axis=1), ops.sum(weights, axis=1)

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_xmap import engine
-from keras_xmap._axes import entries_of_rows
+from keras_xmap._entries import entries_of_rows
 from keras_xmap._typing import ArrayLike
 from keras_xmap.targets._single_unit import scores_of_classes
 from keras_xmap.targets.target import Target

@@ -79,7 +79,8 @@ class MaskedMean(Target):
                 "`index` must be a class of the output. Received: index="
                 f"{self.index} for shape {tuple(output.shape)}."
             )
-        scores = ops.take(output, self.index, axis=self.axis)
+        before = (slice(None),) * (self.axis % rank)
+        scores = output[(*before, self.index)]
         axes = tuple(range(1, len(scores.shape)))
         if not parts:
             return ops.mean(scores, axis=axes)

@@ -185,7 +185,7 @@ def test_it_is_nearer_to_all_windows_than_a_grid_of_more():
         found = explainer.explain(x, 1, verbose=0)
         return ((found - dense) ** 2).mean() / dense.var()
 
-    # 12 x 12 and 13 x 13 windows of the 49 x 49; here with as few.
+    # Of 49 x 49 windows 143, beside grids of 13 x 13 and 11 x 11.
     scattered = QuadtreeOcclusion(model, 16, 1, 0.04, max_passes=144)
     grids = [error(Occlusion(model, 16, strides)) for strides in (4, 5)]
     assert error(scattered) < 0.7 * min(grids)
