@@ -79,8 +79,9 @@ class MaskedMean(Target):
                 "`index` must be a class of the output. Received: index="
                 f"{self.index} for shape {tuple(output.shape)}."
             )
-        before = (slice(None),) * (self.axis % rank)
-        scores = output[(*before, self.index)]
+        of_class = [slice(None)] * rank
+        of_class[self.axis] = self.index
+        scores = output[tuple(of_class)]
         axes = tuple(range(1, len(scores.shape)))
         if not parts:
             return ops.mean(scores, axis=axes)
