@@ -74,7 +74,7 @@ def _tell_notes(notes, writer, explainer):
     said = dict.fromkeys(str(note.message) for note in notes)
     if writer.num_empty:
         cause = f"{writer.num_empty} of {writer.num_maps} maps are zero "
-        said[f"{cause}everywhere: {explainer.cause_of_zeros}."] = None
+        said[f"{cause}everywhere: {explainer.why_zero()}."] = None
     for text in said:
         print(f"keras-xmap: {as_options(text, 'explain')}", file=sys.stderr)
 

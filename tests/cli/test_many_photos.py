@@ -227,3 +227,21 @@ def test_a_map_that_says_nothing_is_told(place, sizes, capsys):
     printed = capsys.readouterr()
     assert printed.out.count("(zero everywhere)") == 5
     assert "keras-xmap: 5 of 5 maps are zero everywhere: " in printed.err
+
+
+def test_a_saturated_answer_is_told_with_the_option_that_mends_it(
+    place, sizes, capsys
+):
+    model, _ = in_python(place)
+    kernel = np.zeros((4, 3))
+    kernel[:, 1] = 1e6
+    model.layers[-1].set_weights([kernel, np.zeros(3)])
+    model.save("certain.keras")
+    command = ["explain", "certain.keras", f"{place}/photos", "--force"]
+    command += ["--directory", "o", "--target", "1", "--method", "saliency"]
+    assert cli.main([*command, "--score", "output"]) == 0
+    error = capsys.readouterr().err
+    assert "5 of 5 maps are zero everywhere: " in error
+    assert "is saturated: explain --score logits" in error
+    assert cli.main([*command, "--score", "logits"]) == 0
+    assert "zero everywhere" not in capsys.readouterr().err
