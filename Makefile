@@ -103,8 +103,10 @@ test-jax test-torch: test-%: .venv-%/installed
 # The oldest versions that setup.cfg admits; needs Python 3.10 to 3.12.
 test-min: .venv-min/installed
 	.venv-min/bin/python -m pytest $(SPREAD) $(BY_FRAMEWORK) $(BY_LIBRARY) \
-		-k "not test_explainers or (GradCAM or Saliency) \
-			and not (PlusPlus or Guided or Distinct)" $(ARGS)
+		-m "not slow or traces and not sweep" \
+		-k "not (traces and bfloat16) and (not test_explainers \
+			or (GradCAM or Saliency) \
+			and not (PlusPlus or Guided or Distinct))" $(ARGS)
 
 # The newest pre-releases of TensorFlow and Keras.
 test-next: .venv-next/installed

@@ -36,6 +36,8 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("tensorflow")
         if ON_JAX and item.get_closest_marker("sizes"):
             item.add_marker("slow")
+        if ON_TENSORFLOW and item.get_closest_marker("traces"):
+            item.add_marker("slow")
     if ON_TENSORFLOW:
         return
     kept, left_out = [], []

@@ -7,9 +7,9 @@ import pytest
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
-# What each example must reach with `--smoke`. Those that train for more than a
-# few seconds run with the slow tests, the longest in the sweep, as notebooks:
-# see `tests/test_notebooks.py`. What they train is tested in `tests/models` and
+# What each example must reach with `--smoke`. They run with the slow tests, the
+# longest in the sweep, and but for one as notebooks: see
+# `tests/test_notebooks.py`. What they train is tested in `tests/models` and
 # `tests/explainers` as well.
 FLOORS = {
     "01_explain_a_classifier.py": 0.3,
@@ -22,7 +22,7 @@ FLOORS = {
     "08_distributed_training.py": 0.5,
     "09_quadtrees.py": 0.15,
 }
-EVERYDAY = ("08_distributed_training.py",)
+BY_ITSELF = ("08_distributed_training.py",)
 SWEPT = (
     "02_pixel_attention_regression.py",
     "03_roi_classification.py",
@@ -46,7 +46,8 @@ def module_of(name):
     return example
 
 
-@pytest.mark.parametrize("name", EVERYDAY)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BY_ITSELF)
 def test_an_example_reaches_its_floor(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert module_of(name).main(["--smoke"]) >= FLOORS[name]

@@ -5,7 +5,7 @@ import io
 import re
 
 import pytest
-from test_examples import EVERYDAY
+from test_examples import BY_ITSELF
 from test_examples import FLOORS
 from test_examples import SWEPT
 
@@ -143,7 +143,7 @@ def test_a_refusal_is_one_error(outputs):
     [
         pytest.param(name, marks=[pytest.mark.sweep] * (name in SWEPT))
         for name in FLOORS
-        if name not in EVERYDAY
+        if name not in BY_ITSELF
     ],
 )
 def test_an_example_reaches_its_floor_as_a_notebook(kernel, name):

@@ -573,6 +573,7 @@ def test_building_leaves_the_config_as_it_was(name):
     assert {key: after[key] for key in before} == before
 
 
+@pytest.mark.traces
 @every_row
 def test_sizes_may_be_unknown(name):
     case = CASES[name]
@@ -588,6 +589,7 @@ def test_sizes_may_be_unknown(name):
     assert np.isfinite(fit(model, case, x)[0])
 
 
+@pytest.mark.traces
 @every_row
 @pytest.mark.parametrize(
     "policy",

@@ -249,6 +249,7 @@ def test_it_goes_through_every_way_of_copying(name, way, called, tmp_path):
         np.testing.assert_allclose(output, values, atol=1e-6)
 
 
+@pytest.mark.traces
 @every_row
 def test_sizes_may_be_unknown(name):
     case = CASES[name]
@@ -267,6 +268,7 @@ def test_sizes_may_be_unknown(name):
     assert np.isfinite(fit(model, case.data(21))[0])
 
 
+@pytest.mark.traces
 @every_row
 @pytest.mark.parametrize(
     "policy",

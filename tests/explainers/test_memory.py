@@ -122,22 +122,18 @@ def growth(make):
     return peaks[1] - peaks[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
         smooth_grad,
-        *(
-            pytest.param(make, marks=pytest.mark.slow)
-            for make in (
-                var_grad,
-                integrated_gradients,
-                score_cam,
-                rise,
-                occlusion,
-                quadtree_occlusion,
-                class_model,
-            )
-        ),
+        var_grad,
+        integrated_gradients,
+        score_cam,
+        rise,
+        occlusion,
+        quadtree_occlusion,
+        class_model,
     ],
 )
 def test_the_peak_does_not_grow_with_the_copies(make):

@@ -171,6 +171,7 @@ def test_where_nothing_changes_no_windows_are_spent():
     assert_close(sparse, dense)
 
 
+@pytest.mark.slow
 def test_it_is_nearer_to_all_windows_than_a_grid_of_more():
     keras.utils.set_random_seed(3)
     inputs = keras.Input((64, 64, 1))
@@ -219,6 +220,7 @@ def test_more_passes_bring_the_map_nearer_to_that_of_all():
     assert errors[2] < 1e-6
 
 
+@pytest.mark.slow
 def test_images_that_need_other_windows_have_the_maps_that_they_have_alone():
     model, _ = a_spot()
     x = images(24, 31, 1, count=5) + np.float32(0.5)

@@ -270,6 +270,7 @@ def test_channels_first_become_last_behind_the_body(pool):
     assert sliding.predict(images(3, 9, 9), verbose=0).shape == (2, 2, 4, 4)
 
 
+@pytest.mark.traces
 @pytest.mark.parametrize(
     "make",
     [
