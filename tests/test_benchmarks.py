@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.common import counts
 from benchmarks.common import methods
 from benchmarks.common.map_scores import halved
 
@@ -171,3 +172,63 @@ def test_files_and_functions_of_benchmarks_are_short(path):
                 first = node.body[0]
                 lines -= first.end_lineno - first.lineno + 1
             assert lines <= 40, f"{node.name}: {lines} lines"
+
+
+# Pixels shared, found and true of two classes, in each of three photos.
+COUNTS = np.array(
+    [
+        [[2, 4, 4], [0, 0, 0]],
+        [[1, 1, 4], [1, 2, 1]],
+        [[0, 0, 0], [3, 3, 4]],
+    ]
+)
+
+
+def test_counts_are_pixels_shared_found_and_true_where_the_truth_is_known():
+    labels = np.array([[0, 1, 1], [2, 2, 0]])
+    truth = np.array([[0, 1, 2], [2, 255, 1]])
+    expected = [[1, 2, 1], [1, 2, 2], [1, 1, 2]]
+    np.testing.assert_array_equal(
+        counts.counts(labels, truth, num_classes=2), expected
+    )
+    masks, true = (
+        x == np.array([1, 2])[:, None, None] for x in (labels, truth)
+    )
+    np.testing.assert_array_equal(
+        counts.counts_of_masks(masks, true, truth != 255), expected[1:]
+    )
+
+
+def test_a_mean_iou_is_of_the_classes_that_are_there():
+    # 3 of 10 pixels and 4 of 6; then 2 of 6, and no second class.
+    assert counts.mean_iou(COUNTS.sum(0)) == pytest.approx((3 / 10 + 4 / 6) / 2)
+    assert counts.mean_iou(COUNTS[0]) == pytest.approx(2 / 6)
+
+
+def test_photos_that_are_alike_leave_no_doubt():
+    alike, better = np.repeat(COUNTS[1:2], 5, 0), np.zeros((5, 2, 3), int) + 4
+    middle = round((1 / 4 + 1 / 2) / 2, 3)
+    assert counts.with_interval(alike) == [middle] * 3
+    assert counts.gain(better, alike) == [1 - middle] * 3
+
+
+def test_an_interval_holds_the_draws_of_two_photos():
+    # One photo twice is 1 or 0, in a quarter of the draws each.
+    of_photos = np.array([[1.0, 1.0], [0.0, 1.0]])
+    assert counts.with_interval(of_photos, counts.mean) == [0.5, 0, 1]
+    assert counts.gain(of_photos, of_photos, counts.mean) == [0, 0, 0]
+
+
+def test_the_best_option_is_that_of_the_highest_score_of_the_rows_asked_for():
+    def count(row, option):
+        return COUNTS[row] if option == "as found" else COUNTS[row] // 2
+
+    options = ["half", "as found"]
+    assert counts.best(options, count, [0, 1, 2]) == "as found"
+    of_option = {"a": [1, 0, 0], "b": [0, 1, 1]}
+
+    def hit(row, option):
+        return np.array([of_option[option][row], 1])
+
+    assert counts.best(["a", "b"], hit, [0], counts.mean) == "a"
+    assert counts.best(["a", "b"], hit, [0, 1, 2], counts.mean) == "b"

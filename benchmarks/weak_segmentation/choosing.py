@@ -9,9 +9,9 @@ import itertools
 
 import numpy as np
 
+from benchmarks.common.counts import best
+from benchmarks.common.counts import counts
 from benchmarks.common.labelled import SIZE
-from benchmarks.weak_segmentation.counts import counts
-from benchmarks.weak_segmentation.counts import mean_iou
 from benchmarks.weak_segmentation.photos import FOLDS
 from benchmarks.weak_segmentation.photos import SIDE
 from keras_xmap import ops
@@ -69,7 +69,7 @@ class Found:
 
     Attributes:
         counts: Dictionary from ways to label, `"map"` and `"CRF"`, to arrays
-            `(photos, 1 + classes, 3)`, see `counts.counts`.
+            `(photos, 1 + classes, 3)`, see `common.counts`.
         options: Dictionary from ways to lists: what was chosen for each fold.
     """
 
@@ -130,13 +130,3 @@ def of_classes(setting, row, maps):
     """Returns the maps of the classes of a photo, float32."""
     found = maps[row][: len(setting.classes(row))]
     return np.maximum(found, 0).astype("float32")
-
-
-def best(options, count, rows):
-    """Returns the option of the highest mean IoU over rows.
-
-    Args:
-        count: Function of a row and an option: see `counts.counts`.
-    """
-    totals = [sum(count(row, option) for row in rows) for option in options]
-    return options[int(np.argmax([mean_iou(total) for total in totals]))]

@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 
+from benchmarks.common.counts import gain
+from benchmarks.common.counts import with_interval
 from benchmarks.weak_segmentation.choosing import Found
-from benchmarks.weak_segmentation.counts import gain
-from benchmarks.weak_segmentation.counts import with_interval
 from benchmarks.weak_segmentation.maps import METHODS
 from benchmarks.weak_segmentation.photos import FOLDS
 from benchmarks.weak_segmentation.photos import Setting

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from benchmarks.common.counts import best
+from benchmarks.common.counts import counts
 from benchmarks.weak_segmentation import choosing
-from benchmarks.weak_segmentation.counts import counts
 from benchmarks.weak_segmentation.networks import predicted
 from benchmarks.weak_segmentation.networks import trained
 from benchmarks.weak_segmentation.photos import FOLDS
@@ -32,7 +33,7 @@ def of_network(setting, loss, masks, arguments):
             loss, columns, setting, rows, masks[fold], fold, arguments.epochs
         )
         maps = predicted(network, columns)
-        parameters = choosing.best(
+        parameters = best(
             [*choosing.PARAMETERS],
             lambda row, name, maps=maps: _counts(
                 setting, row, _refined(setting, row, maps[row], name)
