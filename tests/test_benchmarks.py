@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.common import counts
 from benchmarks.common import methods
+from benchmarks.common import overlaps
 from benchmarks.common.map_scores import halved
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -232,3 +233,28 @@ def test_the_best_option_is_that_of_the_highest_score_of_the_rows_asked_for():
 
     assert counts.best(["a", "b"], hit, [0], counts.mean) == "a"
     assert counts.best(["a", "b"], hit, [0, 1, 2], counts.mean) == "b"
+
+
+def test_masks_of_a_threshold_are_counted_as_single_ones_are():
+    found = overlaps.Overlaps(num_thresholds=1, num_classes=3)
+    masks = np.array([[[1, 1, 0, 0]], [[0, 0, 1, 1]]], bool)
+    truth = np.array([[[1, 0, 0, 0]], [[0, 0, 1, 1]]], bool)
+    known = np.array([[True, True, True, False]])
+    found.add(0, masks, truth, known, [2, 0])
+    np.testing.assert_array_equal(
+        found.totals[0], [[1, 1, 1], [0, 0, 0], [1, 2, 1]]
+    )
+    assert [float(x[0]) for x in found.scores()] == [0.75, 1, 0.75]
+
+
+def test_draws_of_a_ranking_without_a_mistake_are_without_one():
+    labels = np.eye(2)[[0, 1, 0, 1, 1]]
+    assert overlaps.average_precision(labels, labels) == 1
+    assert set(overlaps.draws_of_precision(labels, labels)) == {1}
+    # The one that is meant is second of two.
+    assert (
+        overlaps.average_precision(
+            np.array([[0.9], [0.8]]), np.array([[0], [1]])
+        )
+        == 0.5
+    )

@@ -60,22 +60,31 @@ def draws(of_photos, score=mean_iou):
         of_photos: Counts `(photos, ...)`, as `(photos, classes, 3)`.
         score: Function of `(draws, ...)`, sums over photos.
     """
-    number = len(of_photos)
-    generator = np.random.default_rng(0)
-    times = generator.multinomial(number, np.full(number, 1 / number), DRAWS)
-    totals = times @ of_photos.reshape(number, -1)
+    totals = drawn(len(of_photos)) @ of_photos.reshape(len(of_photos), -1)
     return score(totals.reshape(DRAWS, *of_photos.shape[1:]))
 
 
+def drawn(number):
+    """Returns how often each of so many photos is drawn, `(draws, number)`."""
+    generator = np.random.default_rng(0)
+    return generator.multinomial(number, np.full(number, 1 / number), DRAWS)
+
+
 def with_interval(of_photos, score=mean_iou):
-    return _rounded(score(of_photos.sum(0)), draws(of_photos, score))
+    return interval(score(of_photos.sum(0)), draws(of_photos, score))
 
 
 def gain(of_photos, of_others, score=mean_iou):
     """Returns by how much one is above the other, on the same draws."""
     middle = score(of_photos.sum(0)) - score(of_others.sum(0))
     of_draws = draws(of_photos, score) - draws(of_others, score)
-    return _rounded(middle, of_draws)
+    return interval(middle, of_draws)
+
+
+def interval(middle, of_draws):
+    """Returns a score and what 95 % of its draws lie between, rounded."""
+    low, high = np.quantile(of_draws, (0.025, 0.975))
+    return [round(float(value), 3) for value in (middle, low, high)]
 
 
 def best(options, count, rows, score=mean_iou):
@@ -86,8 +95,3 @@ def best(options, count, rows, score=mean_iou):
     """
     totals = [sum(count(row, option) for row in rows) for option in options]
     return options[int(np.argmax([score(total) for total in totals]))]
-
-
-def _rounded(middle, of_draws):
-    low, high = np.quantile(of_draws, (0.025, 0.975))
-    return [round(float(value), 3) for value in (middle, low, high)]

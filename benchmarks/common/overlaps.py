@@ -2,14 +2,15 @@
 
 import numpy as np
 
+from benchmarks.common.counts import counts_of_masks
+from benchmarks.common.counts import drawn
+
 
 class Overlaps:
     """Overlaps of masks with classes, summed over photos, per threshold."""
 
     def __init__(self, num_thresholds, num_classes):
-        self.shared = np.zeros((num_thresholds, num_classes))
-        self.found = np.zeros((num_thresholds, num_classes))
-        self.true = np.zeros((num_thresholds, num_classes))
+        self.totals = np.zeros((num_thresholds, num_classes, 3))
 
     def add(self, number, masks, truth, known, classes):
         """Adds masks `(classes, 224, 224)` of one photo.
@@ -21,31 +22,20 @@ class Overlaps:
             known: Boolean, `(224, 224)`: the pixels that count.
             classes: The numbers of the classes.
         """
-        masks = masks & known
-        for mask, true, name in zip(masks, truth, classes, strict=True):
-            self.shared[number, name] += (mask & true).sum()
-            self.found[number, name] += mask.sum()
-            self.true[number, name] += true.sum()
+        self.totals[number, classes] += counts_of_masks(masks, truth, known)
 
     def scores(self):
         """Returns mIoU, recall and precision of each threshold.
 
         All are means over the classes that any photo had.
         """
-        there = self.true.max(0) > 0
-        shared, found, true = (
-            x[:, there] for x in (self.shared, self.found, self.true)
-        )
+        there = self.totals[..., 2].max(0) > 0
+        shared, found, true = np.moveaxis(self.totals[:, there], -1, 0)
         return (
             (shared / (found + true - shared)).mean(1),
             (shared / true).mean(1),
             (shared / np.maximum(found, 1)).mean(1),
         )
-
-    def best(self):
-        """Returns the highest mIoU, and the number of its threshold."""
-        means = self.scores()[0]
-        return round(float(means.max()), 3), int(means.argmax())
 
 
 def average_precision(outputs, labels):
@@ -57,6 +47,15 @@ def average_precision(outputs, labels):
             precision = ranked.cumsum() / np.arange(1, len(ranked) + 1)
             values.append((precision * ranked).sum() / ranked.sum())
     return float(np.mean(values))
+
+
+def draws_of_precision(outputs, labels):
+    """Returns mean average precisions of photos drawn with replacement."""
+    rows = np.arange(len(labels))
+    of_draws = (np.repeat(rows, times) for times in drawn(len(labels)))
+    return np.array(
+        [average_precision(outputs[row], labels[row]) for row in of_draws]
+    )
 
 
 def divided(maps, threshold):
