@@ -74,7 +74,7 @@ SIZES = {
     "objects": 600,
     "test_objects": 300,
     "object_epochs": 12,
-    "object_seeds": 1,
+    "object_seeds": 3,
     "rounds": 3,
     "many_rounds": 6,  # does it turn worse, as in the paper?
     "head_epochs": EPOCHS,

@@ -21,11 +21,12 @@ class Kept(explainers.GradCAM):
             yield maps
 
     def take(self, count):
-        """Returns the maps of the first images since the last call.
+        """Returns the maps of the last images; others are forgotten.
 
-        They are of one class an image.
+        They are of one class an image. Those before them are of the batch that
+        erasing tries its explainer on before it trains.
         """
-        maps = np.concatenate(self.kept)[:count, 0].astype("float32")
+        maps = np.concatenate(self.kept)[-count:, 0].astype("float32")
         self.kept = []
         return maps
 

@@ -25,6 +25,22 @@ TWO_CUES = {
     "Hide-and-Seek": "Hide-and-Seek",
     "complementary heads": "complementary heads",
 }
+CHOICES = {
+    "as above": "as above",
+    "fill zero": '`fill="zero"`',
+    "fill noise": '`fill="noise"`',
+    "fill blur": '`fill="blur"`',
+    "threshold 0.2": "`threshold=0.2`",
+    "threshold 0.5": "`threshold=0.5`",
+    "group normalization": "group normalization",
+    "no normalization": "no normalization",
+    "one network, trained on": '`reset="start"`',
+}
+STATISTICS = {
+    "batch": "moving statistics",
+    "statistics of the data": "statistics of the data",
+    "group": "group normalization",
+}
 CUES = {
     "both": "head and body",
     "body": "body alone",
@@ -75,6 +91,35 @@ def advice(figures):
         ],
         rows,
     )
+
+
+def two_cue_choices(figures):
+    parts = ("IoU", "recall", "precision")
+    rows = []
+    for name, label in CHOICES.items():
+        found = figures["two_cue_choices"][name]
+        first, second = found["round 1"], found["round 2"]
+        cells = (_with_interval(second[part]) for part in parts)
+        known = share(second["held-out accuracy"])
+        rows.append([label, share(first["IoU"][0]), known, *cells])
+    header = ["", "IoU after round 1", "accuracy of second", *parts]
+    return table(header, rows)
+
+
+def statistics(figures):
+    columns = {
+        "in training": "AUC in training",
+        "the same images in inference": "AUC of the same in inference",
+        "held-out whole scenes": "AUC held out, whole",
+    }
+    found = figures["statistics"]["scenes"]
+    rows = []
+    for name, label in STATISTICS.items():
+        for number in (1, 2):
+            row = found[f"{name}, round {number}"]
+            cells = [share(row[key]) for key in columns.values()]
+            rows.append([label, number, *cells])
+    return table(["normalized by", "round", *columns], rows)
 
 
 def _with_interval(values):
@@ -193,7 +238,9 @@ def of_photos(dataset):
 
 TABLES = {
     "erasing-two-cues": two_cues,
+    "erasing-two-cue-choices": two_cue_choices,
     "erasing-advice": advice,
+    "erasing-statistics": statistics,
     "erasing-example": example,
     "erasing-fills-scenes": fills_of_scenes,
     "erasing-fills-photos": fills_of_photos,

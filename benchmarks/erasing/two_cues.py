@@ -209,6 +209,8 @@ class Rounds(keras.callbacks.Callback):
         hole = np.stack(
             [store.region(i, rounds=1) for i in range(len(self.maps[0]))]
         )
+        kept = above(self.maps[0], self.erasing.threshold)
+        assert (kept == hole).mean() > 0.999, "not the maps that were cut"
         of_all = {
             "known without regions": (first["erased_auc"] - 0.5)
             / (first["whole_auc"] - 0.5),
