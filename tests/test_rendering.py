@@ -340,6 +340,18 @@ def test_results_stand_in_one_page():
     assert "<!--" not in text
 
 
+def test_tables_stand_under_a_heading_of_their_page_and_no_comment_of_code():
+    text = results.with_results("::: results: quadtree\n")
+    titles = re.findall(r"^### \[(.+)\]\(quadtree\.md#", text, re.MULTILINE)
+    assert titles == [
+        "Trees of images and maps",
+        "Occlusion with fewer passes",
+        "Label maps that are looked at closely at their edges",
+        "Maps in few bytes",
+        "Networks on leaves",
+    ]
+
+
 def test_the_reference_names_each_once():
     group = re.compile(r"^::: keras_xmap\.(\w+): (.*(?:\n    .*)*)", re.M)
     for page in (ROOT / "docs" / "reference").glob("*.md"):

@@ -10,6 +10,7 @@ _TABLE = re.compile(
     re.DOTALL,
 )
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _ASKED = re.compile(r"^::: results: ([\w ]+)$", re.MULTILINE)
 # Tables that choose among others, or repeat some of their rows.
 _NO_RESULTS = ("which-explainer", "costs-short")
@@ -35,7 +36,7 @@ def tables_of(page):
         if match["name"] in _NO_RESULTS:
             continue
         above = text[: match.start()].rstrip("\n")
-        title = _HEADING.findall(above)[-1]
+        title = _HEADING.findall(_CODE.sub("", above))[-1]
         if title != heading:
             yield f"### [{title}]({page}.md#{_anchor(title)})"
             heading = title
