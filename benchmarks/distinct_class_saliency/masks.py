@@ -102,10 +102,10 @@ def masks(folder, arguments, save):
             f"{title}: {len(photos.images)} photos; one of {every} is explained"
         )
         of_network = OfNetwork(folder, photos, title, network, shown, arguments)
-        outputs[title] = of_network.outputs
+        # Of a new head on the same photos, where it stands before this one.
         of_head = outputs.get(title.removesuffix(END_TO_END))
-        others = of_head if title.endswith(END_TO_END) else None
-        known = precision(photos.labels, outputs[title], others)
+        outputs[title] = of_network.outputs
+        known = precision(photos.labels, outputs[title], of_head)
         save(title, {"numbers": of_network.judge.numbers(), **known})
         for name, figures in of_network.rows(arguments.rows):
             print(f"  {title}, {name}: {figures}", flush=True)

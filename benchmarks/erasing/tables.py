@@ -2,6 +2,7 @@
 
 from benchmarks.common.markdown import share
 from benchmarks.common.markdown import table
+from benchmarks.common.markdown import within
 
 FILLS = ("mean", "zero", "noise", "blur")
 HOLES = {
@@ -60,7 +61,7 @@ def two_cues(figures):
             found[name]["n"],
             share(found[name]["held-out accuracy"]),
             share(found[name]["threshold"], 2),
-            *(_with_interval(found[name][part]) for part in parts),
+            *(within(found[name][part]) for part in parts),
             share(found[name]["recall of heads"][0]),
             share(found[name]["recall of bodies"][0]),
         ]
@@ -80,7 +81,7 @@ def advice(figures):
         for network in ("first", "second"):
             cells.append(share(found["all"][f"rest ranked by {network}"]))
         for number in (1, 2):
-            cells.append(_with_interval(found[f"round {number}"]["IoU"]))
+            cells.append(within(found[f"round {number}"]["IoU"]))
         rows.append([label, found["round 1"]["n"], *cells])
     return table(
         [
@@ -99,7 +100,7 @@ def two_cue_choices(figures):
     for name, label in CHOICES.items():
         found = figures["two_cue_choices"][name]
         first, second = found["round 1"], found["round 2"]
-        cells = (_with_interval(second[part]) for part in parts)
+        cells = (within(second[part]) for part in parts)
         known = share(second["held-out accuracy"])
         rows.append([label, share(first["IoU"][0]), known, *cells])
     header = ["", "IoU after round 1", "accuracy of second", *parts]
@@ -120,11 +121,6 @@ def statistics(figures):
             cells = [share(row[key]) for key in columns.values()]
             rows.append([label, number, *cells])
     return table(["normalized by", "round", *columns], rows)
-
-
-def _with_interval(values):
-    middle, low, high = map(share, values)
-    return f"{middle} [{low}, {high}]"
 
 
 def fills_of_scenes(figures):

@@ -3,6 +3,7 @@
 from benchmarks.common.markdown import gain
 from benchmarks.common.markdown import share
 from benchmarks.common.markdown import table
+from benchmarks.common.markdown import within
 
 # What label maps are made of.
 SOURCES = {
@@ -58,9 +59,7 @@ def of_networks(title):
 def cells(row):
     found = []
     for way in ("map", "CRF"):
-        middle, low, high = map(share, row[way])
-        text = f"{middle} [{low}, {high}]"
-        found += [text, gained(row[f"{way} above CAM"])]
+        found += [within(row[way]), gained(row[f"{way} above CAM"])]
     return found
 
 

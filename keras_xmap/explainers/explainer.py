@@ -228,27 +228,22 @@ class Explainer(ModelReader, abc.ABC):
         num_maps = sum(x.size for x in found)
         num_zero = num_maps - sum(int(np.sum(x)) for x in found)
         if num_zero:
+            of_target = (
+                f"; or {target.cause_of_zeros}" if target.cause_of_zeros else ""
+            )
             warn_user(
                 f"{num_zero} of {num_maps} maps of {type(self).__name__} are "
-                f"zero everywhere: {self.why_zero(target)}."
+                f"zero everywhere: {self.why_zero()}{of_target}."
             )
 
-    def why_zero(self, target: targets.Target | None = None) -> str:
-        """Returns why a map may be zero everywhere, as warnings say it.
-
-        Args:
-            target: What is explained, if it may be the cause.
-        """
-        causes = [self.cause_of_zeros]
-        if self.score == "output":
-            causes.append(
-                "or the softmax or sigmoid that ends the model is saturated: "
-                'explain score="logits"'
-            )
-        text = ", ".join(causes)
-        if target is not None and target.cause_of_zeros:
-            return f"{text}; or {target.cause_of_zeros}"
-        return text
+    def why_zero(self) -> str:
+        """Returns why a map may be zero everywhere, as warnings say it."""
+        saturated = (
+            ", or the softmax or sigmoid that ends the model is saturated: "
+            'explain score="logits"'
+        )
+        is_bounded = self.score == "output"
+        return f"{self.cause_of_zeros}{saturated if is_bounded else ''}"
 
 
 def _is_half(x):

@@ -1792,6 +1792,10 @@ ELSEWHERE = {
         "test_import.py",
         "test_on_another_backend_making_an_explainer_names_the_setting",
     ),
+    'saturated: explain score="logits"': (
+        "explainers/test_zero_maps.py",
+        "test_a_saturated_output_is_told_with_the_remedy",
+    ),
     'Pass score="output" if the model ends in sigmoids': (
         "targets/test_box_score_and_difference.py",
         "test_logits_are_not_multiplied_and_the_remedy_works",

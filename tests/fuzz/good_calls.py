@@ -1936,7 +1936,6 @@ LEFT_OUT = {
             "explainers.Explainer.compute",
             "explainers.Explainer.evaluate",
             "explainers.Explainer.resolved_parts",
-            "explainers.Explainer.why_zero",
             "explainers.GradientExplainer.attributions",
             "explainers.GradientExplainer.evaluate_replaced",
             "explainers.GradientExplainer.gradients",
