@@ -46,7 +46,7 @@ SPREAD := -n 2 --dist worksteal
 ON_TENSORS := tests/layers tests/losses tests/metrics tests/models tests/ops \
 	tests/targets/test_scores_on_arrays.py tests/conformance/test_layers.py \
 	tests/conformance/test_models.py tests/engine/test_contract.py \
-	tests/test_fillings.py tests/test_import.py tests/test_import_cost.py \
+	tests/test_fillings.py tests/test_import.py \
 	tests/test_loading.py
 ON_ARRAYS := tests/datasets tests/regions tests/segmentation \
 	tests/visualization tests/test_files.py
@@ -112,7 +112,8 @@ test-min: .venv-min/installed
 test-next: .venv-next/installed
 	.venv-next/bin/python -c "import keras, tensorflow; \
 		print('TensorFlow', tensorflow.__version__, 'Keras', keras.__version__)"
-	.venv-next/bin/python -m pytest $(SPREAD) $(AHEAD) $(ARGS)
+	.venv-next/bin/python -m pytest $(SPREAD) $(AHEAD) -m "not slow or traces" \
+		$(ARGS)
 
 lint: .venv-lint/installed
 	.venv-lint/bin/ruff check

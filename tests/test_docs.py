@@ -38,6 +38,7 @@ def docstring_examples(name):
     return [test for test in found if test.examples]
 
 
+@pytest.mark.traces
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings_show_what_happens(name):
     report = []

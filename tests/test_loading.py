@@ -174,6 +174,7 @@ def without_traces():
 
 
 @pytest.mark.sizes
+@pytest.mark.traces
 @pytest.mark.usefixtures("without_traces")
 @pytest.mark.filterwarnings("ignore:Even though:UserWarning")
 def test_a_process_that_imported_the_package_computes_the_same(tmp_path):

@@ -1,5 +1,6 @@
 """Printed digits hidden in clutter, with the masks of their ink."""
 
+import functools
 import typing
 
 import numpy as np
@@ -98,7 +99,9 @@ def printed_scenes(
     )
 
 
+@functools.cache
 def _print_digits(split, num_classes):
+    """Returns prints and their classes, which nobody may write to."""
     font = _load_font()
     number = list(_NUM_PRINTS).index(split)
     count = _NUM_PRINTS[split]
@@ -107,7 +110,10 @@ def _print_digits(split, num_classes):
         # Of few classes each digit looks as it does among all.
         rng = np.random.default_rng((number, digit))
         prints += [_print(str(digit), font, rng) for _ in range(count)]
-    return np.stack(prints), np.repeat(np.arange(num_classes), count)
+    found = np.stack(prints), np.repeat(np.arange(num_classes), count)
+    for array in found:
+        array.flags.writeable = False
+    return found
 
 
 def _load_font():

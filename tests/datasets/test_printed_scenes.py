@@ -9,20 +9,18 @@ from datasets.cut_out_digits import recognized
 from keras_xmap.datasets import printed_scenes
 
 
-def printed(split, num_classes=10):
-    """The prints of a split, and their classes."""
-    module = sys.modules["keras_xmap.datasets.printed_scenes"]
-    return module._print_digits(split, num_classes)
+# The function of the same name hides its module.
+print_digits = sys.modules["keras_xmap.datasets.printed_scenes"]._print_digits
 
 
 @pytest.fixture(scope="module")
 def train():
-    return printed("train")
+    return print_digits("train", 10)
 
 
 @pytest.fixture(scope="module")
 def test():
-    return printed("test")
+    return print_digits("test", 10)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +81,7 @@ def test_prints_can_be_told_apart_by_their_means(train, test, record_property):
 
 
 def test_few_classes_have_the_prints_that_all_have(test):
-    prints, classes = printed("test", 2)
+    prints, classes = print_digits("test", 2)
     np.testing.assert_array_equal(prints, test[0][:100])
     np.testing.assert_array_equal(classes, test[1][:100])
 
@@ -183,6 +181,7 @@ def test_a_pillow_that_draws_no_fonts_is_told_what_to_install(monkeypatch):
     monkeypatch.delattr(PIL, "_imagingft", raising=False)
     monkeypatch.delitem(sys.modules, "PIL.ImageFont", raising=False)
     monkeypatch.delattr(PIL, "ImageFont", raising=False)
+    print_digits.cache_clear()  # what was printed before needs no font
     with pytest.raises(
         ImportError,
         match="FreeType.* Received: a Pillow that was .* Run: pip install",
