@@ -5,6 +5,7 @@ A part is a folder of `keras_xmap`, or a module that stands beside them.
 
 import ast
 import dataclasses
+import functools
 import pathlib
 import sys
 
@@ -89,6 +90,7 @@ def _for_checkers(tree):
     }
 
 
+@functools.cache
 def uses(source):
     """Returns a `Use` for all that a module imports or reaches."""
     tree = ast.parse(source)
@@ -112,7 +114,7 @@ def uses(source):
         found += [
             Use(name, node.lineno, node in inside, is_import) for name in names
         ]
-    return found
+    return tuple(found)
 
 
 def public_names(folder):

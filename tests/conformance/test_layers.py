@@ -632,6 +632,7 @@ def test_images_do_not_see_each_other(name):
     assert_alike(together, alone)
 
 
+@pytest.mark.traces
 @every_row
 def test_one_step_of_fit_moves_the_weights(name):
     # Arguments as a user gives them, with the randomness `exact` takes out.

@@ -195,6 +195,7 @@ def test_every_public_name_has_a_row():
     assert set(CASES) | OTHERS == set(keras_xmap.models.__all__)
 
 
+@pytest.mark.traces
 @every_row
 def test_one_step_of_fit_moves_every_trainable_weight(name):
     model = make_model(name)
