@@ -320,7 +320,9 @@ OF_ONE_UNIT = [name for name in CASES if name != "DistinctClassSaliency"]
 # What a map becomes where the score is doubled; other methods are not linear.
 WHERE_DOUBLED = {
     **dict.fromkeys((*EVERYDAY, "GradientInput", "GuidedBackprop"), 2),
-    **dict.fromkeys(("IntegratedGradients", "RISE", "DeconvNet", "LayerCAM"), 2),
+    **dict.fromkeys(
+        ("IntegratedGradients", "RISE", "DeconvNet", "LayerCAM"), 2
+    ),
     "QuadtreeOcclusion": 2,
     "EigenCAM": 1,
     "GuidedGradCAM": 4,

@@ -8,7 +8,6 @@ from datasets.cut_out_digits import recognized
 
 from keras_xmap.datasets import printed_scenes
 
-
 # The function of the same name hides its module.
 print_digits = sys.modules["keras_xmap.datasets.printed_scenes"]._print_digits
 
