@@ -6,10 +6,12 @@ import numpy as np
 
 from benchmarks.common.counts import gain
 from benchmarks.common.counts import with_interval
+from benchmarks.weak_segmentation import reference
 from benchmarks.weak_segmentation.choosing import Found
 from benchmarks.weak_segmentation.maps import METHODS
 from benchmarks.weak_segmentation.photos import FOLDS
 from benchmarks.weak_segmentation.photos import Setting
+from benchmarks.weak_segmentation.training import judged
 from benchmarks.weak_segmentation.training import of_network
 
 NETWORKS = ("mobilenet_v2", "squeezenet_v1_1")
@@ -30,6 +32,8 @@ def photos(folder, arguments, save):
             _of_method(BASELINE, setting, arguments, rows)
             if arguments.trained:
                 _of_truth(setting, arguments, rows)
+            if arguments.trained and dataset == reference.DATASET:
+                _of_reference(folder, setting, arguments, rows)
             for name in arguments.methods:
                 if name != BASELINE:
                     _of_method(name, setting, arguments, rows)
@@ -83,6 +87,16 @@ def _of_truth(setting, arguments, rows):
     truth = np.stack(truth).astype("uint8")
     masks = [truth[setting.train(fold)] for fold in range(FOLDS)]
     _of_networks(SUPERVISED, ["plain"], setting, masks, arguments, rows)
+
+
+def _of_reference(folder, setting, arguments, rows):
+    """A network that was trained on the masks of many other photos."""
+    start = time.process_time()
+    maps = reference.maps_of(folder, setting.labelled)
+    counts, parameters = judged(setting, lambda fold: maps, arguments.every)
+    seconds = (time.process_time() - start) / len(setting.photos)
+    others = {"options": parameters, "seconds": round(seconds, 2)}
+    rows.add("DeepLab, plain", counts, others)
 
 
 def _of_networks(name, losses, setting, masks, arguments, rows):

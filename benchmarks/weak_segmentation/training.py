@@ -20,6 +20,30 @@ def of_network(setting, loss, masks, arguments):
         masks: List of the label maps to train on, one array a fold.
 
     Returns:
+        What `judged` returns.
+    """
+
+    def maps_of(fold):
+        columns, rows = setting.columns(fold), setting.train(fold)
+        network = trained(
+            loss, columns, setting, rows, masks[fold], fold, arguments.epochs
+        )
+        return predicted(network, columns)
+
+    return judged(setting, maps_of, arguments.every)
+
+
+def judged(setting, maps_of, every):
+    """Judges maps of all classes.
+
+    Args:
+        maps_of: Function of a fold that returns maps of the background and
+            the classes, `(photos, rows, columns, 1 + classes)`, of a network
+            that has not seen the photos of the fold.
+        every: Integer n: every n-th photo of the other fold chooses the
+            parameters of the CRF.
+
+    Returns:
         Counts of each way to label, and the CRF's parameters for each fold.
         `"map"` and `"CRF"` give no pixel to a class that the photo is known
         not to hold; `"unknown"` are the network's labels as they are.
@@ -28,17 +52,13 @@ def of_network(setting, loss, masks, arguments):
     ways = {way: np.zeros(shape, "int64") for way in ("map", "CRF", "unknown")}
     chosen = []
     for fold in range(FOLDS):
-        columns, rows = setting.columns(fold), setting.train(fold)
-        network = trained(
-            loss, columns, setting, rows, masks[fold], fold, arguments.epochs
-        )
-        maps = predicted(network, columns)
+        maps = maps_of(fold)
         parameters = best(
             [*choosing.PARAMETERS],
             lambda row, name, maps=maps: _counts(
                 setting, row, _refined(setting, row, maps[row], name)
             ),
-            rows[:: arguments.every],
+            setting.train(fold)[::every],
         )
         chosen.append(parameters)
         for row in setting.held_out(fold):
