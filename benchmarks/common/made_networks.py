@@ -12,7 +12,8 @@ from benchmarks.common.layer_names import HEIGHTS
 from benchmarks.common.layer_names import LAYERS
 
 CAFFE_MEAN_RGB = np.array([122.0, 117.0, 104.0], "float32")
-INPUT_SIZE = dict.fromkeys(LAYERS, 64)
+SEGMENTER = "deeplabv3_mnv2_voc"
+INPUT_SIZE = {**dict.fromkeys(LAYERS, 64), SEGMENTER: 64}
 NUM_CLASSES, FILTERS = 20, 8
 FIRST = 5
 
@@ -26,6 +27,8 @@ def build(name, weights_dir=None, size=None, logits=False):
     """Returns a model as the folder's `tools/archs.py` does."""
     del weights_dir
     size = size or INPUT_SIZE[name]
+    if name == SEGMENTER:
+        return _segmenter(size)
     keras.utils.set_random_seed(0)
     inputs = keras.Input((size, size, 3), name="image")
     make = _squeezenet if name.startswith("squeezenet") else _mobilenet
@@ -39,6 +42,13 @@ def build(name, weights_dir=None, size=None, logits=False):
     kernel, bias = last.get_weights()
     last.set_weights([kernel, 5.0 * (np.arange(NUM_CLASSES) < FIRST)])
     return model
+
+
+def _segmenter(size):
+    """Scores of the background and of 20 classes, at each pixel."""
+    inputs = keras.Input((size, size, 3), name="image")
+    scores = layers.Conv2D(21, 1, name="scores")(inputs)
+    return keras.Model(inputs, scores, name=SEGMENTER)
 
 
 def _conv(x, name, filters=FILTERS, size=3, strides=1):

@@ -30,7 +30,7 @@ PARTS = {"photos": photos}
 COMPARED = ["CAM", "LayerCAM", "DCSM", "RegionCAM", "affinity", "erasing"]
 SMOKE = {
     "photos": 9,
-    "sets": ["msrc"],
+    "sets": ["coco_seg"],
     "networks": ["squeezenet_v1_1"],
     "methods": ["DCSM", "erasing", "affinity"],
     "trained": ["affinity"],
