@@ -9,7 +9,7 @@ import keras_xmap
 NETWORK = "squeezenet_v1_1"
 SIZE = 96
 CROP = (2.0, 4.0)
-EPOCHS = 10
+EPOCHS = 40
 BATCH = 16
 LEARNING_RATE = 5e-4  # of all weights
 FIRST, MIDDLE, HIGH = "conv1", "fire4_concat", "fire9_concat"
