@@ -20,7 +20,7 @@ attention at the first layer are paired by region, and intervals hold 95 % of
 
     python -m benchmarks.regions --data DIR
 
-An hour on two quiet cores. What a variant has answered is kept in `build`: a
+Three hours of a core. What a variant has answered is kept in `build`: a
 run that was stopped goes on when it is called again.
 """
 
