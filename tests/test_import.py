@@ -123,8 +123,7 @@ def test_parts_load_no_library_before_a_function_needs_it():
     added = added_by_each_part()
     assert {"keras_xmap.cli", "keras_xmap.segmentation"} < set(added)
     costly = {}
-    for name, (loaded, seconds) in added.items():
-        assert seconds < 0.3, name  # beyond Keras itself
+    for name, (loaded, _) in added.items():
         costly[name] = [library for library in loaded if "." not in library]
     # Pillow is small, and reads what `datasets` are made of.
     assert {name: found for name, found in costly.items() if found} in (
