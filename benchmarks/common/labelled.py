@@ -31,6 +31,7 @@ class Labelled:
     Attributes:
         dataset: Its name.
         classes: List of names.
+        values: Their values in the masks, as a list.
         images: `(photos, 224, 224, 3)`, uint8.
         pixels: `(photos, 224, 224)`: 0 for none of the classes, else one
             more than the number of the class.
@@ -56,6 +57,7 @@ class Labelled:
         rows = folder.some(np.flatnonzero(there[:, kept].any(1)))
         self.names = [names[row] for row in rows]
         self.classes = classes[kept].tolist()
+        self.values = numbers[kept].tolist()
         paths = [
             os.path.join(root, "images", f"{name}.jpg") for name in self.names
         ]

@@ -27,9 +27,9 @@ def build(name, weights_dir=None, size=None, logits=False):
     """Returns a model as the folder's `tools/archs.py` does."""
     del weights_dir
     size = size or INPUT_SIZE[name]
+    keras.utils.set_random_seed(0)
     if name == SEGMENTER:
         return _segmenter(size)
-    keras.utils.set_random_seed(0)
     inputs = keras.Input((size, size, 3), name="image")
     make = _squeezenet if name.startswith("squeezenet") else _mobilenet
     outputs = make(inputs, name)

@@ -5,9 +5,9 @@ classifier on a frozen network trained on ImageNet learns the classes of the
 other one; maps of several methods become label maps, by themselves and by a
 dense CRF; and small segmentation networks on the same frozen features train on
 the label maps of the other half, by cross-entropy (`plain`), the losses of SEC,
-and prohibitive segmentation learning (`psl`). The upper bound is trained in
-the same way on the true masks of the other half; on COCO stands beside it a
-DeepLabv3 that was trained on many masks.
+and prohibitive segmentation learning (`psl`). Beside them stands the same
+network on the true masks of the other half and, on COCO, a DeepLabv3 that was
+trained on many masks of others.
 
 Whatever is chosen, as the threshold of each method, is chosen on the masks of
 the other half. `mIoU` is the mean over classes, and the background where there

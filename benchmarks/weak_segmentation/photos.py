@@ -6,7 +6,6 @@ import numpy as np
 from benchmarks.common.heads import frozen_trunk
 from benchmarks.common.heads import linear_head
 from benchmarks.common.labelled import SIZE
-from benchmarks.common.labelled import Labelled
 from benchmarks.common.layer_names import FEATURES
 from benchmarks.common.layer_names import coarsest
 from benchmarks.common.overlaps import average_precision
@@ -32,8 +31,8 @@ class Setting:
         precision: Mean average precision of the photos of each fold.
     """
 
-    def __init__(self, folder, dataset, network, epochs):
-        self.labelled = labelled = Labelled(folder, dataset)
+    def __init__(self, folder, labelled, network, epochs):
+        self.labelled = labelled
         self.images = folder.prepared(network, labelled.images)
         photos = reduced(labelled.images.astype("float32"), SIDE, (1, 2))
         self.photos = photos.round().astype("uint8")

@@ -4,14 +4,10 @@ DeepLabv3 on MobileNetV2, trained on the masks of PASCAL VOC, whose classes are
 those of the photos of COCO here.
 """
 
-import json
-import os
-
 import keras
 import numpy as np
 
 from benchmarks.common.images import resized
-from benchmarks.common.labelled import CLASSES
 from benchmarks.weak_segmentation.photos import SIDE
 from benchmarks.weak_segmentation.photos import reduced
 
@@ -32,12 +28,7 @@ def maps_of(folder, labelled):
     """
     network = folder.network(NETWORK)
     size = folder.size(NETWORK)
-    file = os.path.join(
-        folder.path, "mappings", CLASSES[labelled.dataset] + ".json"
-    )
-    with open(file) as stream:
-        names = list(json.load(stream))
-    channels = [0, *(1 + names.index(name) for name in labelled.classes)]
+    channels = [0, *labelled.values]  # VOC's numbers, as in the masks
     found = []
     for start in range(0, len(labelled.images), BATCH):
         photos = labelled.images[start : start + BATCH]

@@ -34,6 +34,7 @@ def several():
 
 def test_prints_are_what_handwritten_digits_are(train):
     prints, classes = train
+    assert not (prints.flags.writeable or classes.flags.writeable)  # shared
     assert prints.shape == (1500, 8, 8) and prints.dtype == "float64"
     assert np.bincount(classes).tolist() == [150] * 10
     assert prints.min() == 0
