@@ -11,7 +11,9 @@ compiled with one optimizer of one learning rate:
 `textures`  the scenes of `examples/03_roi_classification.py`, whose
             surroundings tell nothing, by a network from scratch;
 `variants`  photos: instances of COCO, and regions of MSRC, with ImageNet's
-            SqueezeNet 1.1 and a new classifier, all of it fine-tuned.
+            SqueezeNet 1.1 and a new classifier, all of it fine-tuned;
+`choice`    the learning rate and the passes of these, on photos left out of
+            the training ones.
 
 Accuracy is the mean over classes, of scenes or photos that training did not
 see; by size, every region counts as much as in that mean. Gains over
@@ -27,6 +29,8 @@ run that was stopped goes on when it is called again.
 from benchmarks.common import command
 from benchmarks.regions import scenes
 from benchmarks.regions import training
+from benchmarks.regions.choice import CHOICES
+from benchmarks.regions.choice import choice
 from benchmarks.regions.context import GAINS
 from benchmarks.regions.context import context
 from benchmarks.regions.context import rates
@@ -40,12 +44,14 @@ PARTS = {
     "context": context,
     "rates": rates,
     "textures": textures,
+    "choice": choice,
     "variants": variants,
 }
 SIZES = {
     "min_train": MIN_TRAIN,
     "min_test": MIN_TEST,
     "draws": 2000,
+    "choices": CHOICES,
     "scene_variants": list(scenes.VARIANTS),
     "scenes": 1500,
     "test_scenes": 1500,
@@ -61,6 +67,7 @@ SMOKE = {
     "scene_variants": [scenes.FLOOR, "crop, 4 times its side"],
     "seeds": 1,
     "draws": 10,
+    "choices": [(5e-4, 1)],
     "epochs": 1,
     "min_train": 5,
     "min_test": 2,
@@ -104,7 +111,7 @@ def main(argv=None):
     # The file holds one row a variant.
     return command.run(
         *(__package__, parser, PARTS, argv),
-        photos=["variants"],
+        photos=["choice", "variants"],
         smoke=SMOKE,
         fixed=["epochs", "learning_rate"],
     )

@@ -69,7 +69,7 @@ def _answers(folder, name, regions, classes, arguments):
 
             def answers(seed=seed, data=data, variant=variant):
                 shown = data(), tested
-                told = right(folder, variant, *shown, seed, arguments)
+                told = right(folder, variant, shown, seed, arguments)
                 return {"right": told}
 
             case = ("regions", name, variant, seed, *size)
@@ -90,8 +90,9 @@ def training_data(folder, train, classes, seed, arguments):
     return as_inputs(folder, *passes, classes)
 
 
-def right(folder, variant, data, tested, seed, arguments):
+def right(folder, variant, shown, seed, arguments):
     """Trains a variant; returns which regions it tells rightly."""
+    data, tested = shown
     keras.utils.set_random_seed(seed)
     if variant == WITHOUT:
         data, tested = without_masks(data), without_masks(tested)

@@ -74,10 +74,15 @@ def msrc(folder):
 SETS = {"coco_seg": coco, "msrc": msrc}
 
 
-def split(regions, min_train=MIN_TRAIN, min_test=MIN_TEST):
-    """Training and test regions by photo, of classes with enough of both."""
+def split(regions, min_train=MIN_TRAIN, min_test=MIN_TEST, salt=""):
+    """Training and test regions by photo, of classes with enough of both.
+
+    Another `salt` makes another third of the photos those to test on.
+    """
     files = [os.path.basename(regions.file(i)) for i in range(len(regions))]
-    test = np.array([zlib.crc32(file.encode()) % 3 == 0 for file in files])
+    test = np.array(
+        [zlib.crc32((salt + file).encode()) % 3 == 0 for file in files]
+    )
     kept = []
     generator = np.random.default_rng(0)
     for label in np.unique(regions.labels):
