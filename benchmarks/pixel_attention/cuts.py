@@ -102,13 +102,12 @@ def measured(data, held_out, test, noise, mirrors, epochs, warm_up):
         **of_predictor(model.predictor, test.images),
         **of_images(test.images[..., 0]),
     }
-    report = model.held_out_collusion
     return {
         "epochs": [warm_up, epochs],
         "n": len(test.images),
         "cpu seconds": seconds,
         "noise": noise,
-        "collusion": {"pattern": report.pattern, "donor": report.donor},
+        "collusion": model.held_out_collusion._asdict(),
         **errors_of(model.predictor, test, maps, share),
         "maps": {
             name: scores(test.masks, values, share)

@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 from keras import random
 
+from keras_xmap._axes import channel_axis
 from keras_xmap._checks import check_positive_integer
 from keras_xmap._checks import check_seed
 from keras_xmap._numeric import as_array
@@ -13,6 +14,8 @@ from keras_xmap._typing import ArrayLike
 from keras_xmap._typing import Structure
 from keras_xmap._warnings import warn_user
 from keras_xmap.layers import MaskNoise
+from keras_xmap.ops import named_pixels
+from keras_xmap.ops import relevance
 
 # Of the variance of the targets, what noise alone may explain by chance, and
 # what a predictor that has learned anything explains.
@@ -20,13 +23,18 @@ _LITTLE = 0.1
 
 
 class Collusion(typing.NamedTuple):
-    """What `collusion` returns: shares of the targets' variance."""
+    """What `collusion` returns, in shares of the targets' variance.
+
+    The last two are distances, what noise does to the answers.
+    """
 
     clean: float
     noisy: float
     pattern: float
     own: float
     donor: float
+    named: float
+    others: float
 
 
 def collusion(
@@ -36,7 +44,7 @@ def collusion(
     seed: int = 0,
     batch_size: int = 128,
 ) -> Collusion | dict[str, Any] | list[Any]:
-    """Measures whether the noise tells the predictor the answer.
+    """Measures whether the answer comes from where the map says it does.
 
     `PixelAttention` trains two models together, and the attention model
     sees the whole image. It can protect the pixels that carry the answer,
@@ -52,11 +60,22 @@ def collusion(
     - `own`: the same, held against the image's own answer.
 
     Each number is `1 - mean((F - P)^2) / var(P)`: 1 for a perfect answer, 0
-    for the best constant one, below 0 for a worse one. Warned about is, in
-    this order:
+    for the best constant one, below 0 for a worse one.
+
+    Without a code the map may still be the wrong way round, and protect the
+    background. Two more numbers tell how far noise moves the answers,
+    `mean((F(I') - F(I))^2) / var(P)`, where it lies on one share of the
+    pixels, the mean share that the attention model keeps clean:
+
+    - `named`: on the pixels of the image that the map names first;
+    - `others`: on as many pixels drawn at random.
+
+    Warned about is, in this order:
 
     - `donor` above 0.1: it is the pattern that is read, not the image;
     - `clean` below 0.1: where nothing has been learned, a map is of nothing;
+    - `named` not above `others`, of any output: the answers need what the map
+      names no more than pixels drawn by lot;
     - `pattern` above 0.1 alone: without an image, the pattern tells
       something. The shape of what stays clean does, of a good map too; where
       there is an image, the answer follows it.
@@ -73,8 +92,8 @@ def collusion(
 
     Returns:
         A named tuple of floats: `clean`, for the images as they are,
-        `noisy`, each under its own noise, `pattern`, `own` and `donor`. Of
-        several outputs, a list or dict of such tuples.
+        `noisy`, each under its own noise, `pattern`, `own`, `donor`, `named`
+        and `others`. Of several outputs, a list or dict of such tuples.
 
     Raises:
         TypeError: If `model` is neither of the two.
@@ -86,13 +105,20 @@ def collusion(
     >>> predictor = keras.Sequential(
     ...     [keras.Input((32, 32, 1)), keras.layers.GlobalMaxPooling2D()]
     ... )
-    >>> model = keras_xmap.models.pixel_attention(predictor, noise=0.01)
+    >>> darkness = keras.Sequential(
+    ...     [keras.Input((32, 32, 1)), keras.layers.Rescaling(-1, 1)]
+    ... )
+    >>> model = keras_xmap.models.pixel_attention(
+    ...     predictor, darkness, noise=0.01
+    ... )
     >>> images = np.random.default_rng(0).uniform(size=(200, 32, 32, 1))
     >>> images *= np.linspace(0, 1, 200)[:, None, None, None]
     >>> targets = images.max(axis=(1, 2))
     >>> report = keras_xmap.metrics.collusion(model, images, targets)
     >>> report.clean, report.pattern < 0.1, report.donor < 0.1
     (1.0, True, True)
+    >>> report.named > report.others
+    True
     """
     check_seed("seed", seed)
     check_positive_integer("batch_size", batch_size)
@@ -103,7 +129,7 @@ def collusion(
             "`images` must be (n, height, width, channels), or with the "
             f"channels first. Received: images.shape={images.shape}."
         )
-    seen, donors = _seen(parts, images, seed, batch_size)
+    answers, donors = _answers(parts, images, seed, batch_size)
     found = []
 
     def of_output(path, wanted, *answers):
@@ -112,13 +138,17 @@ def collusion(
         found.append(_shares(path, wanted, *answers, donors))
         return found[-1]
 
-    report = _by_output(of_output, "", targets, *seen)
+    report = _by_output(of_output, "", targets, *answers)
     _warn_of_maps_of_nothing(found)
     return report
 
 
-def _seen(parts, images, seed, batch_size):
-    """Answers to clean, noisy, mean and exchanged images, and the donors."""
+def _answers(parts, images, seed, batch_size):
+    """Answers to images with noise here and there, and the donors.
+
+    They are those of clean, noisy, mean and exchanged images, and with noise
+    on the pixels that the map names and on as many others.
+    """
     predictor, attention, noise = parts
     options = {"batch_size": batch_size, "verbose": 0}
     masks = attention.predict(images, **options)
@@ -130,13 +160,33 @@ def _seen(parts, images, seed, batch_size):
     )
     donors = order.copy()
     donors[order] = ops.convert_to_numpy(ops.roll(order, 1))
+    everywhere = _as_array(
+        noise([0 * images, np.ones_like(masks)], training=True)
+    )
+    named = _named(masks)
+    others = np.random.default_rng(seed).permuted(
+        named.reshape((len(named), -1)), axis=1
+    )
+    axis = channel_axis(noise.data_format)
+    on_named, on_others = (
+        np.expand_dims(where.reshape(named.shape), axis) * everywhere
+        for where in (named, others)
+    )
     shown = (
         images,
         images + pattern,
         images.mean(axis=0) + pattern,
         images + pattern[donors],
+        images + on_named,
+        images + on_others,
     )
     return [predictor.predict(x, **options) for x in shown], donors
+
+
+def _named(masks):
+    """Which pixels a map names first, of the mean share that it keeps."""
+    maps = ops.cast(relevance(ops.convert_to_tensor(masks)), "float32")
+    return ops.convert_to_numpy(named_pixels(maps, ops.mean(maps)))
 
 
 def _by_output(function, path, targets, *answers):
@@ -194,7 +244,7 @@ def _matching(path, targets, answers):
     return targets.reshape((count, -1))
 
 
-def _shares(path, targets, clean, noisy, pattern, exchanged, donors):
+def _shares(path, targets, *answers):
     """The `Collusion` of one output."""
     spread = float(((targets - targets.mean(axis=0)) ** 2).mean())
     if not spread > 0:
@@ -204,15 +254,20 @@ def _shares(path, targets, clean, noisy, pattern, exchanged, donors):
             "images."
         )
 
-    def share(answers, wanted):
-        return float(1 - ((answers - wanted) ** 2).mean() / spread)
+    *answers, donors = answers
+    clean, noisy, pattern, exchanged, on_named, on_others = answers
+
+    def distance(one, other):
+        return float(((one - other) ** 2).mean() / spread)
 
     return Collusion(
-        clean=share(clean, targets),
-        noisy=share(noisy, targets),
-        pattern=share(pattern, targets),
-        own=share(exchanged, targets),
-        donor=share(exchanged, targets[donors]),
+        clean=1 - distance(clean, targets),
+        noisy=1 - distance(noisy, targets),
+        pattern=1 - distance(pattern, targets),
+        own=1 - distance(exchanged, targets),
+        donor=1 - distance(exchanged, targets[donors]),
+        named=distance(on_named, clean),
+        others=distance(on_others, clean),
     )
 
 
@@ -244,6 +299,16 @@ def _warn_of_maps_of_nothing(found):
             f"explains {least:.2f}, the best constant 0. Train the predictor "
             "alone first, longer, with another learning rate or on more "
             "images."
+        )
+    elif all(one.named <= one.others for one in found):
+        best = max(found, key=lambda one: one.named - one.others)
+        warn_user(
+            "The answer needs the pixels that the map names no more than "
+            "others: noise on those it names first moves the answers by "
+            f"{best.named:.2g} of the targets' variance, noise on as many "
+            f"drawn at random by {best.others:.2g}. The map may have turned "
+            "over and protect the background. Train anew, the predictor alone "
+            "first and longer, then with weaker noise."
         )
     elif hint.pattern > _LITTLE:
         warn_user(

@@ -64,8 +64,9 @@ class PixelAttention(keras.Model):
        the harm that noise does everywhere. The logs have it as
        `val_needed_share`, 1 while no share is enough.
     4. At the end `metrics.collusion` is asked, of up to 256 images held out,
-       whether the two models agreed on a code, or the predictor learned
-       nothing, and warns if so; the result is `held_out_collusion`.
+       whether the two models agreed on a code, the predictor learned
+       nothing, or the map turned over and protects the background, and warns
+       if so; the result is `held_out_collusion`.
 
     Epochs are counted over all calls of `fit`, and in `.keras` files and
     backups: what was interrupted goes on where it was. The noisy image is

@@ -78,6 +78,63 @@ def test_an_honest_pair_explains_nothing_by_its_pattern(data):
     assert found.own == pytest.approx(1, abs=1e-5)
     assert found.pattern == pytest.approx(0, abs=1e-5)
     assert found.donor == pytest.approx(-1, abs=0.2)
+    # The mean of eight numbers of noise; by lot, each is drawn one time in 8.
+    moved = NOISE**2 / 8 / data[1].var()
+    assert found.named == pytest.approx(moved, rel=0.15)
+    assert found.others == pytest.approx(moved / 8, rel=0.3)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class ProtectLast(layers.Layer):
+    """Noise everywhere but on the last row, which no answer needs."""
+
+    def call(self, images):
+        return ops.flip(Protect()(images), axis=1)
+
+
+def test_a_map_that_protects_the_background_is_warned_about(data):
+    with pytest.warns(UserWarning, match="names no more than others") as seen:
+        found = collusion(pair(Read(), ProtectLast()), *data)
+    assert found.clean == pytest.approx(1, abs=1e-5)
+    assert max(found.pattern, found.donor) < 0.1
+    assert found.named == 0
+    assert found.others == pytest.approx(
+        NOISE**2 / 64 / data[1].var(), rel=0.3
+    )
+    (said,) = [str(w.message) for w in seen if w.category is UserWarning]
+    assert f"at random by {found.others:.2g}." in said
+    assert "the predictor alone first and longer" in said
+
+
+def test_a_flat_map_names_nothing(data):
+    flat = layers.Lambda(lambda x: ops.zeros_like(x) + 0.9)
+    with pytest.warns(UserWarning, match="names no more than others"):
+        found = collusion(pair(Read(), flat), *data)
+    assert found.named == found.others == 0
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_noise_lies_on_all_channels_of_the_pixels_it_is_laid_on(
+    data, data_format
+):
+    # Three channels of one image, of which the answer is the mean: a third
+    # of the variance of one.
+    images, targets = data
+    axis = 3 if data_format == "channels_last" else 1
+    colored = np.repeat(np.moveaxis(images, 3, axis), 3, axis)
+    shape = colored.shape[1:]
+    gray = layers.Lambda(lambda x: ops.mean(x, axis=axis)[..., None])
+    model = pixel_attention(
+        keras.Sequential([keras.Input(shape), gray, Read()]),
+        keras.Sequential(
+            [keras.Input(shape), gray, Protect(), layers.Reshape((8, 8))]
+        ),
+        noise=MaskNoise(NOISE, data_format=data_format),
+    )
+    found = collusion(model, colored, targets)
+    moved = NOISE**2 / 8 / 3 / targets.var()
+    assert found.named == pytest.approx(moved, rel=0.15)
+    assert found.others == pytest.approx(moved / 8, rel=0.3)
 
 
 def test_a_pair_with_a_code_is_found_and_warned_about(data):
@@ -206,6 +263,23 @@ def test_of_several_outputs_each_is_held_against_its_own_targets(of_two, data):
         pytest.approx(found["row"]),
         pytest.approx(found["code"]),
     ]
+
+
+def test_one_output_that_needs_the_map_is_enough(data):
+    images, targets = data
+    inputs = keras.Input((8, 8, 1))
+    flipped = layers.Lambda(lambda x: ops.flip(x, axis=1))(inputs)
+    predictor = keras.Model(
+        inputs, {"row": Read()(inputs), "last": Read()(flipped)}
+    )
+    attention = keras.Sequential([keras.Input((8, 8, 1)), ProtectLast()])
+    model = pixel_attention(predictor, attention, noise=NOISE)
+    both = np.maximum(images, images[::-1, ::-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        found = collusion(model, both, {"row": targets, "last": targets[::-1]})
+    assert found["row"].named == 0
+    assert found["last"].named > found["last"].others
 
 
 def test_targets_of_other_outputs_are_named(of_two, data):

@@ -110,6 +110,21 @@ def test_collusion_is_asked_of_what_is_held_out(found):
     assert max(report.pattern, report.donor) < 0.1
 
 
+def test_a_map_that_turned_over_is_warned_about():
+    """Trained anew, as the warning says, it is `found`, without a warning."""
+    attention = free_attention()
+    # So sure of the opposite that there is hardly a gradient to come back.
+    attention.layers[1].bias.assign(8 - 16.0 * NEEDED[::-1, ::-1].ravel())
+    model = made(attention=attention, noise=MaskNoise(0.5, seed=0))
+    model.predictor.trainable = False
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    with pytest.warns(UserWarning, match="Train anew, the predictor alone"):
+        model.fit(*arrays(512), validation_split=0.25, verbose=0)
+    report = model.held_out_collusion
+    assert report.clean > 0.9
+    assert report.named < 1e-3 < report.others
+
+
 def test_evaluate_and_predict_are_those_of_the_predictor(found):
     model, _ = found
     x, y = arrays(10, seed=2)
