@@ -144,15 +144,10 @@ def collusion(
 
 
 def _answers(parts, images, seed, batch_size):
-    """Answers to images with noise here and there, and the donors.
-
-    They are those of clean, noisy, mean and exchanged images, and with noise
-    on the pixels that the map names and on as many others.
-    """
+    """Answers to what `_shown` shows, and the donors."""
     predictor, attention, noise = parts
     options = {"batch_size": batch_size, "verbose": 0}
     masks = attention.predict(images, **options)
-    pattern = _as_array(noise([0 * images, masks], training=True))
     # In a round of all images, each is the donor of the next.
     generator = random.SeedGenerator(seed)
     order = ops.convert_to_numpy(
@@ -160,27 +155,25 @@ def _answers(parts, images, seed, batch_size):
     )
     donors = order.copy()
     donors[order] = ops.convert_to_numpy(ops.roll(order, 1))
-    everywhere = _as_array(
-        noise([0 * images, np.ones_like(masks)], training=True)
-    )
+    shown = _shown(images, masks, donors, noise, seed)
+    return [predictor.predict(x, **options) for x in shown], donors
+
+
+def _shown(images, masks, donors, noise, seed):
+    """Yields images as `_shares` wants them answered, one set at a time."""
+    pattern = _as_array(noise([0 * images, masks], training=True))
+    yield images
+    yield images + pattern
+    yield images.mean(axis=0) + pattern
+    yield images + pattern[donors]
+    pattern = _as_array(noise([0 * images, np.ones_like(masks)], training=True))
     named = _named(masks)
     others = np.random.default_rng(seed).permuted(
         named.reshape((len(named), -1)), axis=1
     )
     axis = channel_axis(noise.data_format)
-    on_named, on_others = (
-        np.expand_dims(where.reshape(named.shape), axis) * everywhere
-        for where in (named, others)
-    )
-    shown = (
-        images,
-        images + pattern,
-        images.mean(axis=0) + pattern,
-        images + pattern[donors],
-        images + on_named,
-        images + on_others,
-    )
-    return [predictor.predict(x, **options) for x in shown], donors
+    for pixels in (named, others.reshape(named.shape)):
+        yield images + np.expand_dims(pixels, axis) * pattern
 
 
 def _named(masks):

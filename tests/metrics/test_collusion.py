@@ -59,7 +59,7 @@ def pair(predictor, *attention, noise=NOISE):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def data():
     targets = np.random.default_rng(0).uniform(size=(400, 1))
     images = np.zeros((400, 8, 8, 1))
@@ -67,10 +67,25 @@ def data():
     return images.astype("float32"), targets.astype("float32")
 
 
-def test_an_honest_pair_explains_nothing_by_its_pattern(data):
+@pytest.fixture(scope="module")
+def honest(data):
+    """A pair that protects what it reads, and the report on it."""
+    model = pair(Read(), Protect())
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        found = collusion(pair(Read(), Protect()), *data)
+        return model, collusion(model, *data)
+
+
+@pytest.fixture(scope="module")
+def coded(data):
+    """The report on a pair that agreed on a code, and its warnings."""
+    with pytest.warns(UserWarning) as seen:
+        report = collusion(pair(ReadNoise(), Tell()), *data)
+    return report, [w for w in seen if w.category is UserWarning]
+
+
+def test_an_honest_pair_explains_nothing_by_its_pattern(honest, data):
+    _, found = honest
     # The mean image answers the mean; a donor's answer has nothing to do
     # with an image's own, so the squared error is twice the variance.
     assert found.clean == pytest.approx(1, abs=1e-5)
@@ -98,9 +113,7 @@ def test_a_map_that_protects_the_background_is_warned_about(data):
     assert found.clean == pytest.approx(1, abs=1e-5)
     assert max(found.pattern, found.donor) < 0.1
     assert found.named == 0
-    assert found.others == pytest.approx(
-        NOISE**2 / 64 / data[1].var(), rel=0.3
-    )
+    assert found.others == pytest.approx(NOISE**2 / 64 / data[1].var(), rel=0.3)
     (said,) = [str(w.message) for w in seen if w.category is UserWarning]
     assert f"at random by {found.others:.2g}." in said
     assert "the predictor alone first and longer" in said
@@ -137,11 +150,10 @@ def test_noise_lies_on_all_channels_of_the_pixels_it_is_laid_on(
     assert found.others == pytest.approx(moved / 8, rel=0.3)
 
 
-def test_a_pair_with_a_code_is_found_and_warned_about(data):
-    with pytest.warns(UserWarning, match="reads its answer from where") as seen:
-        found = collusion(pair(ReadNoise(), Tell()), *data)
-    of_ours = [w for w in seen if w.category is UserWarning]
-    assert [w.filename for w in of_ours] == [__file__]
+def test_a_pair_with_a_code_is_found_and_warned_about(coded):
+    found, (warned,) = coded
+    assert "reads its answer from where" in str(warned.message)
+    assert warned.filename == __file__
     # 56 draws leave 10 % of the size of the noise open.
     assert found.noisy > 0.9 and found.donor > 0.9
     assert found.own == pytest.approx(-1, abs=0.3)
@@ -181,20 +193,18 @@ def test_a_pattern_that_tells_little_beside_the_image_is_no_code(data):
     assert "train once more with weaker noise" in said
 
 
-def test_the_pattern_is_laid_on_the_mean_image(data):
-    with pytest.warns(UserWarning):
-        found = collusion(pair(ReadNoise(), Tell()), *data)
+def test_the_pattern_is_laid_on_the_mean_image(coded):
+    found, _ = coded
     # Below the first row the mean image is black as every image is.
     assert found.pattern == pytest.approx(found.noisy, abs=1e-6)
 
 
-def test_the_noise_is_that_of_the_model(data):
+def test_the_noise_is_that_of_the_model(coded, data):
     # Twice the noise is read as twice the answer.
+    once, _ = coded
     with pytest.warns(UserWarning):
-        once, twice = (
-            collusion(pair(ReadNoise(), Tell(), noise=noise), *data)
-            for noise in (NOISE, MaskNoise(2 * NOISE))
-        )
+        model = pair(ReadNoise(), Tell(), noise=MaskNoise(2 * NOISE))
+        twice = collusion(model, *data)
     assert once.noisy > 0.9
     # The error is the answer itself, and twice the 10 % left open.
     targets = data[1]
@@ -202,11 +212,11 @@ def test_the_noise_is_that_of_the_model(data):
     assert twice.noisy == pytest.approx(expected, abs=0.3)
 
 
-def test_a_model_read_from_a_file_gives_the_same(data, tmp_path):
-    model = pair(Read(), Protect())
+def test_a_model_read_from_a_file_gives_the_same(honest, data, tmp_path):
+    model, found = honest
     model.save(tmp_path / "model.keras")
     read = keras.models.load_model(tmp_path / "model.keras")
-    assert collusion(read, *data) == collusion(model, *data)
+    assert collusion(read, *data) == found
 
 
 def test_the_model_keeps_its_own_noise(data):
@@ -217,18 +227,16 @@ def test_the_model_keeps_its_own_noise(data):
     np.testing.assert_array_equal(noise.seed_generator.state, before)
 
 
-def test_maps_without_a_channel_give_the_same(data):
+def test_maps_without_a_channel_give_the_same(honest, data):
     flat = pair(Read(), Protect(), layers.Reshape((8, 8)))
-    assert collusion(flat, *data) == collusion(pair(Read(), Protect()), *data)
+    assert collusion(flat, *data) == honest[1]
 
 
-def test_a_seed_chooses_noise_and_donors(data):
-    model = pair(Read(), Protect())
-
-    def donor(seed):
-        return collusion(model, *data, seed).donor
-
-    assert donor(1) == donor(1) != donor(2)
+def test_a_seed_chooses_noise_and_donors(honest, data):
+    model, found = honest
+    again, other = (collusion(model, *data, seed=seed) for seed in (0, 1))
+    assert again == found
+    assert other.donor != found.donor and other.others != found.others
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +253,9 @@ def of_two():
     return made(lambda heads: heads), made(lambda heads: list(heads.values()))
 
 
-def test_of_several_outputs_each_is_held_against_its_own_targets(of_two, data):
+def test_of_several_outputs_each_is_held_against_its_own_targets(
+    of_two, coded, data
+):
     images, targets = data
     by_name, in_order = of_two
     wanted = {"code": targets, "row": targets}
@@ -254,9 +264,7 @@ def test_of_several_outputs_each_is_held_against_its_own_targets(of_two, data):
     assert set(found) == {"row", "code"}
     assert found["row"].clean == pytest.approx(1, abs=1e-5)
     assert found["row"].donor < 0.1 < found["code"].donor
-    with pytest.warns(UserWarning):
-        alone = collusion(pair(ReadNoise(), Tell()), *data)
-    assert found["code"] == pytest.approx(alone, abs=1e-5)
+    assert found["code"] == pytest.approx(coded[0], abs=1e-5)
     with pytest.warns(UserWarning):
         again = collusion(in_order, images, (wanted["row"], wanted["code"]))
     assert again == [
@@ -301,9 +309,9 @@ def test_targets_of_other_outputs_are_named(of_two, data):
         collusion(by_name, images, wide)
 
 
-def test_wrong_arguments_are_named(data):
+def test_wrong_arguments_are_named(honest, data):
     images, targets = data
-    model = pair(Read(), Protect())
+    model, _ = honest
     with pytest.raises(TypeError, match="Received: model=<Sequential"):
         collusion(keras.Sequential([keras.Input((8, 8, 1)), Read()]), *data)
     with pytest.raises(
