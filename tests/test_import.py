@@ -134,13 +134,52 @@ def test_parts_load_no_library_before_a_function_needs_it(record_property):
     )
 
 
+@functools.cache
+def without_tensorflow():
+    """Returns what works, and what is said, in a Python without TensorFlow."""
+    code = f"""
+import json, sys
+import keras, keras_xmap
+
+found = {{"errors": []}}
+for part in {sorted(EVERYWHERE)}:
+    getattr(keras_xmap, part)
+for part in {sorted(ON_TENSORFLOW_ALONE)}:
+    try:
+        getattr(keras_xmap, part)
+    except ImportError as error:
+        found["errors"].append(str(error))
+# What stands there as missing is None.
+found["loaded"] = [
+    name for name, module in sys.modules.items()
+    if module and name.startswith("tensorflow")
+]
+target = keras_xmap.targets.Class(1)
+scores = target.scores(keras.ops.array([[0.0, 5.0, 3.0]]), target.parts)
+found["scores"] = [float(score) for score in scores]
+try:
+    target.scores(keras.ops.zeros((1, 2)), {{"index": 2}})
+except ValueError as error:
+    found["class"] = str(error)
+try:
+    keras_xmap.explainers.GradCAM(keras.layers.Dense(1))
+except ImportError as error:
+    found["explainer"] = str(error)
+print(json.dumps(found))
+"""
+    return json.loads(run_fresh(code, ANOTHER, "tensorflow").splitlines()[-1])
+
+
 def test_without_tensorflow_what_needs_none_loads():
-    parts = ", ".join(f"keras_xmap.{part}" for part in sorted(EVERYWHERE))
-    code = f"import sys, keras_xmap\n{parts}\n"
-    # What stands there as missing is None.
-    code += "print([n for n, m in sys.modules.items() if m"
-    code += " and n.startswith('tensorflow')])"
-    assert run_fresh(code, ANOTHER, "tensorflow") == "[]"
+    assert without_tensorflow()["loaded"] == []
+
+
+def test_without_tensorflow_targets_score_and_explainers_name_the_setting():
+    found = without_tensorflow()
+    assert found["scores"] == [5.0]
+    assert "must be a class of the model" in found["class"]
+    assert f"keras.backend.backend()={ANOTHER!r}" in found["explainer"]
+    assert 'pip install "keras-xmap[cpu]"' in found["explainer"]
 
 
 def test_without_keras_the_import_names_the_command():
@@ -165,15 +204,7 @@ def test_without_its_backend_the_import_names_the_command(package, remedy):
 
 
 def test_without_tensorflow_parts_that_need_it_name_the_command():
-    code = f"""
-import keras_xmap
-for part in {sorted(ON_TENSORFLOW_ALONE)}:
-    try:
-        getattr(keras_xmap, part)
-    except ImportError as error:
-        print(error)
-"""
-    errors = run_fresh(code, ANOTHER, "tensorflow").splitlines()
+    errors = without_tensorflow()["errors"]
     assert len(errors) == len(ON_TENSORFLOW_ALONE)
     for error in errors:
         assert "needs the package tensorflow. Received: a Python with" in error

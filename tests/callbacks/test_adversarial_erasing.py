@@ -276,7 +276,16 @@ def test_an_epoch_that_is_not_one_new_pass_is_an_error():
     spoiled(lambda data: data, steps_per_epoch=2)
 
 
-@pytest.mark.parametrize("spoil", ["map", "cache before", "steps"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "map",
+        *(
+            pytest.param(x, marks=pytest.mark.slow)
+            for x in ("cache before", "steps")
+        ),
+    ],
+)
 def test_what_is_allowed_behind_and_before_the_data_stays_fresh(spoil):
     images, labels, _ = blobs.make_images()
     dataset = blobs.make_dataset(images, labels)

@@ -145,7 +145,10 @@ class GlobalMean(keras.Model):
         return global_mean(tf.square(y - y_pred)[:, 0])
 
 
-@pytest.mark.parametrize("num_samples", [16, 15, 9, 7])
+@pytest.mark.parametrize(
+    "num_samples",
+    [15, 9, *(pytest.param(x, marks=pytest.mark.slow) for x in (16, 7))],
+)
 def test_the_global_mean_weighs_all_samples_alike(strategy, num_samples):
     def trained():
         keras.utils.set_random_seed(3)

@@ -6,6 +6,7 @@ model on the same tensors, and an eager `GradientTape`.
 
 import keras
 import numpy as np
+import pytest
 from keras import layers
 from keras import ops
 
@@ -33,6 +34,24 @@ def golden(pool=None):
     maps.set_weights([identity])
     dense.set_weights([WEIGHTS, BIAS])
     return model
+
+
+SIZES = (20,), (9, 7), (7, 8, 9)
+
+
+def sizes_and(name, values, sizes=SIZES):
+    """Gives a test all sizes with all values.
+
+    Images of two dimensions have every value from day to day, others one; the
+    rest is slow.
+    """
+    rows = []
+    for place, size in enumerate(sizes):
+        for number, value in enumerate(values):
+            daily = len(size) == 2 or number == place % len(values)
+            marks = () if daily else (pytest.mark.slow,)
+            rows.append(pytest.param(size, value, marks=marks))
+    return pytest.mark.parametrize(("size", name), rows, ids=str)
 
 
 def images(*shape, seed=0, count=3):

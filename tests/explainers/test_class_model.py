@@ -197,7 +197,17 @@ def make(model, target=(2, 3), **options):
     return ClassModel(model, **options)(np.array(target), shape=SHAPE)
 
 
-@pytest.mark.parametrize("kind", TWINS)
+# All of them are read every day by explainers, in the same way.
+EVERYDAY = ("loaded", "nested_functional", "sequential_unbuilt", "subclassed")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind in EVERYDAY else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in TWINS
+    ],
+)
 def test_the_same_function_has_the_same_image_however_it_is_built(
     kind, expected
 ):

@@ -8,6 +8,7 @@ from explainers.networks import assert_close
 from explainers.networks import golden
 from explainers.networks import images
 from explainers.networks import random_network
+from explainers.networks import sizes_and
 from keras import layers
 from reference import laid
 from reference import weighted_cam as reference
@@ -37,8 +38,7 @@ def test_of_orthogonal_channels_it_is_the_longer_one():
     np.testing.assert_allclose(maps, [[[2, 1], [0, 0]]], atol=1e-6)
 
 
-@pytest.mark.parametrize("center", [False, True])
-@pytest.mark.parametrize("size", [(20,), (9, 7), (7, 8, 9)])
+@sizes_and("center", [False, True])
 def test_random_networks_have_the_maps_of_the_reference(size, center):
     model, x = random_network(size), images(*size, 3)
     for layer in ("first", "last"):

@@ -11,6 +11,7 @@ from explainers.networks import assert_close
 from explainers.networks import golden
 from explainers.networks import images
 from explainers.networks import random_network
+from explainers.networks import sizes_and
 from keras import layers
 from reference import cam as reference
 from reference import laid
@@ -36,8 +37,7 @@ def test_on_plain_arrays_the_map_is_its_formula():
     np.testing.assert_array_equal(maps, [[[0, 4], [6, 8]]])
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("size", [(20,), (9, 7), (7, 8, 9)])
+@sizes_and("head", HEADS)
 def test_random_networks_have_the_maps_of_the_reference(size, head):
     model, x = random_network(size, head), images(*size, 3)
     classes = np.array([0, 3, 1])

@@ -8,6 +8,7 @@ from explainers.networks import assert_close
 from explainers.networks import golden
 from explainers.networks import images
 from explainers.networks import random_network
+from explainers.networks import sizes_and
 from reference import laid
 from reference import weighted_cam as reference
 from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus as Theirs
@@ -45,8 +46,7 @@ def test_normalized_alphas_sum_to_one_over_the_positive_positions():
     np.testing.assert_allclose(maps, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("size", [(20,), (9, 7), (7, 8, 9)])
+@sizes_and("head", HEADS)
 def test_random_networks_have_the_maps_of_the_reference(size, head):
     model, x = random_network(size, head), images(*size, 3)
     found = activations_and_gradients(model, x, CLASSES)

@@ -8,6 +8,7 @@ from explainers.networks import assert_close
 from explainers.networks import golden
 from explainers.networks import images
 from explainers.networks import random_network
+from explainers.networks import sizes_and
 from reference import laid
 from reference import weighted_cam as reference
 
@@ -31,8 +32,7 @@ def test_the_golden_map_scaled_by_a_tanh():
     np.testing.assert_allclose(maps, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("size", [(20,), (9, 7), (7, 8, 9)])
+@sizes_and("head", HEADS)
 def test_random_networks_have_the_maps_of_the_reference(size, head):
     model, x = random_network(size, head), images(*size, 3)
     for layer in ("first", "last"):

@@ -7,6 +7,7 @@ from explainers.networks import CountsTraces
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import random_network
+from explainers.networks import sizes_and
 from keras import layers
 from reference.perturbation import occlusion
 
@@ -74,11 +75,11 @@ def test_windows_may_be_of_another_size_along_each_axis():
     assert_close(maps, np.broadcast_to(columns, (3, 3, 4)))
 
 
-@pytest.mark.parametrize("size", [(11,), (7, 9), (5, 4, 6)])
-@pytest.mark.parametrize("patch_size, strides", [(3, 2), (4, 4), (2, 1)])
-def test_random_networks_have_the_maps_of_the_reference(
-    size, patch_size, strides
-):
+@sizes_and(
+    "windows", [(3, 2), (4, 4), (2, 1)], sizes=[(11,), (7, 9), (5, 4, 6)]
+)
+def test_random_networks_have_the_maps_of_the_reference(size, windows):
+    patch_size, strides = windows
     # Small enough that the second convolution has something left.
     convolution = {1: layers.Conv1D, 2: layers.Conv2D, 3: layers.Conv3D}
     inputs = keras.Input((*size, 2))

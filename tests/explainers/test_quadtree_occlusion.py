@@ -116,7 +116,7 @@ def effect_of_windows(model, image, k, patch, strides):
 @pytest.mark.parametrize(
     "size, patch, strides, tolerance",
     [
-        ((90,), (40,), (1,), 0.1),
+        slow((90,), (40,), (1,), 0.1),
         slow((90,), (40,), (1,), 0.2),
         ((13, 17), (7, 7), (1, 1), 0.1),
         slow((13, 17), (6, 8), (1, 2), 0.2),

@@ -8,6 +8,7 @@ from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import random_network
 from explainers.networks import randomize
+from explainers.networks import sizes_and
 from keras import layers
 from reference import laid
 from reference import weighted_cam as reference
@@ -80,8 +81,7 @@ def test_of_a_linear_model_the_weights_are_known(weighting, weights):
     )
 
 
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
-@pytest.mark.parametrize("size", [(20,), (9, 7), (7, 8, 9)])
+@sizes_and("weighting", WEIGHTINGS)
 def test_random_networks_have_the_maps_of_the_reference(size, weighting):
     model, x = probabilities(size, head="mlp"), images(*size, 3)
     expected = expected_maps(model, x, CLASSES, weighting=weighting)
