@@ -3,16 +3,22 @@
 import gc
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
-import keras
 import pytest
 
-ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
-ON_JAX = keras.backend.backend() == "jax"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+ON_TENSORFLOW = BACKEND == "tensorflow"
+ON_JAX = BACKEND == "jax"
 
-if ON_TENSORFLOW:
+
+def pytest_configure(config):
+    """Sets TensorFlow up where tests run, not where they are only dealt out."""
+    deals_out = getattr(config.option, "numprocesses", None)
+    if ON_TENSORFLOW and (hasattr(config, "workerinput") or not deals_out):
+        _set_tensorflow_up()
+
+
+def _set_tensorflow_up():
     import tensorflow as tf
 
     # Before anything touches a device; collectives block one thread each.
@@ -57,6 +63,8 @@ def pytest_collection_finish():
 
 @pytest.fixture(autouse=True)
 def fresh_keras():
+    import keras
+
     keras.utils.set_random_seed(0)
     yield
     keras.utils.clear_session(free_memory=False)
@@ -65,6 +73,8 @@ def fresh_keras():
 @pytest.fixture(scope="session")
 def strategy():
     """The one strategy of the session: two replicas on one CPU."""
+    import tensorflow as tf
+
     return tf.distribute.MirroredStrategy(
         ["CPU:0", "CPU:1"],
         cross_device_ops=tf.distribute.HierarchicalCopyAllReduce(),

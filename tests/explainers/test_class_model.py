@@ -15,6 +15,7 @@ from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import input_gradients
 from explainers.networks import random_network
+from explainers.networks import sizes_and
 from keras import layers
 from keras import ops
 from reference.class_model import class_model
@@ -88,8 +89,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("size", [(12,), (9, 7)])
-@pytest.mark.parametrize("case", OPTIONS)
+@sizes_and("case", OPTIONS, sizes=[(12,), (9, 7)])
 def test_random_networks_have_the_images_of_the_reference(size, case):
     model, options = random_network(size, head="mlp"), OPTIONS[case]
     made = ClassModel(model, 6, 0.3, 0.02, **options)([2, 0])

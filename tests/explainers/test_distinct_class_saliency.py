@@ -123,9 +123,9 @@ BIAS = [2.0, -1.0, 1.0, -3.0, 0.5]
     "candidates, others",
     [
         (0.5, [0, 2, 4]),
-        (0.99, []),
+        pytest.param(0.99, [], marks=pytest.mark.slow),
         (2, [0, 2]),
-        (9, [0, 2, 4, 1, 3]),
+        pytest.param(9, [0, 2, 4, 1, 3], marks=pytest.mark.slow),
         ([4, 2], [2, 4]),
         ("target", []),
     ],

@@ -6,6 +6,7 @@ from explainers.networks import activations_and_gradients
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import random_network
+from explainers.networks import sizes_and
 from keras import layers
 from reference import laid
 from reference import region_cam as reference
@@ -16,8 +17,7 @@ from keras_xmap.targets import Component
 pytestmark = pytest.mark.tensorflow
 
 
-@pytest.mark.parametrize("head", ["average", "mlp"])
-@pytest.mark.parametrize("size", [(20,), (9, 7), (6, 7, 5)])
+@sizes_and("head", ["average", "mlp"], sizes=[(20,), (9, 7), (6, 7, 5)])
 def test_random_networks_have_the_maps_of_the_reference(size, head):
     model, x = random_network(size, head), images(*size, 3, count=2)
     names = ["last", "first"]

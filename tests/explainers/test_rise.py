@@ -7,6 +7,7 @@ from explainers.networks import CountsTraces
 from explainers.networks import assert_close
 from explainers.networks import images
 from explainers.networks import random_network
+from explainers.networks import sizes_and
 from keras import layers
 from reference.perturbation import enlarged
 from reference.perturbation import mask_covariance
@@ -65,9 +66,9 @@ def test_one_mask_gives_the_score_of_what_it_shows():
     assert 0 < seen < 4
 
 
-@pytest.mark.parametrize("size", [(13,), (8, 9), (5, 4, 6)])
-@pytest.mark.parametrize("cells, keep", [(3, 0.5), (7, 0.3)])
-def test_random_networks_have_the_maps_of_the_reference(size, cells, keep):
+@sizes_and("grid", [(3, 0.5), (7, 0.3)], sizes=[(13,), (8, 9), (5, 4, 6)])
+def test_random_networks_have_the_maps_of_the_reference(size, grid):
+    cells, keep = grid
     if len(size) == 3 and cells == 7:
         cells = 2
     convolution = {1: layers.Conv1D, 2: layers.Conv2D, 3: layers.Conv3D}

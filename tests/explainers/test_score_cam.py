@@ -118,7 +118,9 @@ def test_the_softmax_weights_sum_to_one():
     assert_close(maps, bottom(x)[..., 0])
 
 
-@pytest.mark.parametrize("value", [0.0, 5.0])
+@pytest.mark.parametrize(
+    "value", [pytest.param(0.0, marks=pytest.mark.slow), 5.0]
+)
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 def test_a_dead_or_flat_channel_has_no_effect(weighting, value):
     full, x = probabilities(head="mlp"), images(9, 7, 3)
@@ -140,7 +142,9 @@ def test_where_all_channels_are_flat_the_map_is_zero(weighting):
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
-@pytest.mark.parametrize("score", ["logits", "output"])
+@pytest.mark.parametrize(
+    "score", ["logits", pytest.param("output", marks=pytest.mark.slow)]
+)
 def test_constant_and_large_images_have_finite_maps(score, weighting):
     explainer = ScoreCAM(probabilities(), weighting=weighting, score=score)
     for value in (0.0, 1.0, 1e18, -1e18):

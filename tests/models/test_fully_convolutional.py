@@ -87,7 +87,14 @@ HEADS = {
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("kind", ["functional", "sequential", "nested"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "functional",
+        pytest.param("sequential", marks=pytest.mark.slow),
+        "nested",
+    ],
+)
 def test_at_the_original_size_it_is_the_model(head, kind):
     inputs = keras.Input((10, 12, 3))
     if kind == "functional":
