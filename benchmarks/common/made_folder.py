@@ -39,6 +39,8 @@ def write(folder):
     _write_masked(root / "msrc" / "dev", drawings, "masks")
     _write_boxed(root / "imagenet_boxes" / "dev")
     _write_salient(root / "ecssd" / "dev", drawings)
+    numbered = [{"name": x, "imagenet": k} for k, x in enumerate(CLASSES)]
+    _write_json(root / "tiny_imagenet" / "classes.json", numbered)
     for split, seed in (("train", 0), ("dev", 100)):
         _write_tiny(root / "tiny_imagenet" / f"{split}.npz", seed)
     return str(root)

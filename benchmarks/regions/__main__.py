@@ -10,8 +10,9 @@ compiled with one optimizer of one learning rate:
 `rates`     the same by the learning rate and the layer's `gain`;
 `textures`  the scenes of `examples/03_roi_classification.py`, whose
             surroundings tell nothing, by a network from scratch;
-`variants`  photos: instances of COCO, and regions of MSRC, with ImageNet's
-            SqueezeNet 1.1 and a new classifier, all of it fine-tuned;
+`variants`  photos: instances of COCO, regions of MSRC and the boxes of Tiny
+            ImageNet, with ImageNet's SqueezeNet 1.1 and a new classifier, all
+            of it fine-tuned;
 `choice`    the learning rate and the passes of these, on photos left out of
             the training ones.
 
@@ -62,7 +63,7 @@ SIZES = {
     "texture_epochs": 6,
 }
 SMOKE = {
-    "sets": ["coco_seg", "msrc"],
+    "sets": ["coco_seg", "msrc", "tiny_imagenet"],
     "variants": [training.FLOOR, training.WITHOUT],
     "scene_variants": [scenes.FLOOR, "crop, 4 times its side"],
     "seeds": 1,
@@ -99,7 +100,7 @@ def main(argv=None):
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
-        "--epochs", type=int, default=training.EPOCHS, help="of photos"
+        "--epochs", type=int, help="of photos, instead of each set's"
     )
     parser.add_argument(
         "--learning-rate",

@@ -9,9 +9,9 @@ import argparse
 import numpy as np
 
 from benchmarks.regions import training
-from benchmarks.regions.photos import SIZES
 from benchmarks.regions.photos import right
 from benchmarks.regions.photos import training_data
+from benchmarks.regions.readers import SIZES
 from benchmarks.regions.readers import msrc
 from benchmarks.regions.readers import split
 from benchmarks.regions.scores import ALL
@@ -34,9 +34,9 @@ def choice(folder, arguments, save):
     files = np.array([judge.file(i) for i in range(len(judge))])
     tested = Tested(judge.labels, judge.areas, files, SIZES)
     for rate, passes in arguments.choices:
-        chosen = {"learning_rate": rate, "epochs": passes}
-        chosen = argparse.Namespace(**{**vars(arguments), **chosen})
-        data = training_data(folder, train, classes, 0, chosen)
+        chosen = {**vars(arguments), "learning_rate": rate}
+        chosen = argparse.Namespace(**chosen)
+        data = training_data(folder, train, classes, 0, passes)
         correct = {
             name: [right(folder, name, (data, judged), 0, chosen)]
             for name in VARIANTS

@@ -1,6 +1,7 @@
 """The variants of `roi_classifier` on regions of photos."""
 
 import functools
+import tempfile
 
 import keras
 import numpy as np
@@ -21,51 +22,53 @@ from benchmarks.regions.training import trained
 from benchmarks.regions.training import without_masks
 from keras_xmap import datasets
 
-# Behind these, in pixels of photos of about 384 x 288.
-SIZES = {"small, < 1000 px": 0, "1000 to 4000 px": 1000, "> 4000 px": 4000}
-
 
 def variants(folder, arguments, save):
     for name in arguments.sets:
-        regions = SETS[name](folder)
-        enough = arguments.min_train, arguments.min_test
-        train, test = split(regions, *enough)
-        classes = np.unique(train.labels)
-        print(
-            f"{name}: {len(train)} + {len(test)} regions, "
-            f"{len(classes)} classes"
-        )
-        correct = _answers(folder, name, (train, test), classes, arguments)
-        files = [test.file(i) for i in range(len(test))]
-        tested = Tested(test.labels, test.areas, np.array(files), SIZES)
-        accuracy, gain = report(correct, tested, FLOOR, arguments.draws)
-        for variant, row in accuracy.items():
-            print(f"  {variant}: {row[ALL]}")
-        about = {
-            "regions": [len(train), len(test)],
-            "classes": [regions.class_names[label] for label in classes],
-            "tested by size": tested.counts(),
-            "seeds": arguments.seeds,
-        }
-        save(name, about)
-        save(f"{name}, accuracy", accuracy)
-        save(f"{name}, gain", gain)
+        with tempfile.TemporaryDirectory() as scratch:
+            regions = SETS[name].read(folder, scratch)
+            _measure(folder, name, regions, arguments, save)
+
+
+def _measure(folder, name, regions, arguments, save):
+    chosen = SETS[name]
+    enough = arguments.min_train, arguments.min_test
+    train, test = split(regions, *enough, chosen.most)
+    classes = np.unique(train.labels)
+    print(f"{name}: {len(train)} + {len(test)} regions, {len(classes)} classes")
+    correct = _answers(folder, name, (train, test), classes, arguments)
+    files = [test.file(i) for i in range(len(test))]
+    tested = Tested(test.labels, test.areas, np.array(files), chosen.sizes)
+    accuracy, gain = report(correct, tested, FLOOR, arguments.draws)
+    for variant, row in accuracy.items():
+        print(f"  {variant}: {row[ALL]}")
+    about = {
+        "regions": [len(train), len(test)],
+        "classes": [regions.class_names[label] for label in classes],
+        "tested by size": tested.counts(),
+        "seeds": arguments.seeds,
+    }
+    save(name, about)
+    save(f"{name}, accuracy", accuracy)
+    save(f"{name}, gain", gain)
 
 
 def _answers(folder, name, regions, classes, arguments):
     """Returns what each variant tells rightly, with each seed."""
     train, test = regions
+    passes = arguments.epochs or SETS[name].passes
+    asked = [x for x in SETS[name].variants if x in arguments.variants]
     tested = datasets.region_batches(test, SIZE, crop=CROP)
     tested = as_inputs(folder, *arrays(tested), classes)
-    size = len(train), arguments.epochs, arguments.learning_rate
-    correct = {variant: [] for variant in arguments.variants}
+    size = len(train), passes, arguments.learning_rate
+    correct = {variant: [] for variant in asked}
     for seed in range(arguments.seeds):
         data = functools.cache(
             functools.partial(
-                training_data, folder, train, classes, seed, arguments
+                training_data, folder, train, classes, seed, passes
             )
         )
-        for variant in arguments.variants:
+        for variant in asked:
 
             def answers(seed=seed, data=data, variant=variant):
                 shown = data(), tested
@@ -79,15 +82,15 @@ def _answers(folder, name, regions, classes, arguments):
     return correct
 
 
-def training_data(folder, train, classes, seed, arguments):
+def training_data(folder, train, classes, seed, passes):
     """All passes of a training, the same for every variant."""
     flip = keras.layers.RandomFlip("horizontal", seed=seed)
     batches = datasets.region_batches(
         train, SIZE, crop=CROP, training=True, seed=seed
     ).map(datasets.PairedAugmentation(flip))
-    passes = [arrays(batches) for _ in range(arguments.epochs)]
-    passes = [np.concatenate(parts) for parts in zip(*passes, strict=True)]
-    return as_inputs(folder, *passes, classes)
+    drawn = [arrays(batches) for _ in range(passes)]
+    drawn = [np.concatenate(parts) for parts in zip(*drawn, strict=True)]
+    return as_inputs(folder, *drawn, classes)
 
 
 def right(folder, variant, shown, seed, arguments):

@@ -3,30 +3,70 @@
 import json
 import os
 import pathlib
-import tempfile
+import typing
 import zlib
+from collections.abc import Callable
 
 import numpy as np
+from PIL import Image
 
 from benchmarks.common import photos
+from benchmarks.common import tiny_imagenet
+from benchmarks.regions.training import EPOCHS
+from benchmarks.regions.training import FLOOR
+from benchmarks.regions.training import VARIANTS
+from benchmarks.regions.training import WITHOUT
 from keras_xmap import datasets
 
 MAX_PER_CLASS = 60
 MIN_TRAIN, MIN_TEST = 15, 5  # of a class
+MIN_AREA = 100
 
 
-def coco(folder):
+def coco(folder, scratch):
     """Instances of the classes with enough of them in enough photos."""
     base = pathlib.Path(folder.path, "coco_seg", "dev")
     annotations = json.loads((base / "annotations.json").read_text())
-    with tempfile.TemporaryDirectory() as scratch:
-        file = os.path.join(scratch, "instances.json")
-        with open(file, "w") as stream:
-            json.dump(_as_coco(annotations), stream)
-        return datasets.COCOInstances(file, base / "images", min_area=100)
+    return _instances(annotations, base / "images", ".jpg", scratch)
 
 
-def _as_coco(annotations):
+def tiny(folder, scratch):
+    """The boxes of Tiny ImageNet's photos, each a region of one object."""
+    names = json.loads(
+        pathlib.Path(folder.path, "tiny_imagenet", "classes.json").read_text()
+    )
+    annotations = {}
+    for half in ("train", "dev"):
+        read = tiny_imagenet.read(folder, half)
+        for number, (photo, label, box) in enumerate(zip(*read, strict=True)):
+            name = f"{half}{number:04}"
+            Image.fromarray(photo).save(os.path.join(scratch, name + ".png"))
+            annotations[name] = _with_box(
+                photo, names[label]["name"], box.tolist()
+            )
+    return _instances(annotations, scratch, ".png", scratch)
+
+
+def _with_box(photo, name, box):
+    left, top, right, bottom = box
+    instance = {
+        "category": name,
+        "iscrowd": 0,
+        "area": (right - left) * (bottom - top),
+        "polygons": [[left, top, right, top, right, bottom, left, bottom]],
+    }
+    height, width, _ = photo.shape
+    return {"height": height, "width": width, "instances": [instance]}
+
+
+def _instances(annotations, folder, suffix, scratch):
+    file = os.path.join(scratch, "instances.json")
+    with open(file, "w") as stream:
+        json.dump(_as_coco(annotations, suffix), stream)
+    return datasets.COCOInstances(file, folder, min_area=MIN_AREA)
+
+
+def _as_coco(annotations, suffix):
     """Returns the content of an annotation file laid out as COCO's."""
     rows = [
         (number, row)
@@ -39,7 +79,7 @@ def _as_coco(annotations):
         "images": [
             {
                 "id": number,
-                "file_name": name + ".jpg",
+                "file_name": name + suffix,
                 "height": photo["height"],
                 "width": photo["width"],
             }
@@ -58,8 +98,9 @@ def _as_coco(annotations):
     }
 
 
-def msrc(folder):
+def msrc(folder, scratch=None):
     """Regions of photos in which every pixel has a class."""
+    del scratch
     base = pathlib.Path(folder.path, "msrc", "dev")
     mapping = pathlib.Path(folder.path, "mappings", photos.MAPPINGS["msrc"])
     names = json.loads(mapping.read_text())
@@ -67,16 +108,46 @@ def msrc(folder):
         base / "images",
         base / "masks",
         dict(enumerate(names, start=1)),
-        min_area=100,
+        min_area=MIN_AREA,
     )
 
 
-SETS = {"coco_seg": coco, "msrc": msrc}
+class Photos(typing.NamedTuple):
+    """A set of regions of photos, and how networks are trained on it."""
+
+    # Of the folder of photos, and of one that is there while they are read.
+    read: Callable
+    # From the names of sizes to the pixels that they begin at.
+    sizes: dict
+    passes: int = EPOCHS
+    most: int | None = MAX_PER_CLASS
+    variants: tuple = tuple(VARIANTS)
 
 
-def split(regions, min_train=MIN_TRAIN, min_test=MIN_TEST, salt=""):
+SIZES = {"small, < 1000 px": 0, "1000 to 4000 px": 1000, "> 4000 px": 4000}
+SETS = {
+    "coco_seg": Photos(coco, SIZES),
+    "msrc": Photos(msrc, SIZES),
+    "tiny_imagenet": Photos(
+        tiny,
+        {"small, < 1000 px": 0, "1000 to 2500 px": 1000, "> 2500 px": 2500},
+        passes=10,
+        most=None,
+        variants=(FLOOR, "multiply, last layer", "hard, image", WITHOUT),
+    ),
+}
+
+
+def split(
+    regions,
+    min_train=MIN_TRAIN,
+    min_test=MIN_TEST,
+    most=MAX_PER_CLASS,
+    salt="",
+):
     """Training and test regions by photo, of classes with enough of both.
 
+    Of each class there are `most` at most, drawn by chance, in either half.
     Another `salt` makes another third of the photos those to test on.
     """
     files = [os.path.basename(regions.file(i)) for i in range(len(regions))]
@@ -93,6 +164,6 @@ def split(regions, min_train=MIN_TRAIN, min_test=MIN_TEST, salt=""):
             continue
         for half in (test, ~test):
             rows = generator.permutation(np.flatnonzero(of_class & half))
-            kept.extend(rows[:MAX_PER_CLASS])
+            kept.extend(rows[:most])
     kept = np.sort(kept)
     return regions.subset(kept[~test[kept]]), regions.subset(kept[test[kept]])
