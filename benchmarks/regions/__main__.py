@@ -23,7 +23,7 @@ attention at the first layer are paired by region, and intervals hold 95 % of
 
     python -m benchmarks.regions --data DIR
 
-Three hours of a core. What a variant has answered is kept in `build`: a
+Four hours of a core. What a variant has answered is kept in `build`: a
 run that was stopped goes on when it is called again.
 """
 

@@ -70,4 +70,5 @@ TABLES = {
     "regions-textures": of_variants("textures", "textures", textures.FLOOR),
     "regions-msrc": of_variants("variants", "msrc", training.FLOOR),
     "regions-coco": of_variants("variants", "coco_seg", training.FLOOR),
+    "regions-tiny": of_variants("variants", "tiny_imagenet", training.FLOOR),
 }
