@@ -12,6 +12,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from benchmarks.common.photos import boxed_instance
+
 HEIGHT, WIDTH = 72, 96
 COUNT = 36
 COLOURS = {"cat": (220, 40, 40), "dog": (40, 200, 60), "car": (40, 60, 220)}
@@ -105,7 +107,7 @@ def _write_masked(folder, drawings, *kinds):
         annotations[image] = {
             "height": HEIGHT,
             "width": WIDTH,
-            "instances": [_instance(*x) for x in drawing.objects],
+            "instances": [boxed_instance(*x) for x in drawing.objects],
         }
         for name, _ in drawing.objects:
             known = {"imagenet": CLASSES.index(name), "in_top5": True}
@@ -121,16 +123,6 @@ def _write_masked(folder, drawings, *kinds):
             )
     _write_json(folder / "annotations.json", annotations)
     _write_json(folder / "targets.json", targets)
-
-
-def _instance(name, box):
-    left, top, right, bottom = box
-    return {
-        "category": name,
-        "iscrowd": 0,
-        "area": (right - left) * (bottom - top),
-        "polygons": [[left, top, right, top, right, bottom, left, bottom]],
-    }
 
 
 def _write_boxed(folder, count=12, side=227):

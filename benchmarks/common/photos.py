@@ -190,6 +190,17 @@ class Folder:
         return self.prepared(network, np.stack(photos))
 
 
+def boxed_instance(name, box):
+    """An instance as COCO's annotations hold it, whose mask is its box."""
+    left, top, right, bottom = box
+    return {
+        "category": name,
+        "iscrowd": 0,
+        "area": (right - left) * (bottom - top),
+        "polygons": [[left, top, right, top, right, bottom, left, bottom]],
+    }
+
+
 def _read(*path):
     with open(os.path.join(*path)) as file:
         return json.load(file)

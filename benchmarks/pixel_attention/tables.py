@@ -1,6 +1,7 @@
 """The tables of pixel attention."""
 
 import statistics
+from functools import partial
 
 from benchmarks.common.markdown import share
 from benchmarks.common.markdown import table
@@ -79,41 +80,31 @@ def of_noise(figures):
     return table(["", "AUC", "IoU", "error"], rows)
 
 
-def of_cuts(of_source):
+def of_cuts(figures, of_source):
     """A row a map, a column a run: the IoU at the cut, and its interval."""
-
-    def make(figures):
-        runs = _runs(figures, of_source)
-        rows = []
-        for name in next(iter(runs.values()))["maps"]:
-            cells = []
-            for run in runs.values():
-                found = run["maps"][name]
-                iou, low, high = (
-                    share(found[x], 2) for x in ("iou", "low", "high")
-                )
-                cells.append(f"{iou} [{low}, {high}], {share(found['auc'])}")
-            rows.append([name, *cells])
-        return table(["IoU at the cut, AUC", *_titles(runs)], rows)
-
-    return make
+    runs = _runs(figures, of_source)
+    rows = []
+    for name in next(iter(runs.values()))["maps"]:
+        cells = []
+        for run in runs.values():
+            found = run["maps"][name]
+            iou, low, high = (
+                share(found[x], 2) for x in ("iou", "low", "high")
+            )
+            cells.append(f"{iou} [{low}, {high}], {share(found['auc'])}")
+        rows.append([name, *cells])
+    return table(["IoU at the cut, AUC", *_titles(runs)], rows)
 
 
-def of_clean_pixels(of_source):
+def of_clean_pixels(figures, of_source):
     """A row a map: the error where only what it names is clean."""
-
-    def make(figures):
-        runs = _runs(figures, of_source)
-        names = next(iter(runs.values()))["error, clean where"]
-        rows = [
-            ["no noise at all", *(f"{x['error']:.1f}" for x in runs.values())]
-        ]
-        for name in names:
-            cells = (x["error, clean where"][name] for x in runs.values())
-            rows.append([name, *(f"{error:.1f}" for error in cells)])
-        return table(["error, clean only where named", *_titles(runs)], rows)
-
-    return make
+    runs = _runs(figures, of_source)
+    names = next(iter(runs.values()))["error, clean where"]
+    rows = [["no noise at all", *(f"{x['error']:.1f}" for x in runs.values())]]
+    for name in names:
+        cells = (x["error, clean where"][name] for x in runs.values())
+        rows.append([name, *(f"{error:.1f}" for error in cells)])
+    return table(["error, clean only where named", *_titles(runs)], rows)
 
 
 def _runs(figures, of_source):
@@ -171,10 +162,12 @@ def of_photo_maps(figures):
 
 
 TABLES = {
-    "pixel-attention-cuts": of_cuts(of_source=True),
-    "pixel-attention-clean-pixels": of_clean_pixels(of_source=True),
-    "pixel-attention-texture-cuts": of_cuts(of_source=False),
-    "pixel-attention-texture-clean-pixels": of_clean_pixels(of_source=False),
+    "pixel-attention-cuts": partial(of_cuts, of_source=True),
+    "pixel-attention-clean-pixels": partial(of_clean_pixels, of_source=True),
+    "pixel-attention-texture-cuts": partial(of_cuts, of_source=False),
+    "pixel-attention-texture-clean-pixels": partial(
+        of_clean_pixels, of_source=False
+    ),
     "pixel-attention": of_sets,
     "pixel-attention-noise": of_noise,
     "pixel-attention-photos": of_photos,

@@ -4,8 +4,6 @@ A third of the photos of MSRC that `variants` trains on, chosen by name, judges
 trainings on the others, of one seed. What `variants` is tested on is not seen.
 """
 
-import argparse
-
 import numpy as np
 
 from benchmarks.regions import training
@@ -34,11 +32,9 @@ def choice(folder, arguments, save):
     files = np.array([judge.file(i) for i in range(len(judge))])
     tested = Tested(judge.labels, judge.areas, files, SIZES)
     for rate, passes in arguments.choices:
-        chosen = {**vars(arguments), "learning_rate": rate}
-        chosen = argparse.Namespace(**chosen)
         data = training_data(folder, train, classes, 0, passes)
         correct = {
-            name: [right(folder, name, (data, judged), 0, chosen)]
+            name: [right(folder, name, (data, judged), 0, rate)]
             for name in VARIANTS
         }
         accuracy, _ = report(correct, tested, training.FLOOR, arguments.draws)

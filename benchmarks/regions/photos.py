@@ -60,7 +60,8 @@ def _answers(folder, name, regions, classes, arguments):
     asked = [x for x in SETS[name].variants if x in arguments.variants]
     tested = datasets.region_batches(test, SIZE, crop=CROP)
     tested = as_inputs(folder, *arrays(tested), classes)
-    size = len(train), passes, arguments.learning_rate
+    rate = arguments.learning_rate
+    size = len(train), passes, rate
     correct = {variant: [] for variant in asked}
     for seed in range(arguments.seeds):
         data = functools.cache(
@@ -72,7 +73,7 @@ def _answers(folder, name, regions, classes, arguments):
 
             def answers(seed=seed, data=data, variant=variant):
                 shown = data(), tested
-                told = right(folder, variant, shown, seed, arguments)
+                told = right(folder, variant, shown, seed, rate)
                 return {"right": told}
 
             case = ("regions", name, variant, seed, *size)
@@ -93,7 +94,7 @@ def training_data(folder, train, classes, seed, passes):
     return as_inputs(folder, *drawn, classes)
 
 
-def right(folder, variant, shown, seed, arguments):
+def right(folder, variant, shown, seed, learning_rate):
     """Trains a variant; returns which regions it tells rightly."""
     data, tested = shown
     keras.utils.set_random_seed(seed)
@@ -101,7 +102,7 @@ def right(folder, variant, shown, seed, arguments):
         data, tested = without_masks(data), without_masks(tested)
     truth = np.concatenate([y for _, y in tested.as_numpy_iterator()])
     num_classes = int(truth.max()) + 1
-    model = trained(folder, variant, data, num_classes, arguments)
+    model = trained(folder, variant, data, num_classes, learning_rate)
     told = model.predict(tested, verbose=0).argmax(-1)
     keras.backend.clear_session()
     return told == truth

@@ -41,22 +41,14 @@ def tiny(folder, scratch):
         for number, (photo, label, box) in enumerate(zip(*read, strict=True)):
             name = f"{half}{number:04}"
             Image.fromarray(photo).save(os.path.join(scratch, name + ".png"))
-            annotations[name] = _with_box(
-                photo, names[label]["name"], box.tolist()
-            )
+            annotations[name] = {
+                "height": photo.shape[0],
+                "width": photo.shape[1],
+                "instances": [
+                    photos.boxed_instance(names[label]["name"], box.tolist())
+                ],
+            }
     return _instances(annotations, scratch, ".png", scratch)
-
-
-def _with_box(photo, name, box):
-    left, top, right, bottom = box
-    instance = {
-        "category": name,
-        "iscrowd": 0,
-        "area": (right - left) * (bottom - top),
-        "polygons": [[left, top, right, top, right, bottom, left, bottom]],
-    }
-    height, width, _ = photo.shape
-    return {"height": height, "width": width, "instances": [instance]}
 
 
 def _instances(annotations, folder, suffix, scratch):
@@ -112,7 +104,7 @@ def msrc(folder, scratch=None):
     )
 
 
-class Photos(typing.NamedTuple):
+class RegionSet(typing.NamedTuple):
     """A set of regions of photos, and how networks are trained on it."""
 
     # Of the folder of photos, and of one that is there while they are read.
@@ -126,9 +118,9 @@ class Photos(typing.NamedTuple):
 
 SIZES = {"small, < 1000 px": 0, "1000 to 4000 px": 1000, "> 4000 px": 4000}
 SETS = {
-    "coco_seg": Photos(coco, SIZES),
-    "msrc": Photos(msrc, SIZES),
-    "tiny_imagenet": Photos(
+    "coco_seg": RegionSet(coco, SIZES),
+    "msrc": RegionSet(msrc, SIZES),
+    "tiny_imagenet": RegionSet(
         tiny,
         {"small, < 1000 px": 0, "1000 to 2500 px": 1000, "> 2500 px": 2500},
         passes=10,

@@ -57,7 +57,7 @@ def without_masks(dataset):
     return dataset.map(lambda x, y: ({**x, "mask": tf.ones_like(x["mask"])}, y))
 
 
-def make_model(folder, variant, num_classes, steps, arguments):
+def make_model(folder, variant, num_classes, steps, learning_rate):
     network = folder.network(NETWORK, size=SIZE)
     features = network.get_layer(HIGH).output
     model = keras_xmap.models.roi_classifier(
@@ -69,7 +69,7 @@ def make_model(folder, variant, num_classes, steps, arguments):
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
         steps - steps // 10,
-        warmup_target=arguments.learning_rate,
+        warmup_target=learning_rate,
         warmup_steps=steps // 10,
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -78,9 +78,9 @@ def make_model(folder, variant, num_classes, steps, arguments):
     return model
 
 
-def trained(folder, variant, data, num_classes, arguments):
+def trained(folder, variant, data, num_classes, learning_rate):
     """The model of a variant after training."""
     steps = int(data.cardinality())
-    model = make_model(folder, variant, num_classes, steps, arguments)
+    model = make_model(folder, variant, num_classes, steps, learning_rate)
     model.fit(data, epochs=1, shuffle=False, verbose=0)
     return model

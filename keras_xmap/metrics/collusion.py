@@ -74,8 +74,8 @@ def collusion(
 
     - `donor` above 0.1: it is the pattern that is read, not the image;
     - `clean` below 0.1: where nothing has been learned, a map is of nothing;
-    - `named` not above `others`, of any output: the answers need what the map
-      names no more than pixels drawn by lot;
+    - `named` above `others` for no output: the answers need what the map
+      names no more than pixels drawn by lot, so it is flat or turned over;
     - `pattern` above 0.1 alone: without an image, the pattern tells
       something. The shape of what stays clean does, of a good map too; where
       there is an image, the answer follows it.
@@ -135,7 +135,7 @@ def collusion(
     def of_output(path, wanted, *answers):
         wanted = _matching(path, wanted, answers[0])
         answers = [x.reshape(wanted.shape) for x in answers]
-        found.append(_shares(path, wanted, *answers, donors))
+        found.append(_shares(path, wanted, donors, answers))
         return found[-1]
 
     report = _by_output(of_output, "", targets, *answers)
@@ -160,7 +160,7 @@ def _answers(parts, images, seed, batch_size):
 
 
 def _shown(images, masks, donors, noise, seed):
-    """Yields images as `_shares` wants them answered, one set at a time."""
+    """Yields images in the order of `_shares`, one set at a time."""
     pattern = _as_array(noise([0 * images, masks], training=True))
     yield images
     yield images + pattern
@@ -237,8 +237,8 @@ def _matching(path, targets, answers):
     return targets.reshape((count, -1))
 
 
-def _shares(path, targets, *answers):
-    """The `Collusion` of one output."""
+def _shares(path, targets, donors, answers):
+    """The `Collusion` of one output, answered as `_shown` shows."""
     spread = float(((targets - targets.mean(axis=0)) ** 2).mean())
     if not spread > 0:
         raise ValueError(
@@ -247,7 +247,6 @@ def _shares(path, targets, *answers):
             "images."
         )
 
-    *answers, donors = answers
     clean, noisy, pattern, exchanged, on_named, on_others = answers
 
     def distance(one, other):
@@ -299,9 +298,9 @@ def _warn_of_maps_of_nothing(found):
             "The answer needs the pixels that the map names no more than "
             "others: noise on those it names first moves the answers by "
             f"{best.named:.2g} of the targets' variance, noise on as many "
-            f"drawn at random by {best.others:.2g}. The map may have turned "
-            "over and protect the background. Train anew, the predictor alone "
-            "first and longer, then with weaker noise."
+            f"drawn at random by {best.others:.2g}. The map is flat, or has "
+            "turned over and protects the background. Train anew, the "
+            "predictor alone first and longer, then with weaker noise."
         )
     elif hint.pattern > _LITTLE:
         warn_user(

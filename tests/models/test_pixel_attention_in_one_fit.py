@@ -110,8 +110,7 @@ def test_collusion_is_asked_of_what_is_held_out(found):
     assert max(report.pattern, report.donor) < 0.1
 
 
-def test_a_map_that_turned_over_is_warned_about():
-    """Trained anew, as the warning says, it is `found`, without a warning."""
+def test_a_map_that_turned_over_is_warned_about(found):
     attention = free_attention()
     # So sure of the opposite that there is hardly a gradient to come back.
     attention.layers[1].bias.assign(8 - 16.0 * NEEDED[::-1, ::-1].ravel())
@@ -123,6 +122,9 @@ def test_a_map_that_turned_over_is_warned_about():
     report = model.held_out_collusion
     assert report.clean > 0.9
     assert report.named < 1e-3 < report.others
+    # Trained anew, the predictor alone first: as the warning says.
+    anew = found[0].held_out_collusion
+    assert anew.named > 4 * anew.others
 
 
 def test_evaluate_and_predict_are_those_of_the_predictor(found):
