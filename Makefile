@@ -41,6 +41,9 @@ SPREAD := -n 2 --dist worksteal
 .venv-bench.packages := -e ".[$(EXTRA),bench,plots,segmentation]"
 .venv-docs.packages := -e ".[docs]"
 
+# What XLA compiles quickest for a CPU; a release that does not know it aborts.
+PLAIN_FUSION := --xla_cpu_use_fusion_emitters=false
+
 # The tests of what runs on every Keras backend: on its tensors, and on arrays
 # and files, where one backend other than TensorFlow stands for all.
 ON_TENSORS := tests/layers tests/losses tests/metrics tests/models tests/ops \
@@ -94,6 +97,9 @@ test-sweep: .venv/installed
 # No TensorFlow in these environments. What JAX compiles here runs once or
 # twice, so that compiling quickly beats running quickly.
 test-jax: export JAX_DISABLE_MOST_OPTIMIZATIONS := 1
+test-jax: export XLA_FLAGS = $(shell XLA_FLAGS=$(PLAIN_FUSION) \
+	.venv-jax/bin/python -c "import jax; jax.numpy.zeros(1)" 2>/dev/null \
+	&& echo $(PLAIN_FUSION))
 test-jax: NEUTRAL := $(ON_TENSORS)
 test-torch: NEUTRAL := $(ON_TENSORS) $(ON_ARRAYS)
 test-jax test-torch: test-%: .venv-%/installed
