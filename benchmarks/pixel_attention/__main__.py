@@ -2,6 +2,8 @@
 
 `cuts`       maps cut to the share of the ellipses, and all rivals cut alike, on
              the source's sets and on those of textures;
+`taught`     the same sets, by the same attention network taught the true masks:
+             the most that a map can be asked for;
 `sets`       the source's three sets, trained in two fits;
 `alone`      its predictor without a map;
 `noise`      strengths of the noise, judged on an eighth of the training images
@@ -19,6 +21,7 @@ done; `--seeds`, `--sets` and `--runs` choose among them. `--encoding raw` gives
 
 from benchmarks.common import command
 from benchmarks.pixel_attention import two_fits
+from benchmarks.pixel_attention.cuts import PASSES
 from benchmarks.pixel_attention.cuts import SETS
 from benchmarks.pixel_attention.cuts import cuts
 from benchmarks.pixel_attention.ellipses import COLLUDING
@@ -28,9 +31,11 @@ from benchmarks.pixel_attention.ellipses import collusion
 from benchmarks.pixel_attention.ellipses import noise
 from benchmarks.pixel_attention.ellipses import sets
 from benchmarks.pixel_attention.photos import photos
+from benchmarks.pixel_attention.taught import taught
 
 PARTS = {
     "cuts": cuts,
+    "taught": taught,
     "sets": sets,
     "alone": alone,
     "noise": noise,
@@ -44,6 +49,7 @@ SMOKE = {
     "tested": 8,
     "passes": 2,
     "warm_passes": 1,
+    "taught_passes": 1,
     "seeds": [0],
     "noises": [0.5],
     "epochs": 1,
@@ -59,11 +65,13 @@ SMOKE = {
 def main(argv=None):
     parser = command.make_parser(__doc__, PARTS)
     parser.add_argument("--sets", nargs="+", choices=two_fits.PUBLISHED)
-    parser.add_argument("--cut-sets", nargs="+", choices=SETS, help="of cuts")
+    parser.add_argument(
+        "--cut-sets", nargs="+", choices=SETS, help="of cuts and taught"
+    )
     parser.add_argument("--cut-noises", nargs="+", type=float, help="of cuts")
     parser.add_argument("--images", type=int, help="to train on")
     parser.add_argument("--tested", type=int, default=1000, help="of cuts")
-    parser.add_argument("--passes", type=int, default=12, help="of cuts")
+    parser.add_argument("--passes", type=int, default=PASSES, help="of cuts")
     parser.add_argument("--warm-passes", type=int, default=10, help="of cuts")
     parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--epochs", type=int, help="with the map")
@@ -81,7 +89,7 @@ def main(argv=None):
     parser.add_argument(
         "--encoding", choices=["double", "raw"], default="double"
     )
-    parser.set_defaults(steps=125, crops=4, head_epochs=15)
+    parser.set_defaults(steps=125, crops=4, head_epochs=15, taught_passes=3)
     return command.run(
         *(__package__, parser, PARTS, argv),
         photos=["photos"],

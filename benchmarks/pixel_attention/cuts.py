@@ -49,6 +49,7 @@ SETS = {
         ALL[:2],
     ),
 }
+PASSES = 12
 STRONG_NOISE = 0.5
 NUM_RESAMPLES = 1000
 
@@ -77,6 +78,8 @@ def cuts(folder, arguments, save):
             title = f"{name}, seed {seed}, noise {strength}"
             if arguments.images:
                 title += f", {arguments.images} images"
+            if arguments.passes != PASSES:
+                title += f", {arguments.passes} passes"
             saved(save, title, row)
 
 

@@ -85,15 +85,19 @@ def of_cuts(figures, of_source):
     runs = _runs(figures, of_source)
     rows = []
     for name in next(iter(runs.values()))["maps"]:
-        cells = []
-        for run in runs.values():
-            found = run["maps"][name]
-            iou, low, high = (
-                share(found[x], 2) for x in ("iou", "low", "high")
-            )
-            cells.append(f"{iou} [{low}, {high}], {share(found['auc'])}")
+        cells = [_iou_and_auc(run["maps"][name]) for run in runs.values()]
         rows.append([name, *cells])
+    taught = figures["taught"]
+    sets = [title.partition(", noise")[0] for title in runs]
+    if taught.keys() & set(sets):
+        cells = [_iou_and_auc(taught[x]) if x in taught else "" for x in sets]
+        rows.append(["the same network, taught the true masks", *cells])
     return table(["IoU at the cut, AUC", *_titles(runs)], rows)
+
+
+def _iou_and_auc(found):
+    iou, low, high = (share(found[x], 2) for x in ("iou", "low", "high"))
+    return f"{iou} [{low}, {high}], {share(found['auc'])}"
 
 
 def of_clean_pixels(figures, of_source):
