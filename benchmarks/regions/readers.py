@@ -118,7 +118,18 @@ class RegionSet(typing.NamedTuple):
 
 SIZES = {"small, < 1000 px": 0, "1000 to 4000 px": 1000, "> 4000 px": 4000}
 SETS = {
-    "coco_seg": RegionSet(coco, SIZES),
+    "coco_seg": RegionSet(
+        coco,
+        SIZES,
+        most=None,
+        variants=(
+            FLOOR,
+            "multiply, last layer",
+            "multiply, all three",
+            "hard, image",
+            WITHOUT,
+        ),
+    ),
     "msrc": RegionSet(msrc, SIZES),
     "tiny_imagenet": RegionSet(
         tiny,
