@@ -23,6 +23,7 @@ from benchmarks.common import command
 from benchmarks.pixel_attention import two_fits
 from benchmarks.pixel_attention.cuts import PASSES
 from benchmarks.pixel_attention.cuts import SETS
+from benchmarks.pixel_attention.cuts import WARM_PASSES
 from benchmarks.pixel_attention.cuts import cuts
 from benchmarks.pixel_attention.ellipses import COLLUDING
 from benchmarks.pixel_attention.ellipses import RUNS
@@ -72,7 +73,9 @@ def main(argv=None):
     parser.add_argument("--images", type=int, help="to train on")
     parser.add_argument("--tested", type=int, default=1000, help="of cuts")
     parser.add_argument("--passes", type=int, default=PASSES, help="of cuts")
-    parser.add_argument("--warm-passes", type=int, default=10, help="of cuts")
+    parser.add_argument(
+        "--warm-passes", type=int, default=WARM_PASSES, help="of cuts"
+    )
     parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--epochs", type=int, help="with the map")
     parser.add_argument("--warm-up", type=int, default=two_fits.WARM_UP)

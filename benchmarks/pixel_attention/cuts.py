@@ -49,7 +49,7 @@ SETS = {
         ALL[:2],
     ),
 }
-PASSES = 12
+PASSES, WARM_PASSES = 12, 10  # in all, and of the predictor alone
 STRONG_NOISE = 0.5
 NUM_RESAMPLES = 1000
 
@@ -80,6 +80,8 @@ def cuts(folder, arguments, save):
                 title += f", {arguments.images} images"
             if arguments.passes != PASSES:
                 title += f", {arguments.passes} passes"
+            if arguments.warm_passes != WARM_PASSES:
+                title += f", {arguments.warm_passes} alone"
             saved(save, title, row)
 
 

@@ -31,7 +31,10 @@ def taught(folder, arguments, save):
         maps = 1 - network.predict(test.images, verbose=0)[..., 0]
         row = scores(test.masks, maps, float(test.masks.mean()))
         row = {"passes": passes, "n": len(test.images), **row}
-        saved(save, f"{name}, seed {seed}", row)
+        title = f"{name}, seed {seed}"
+        if arguments.images:
+            title += f", {arguments.images} images"
+        saved(save, title, row)
 
 
 def trained(data, passes):
