@@ -110,9 +110,8 @@ test-jax test-torch: test-%: .venv-%/installed
 test-min: .venv-min/installed
 	.venv-min/bin/python -m pytest $(SPREAD) $(BY_FRAMEWORK) $(BY_LIBRARY) \
 		-m "not slow or traces and not sweep" \
-		-k "not (traces and bfloat16) and (not test_explainers \
-			or (GradCAM or Saliency) \
-			and not (PlusPlus or Guided or Distinct))" $(ARGS)
+		-k "not test_explainers or (GradCAM or Saliency) \
+			and not (PlusPlus or Guided or Distinct)" $(ARGS)
 
 # The newest pre-releases of TensorFlow and Keras.
 test-next: .venv-next/installed

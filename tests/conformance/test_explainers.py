@@ -509,8 +509,8 @@ def test_it_runs_inside_the_users_strategy_run(
     "policy",
     [
         "mixed_float16",
-        # The same code with the other half: the one above is the everyday.
-        pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
+        # The same code with the other half.
+        pytest.param("mixed_bfloat16", marks=SWEPT),
     ],
 )
 def test_mixed_precision_gives_float32_maps_close_to_float32_models(

@@ -595,8 +595,10 @@ def test_sizes_may_be_unknown(name):
     "policy",
     [
         "mixed_float16",
-        # The same code with the other half: the one above is the everyday.
-        pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
+        # The same code with the other half.
+        pytest.param(
+            "mixed_bfloat16", marks=[pytest.mark.slow, pytest.mark.sweep]
+        ),
     ],
 )
 def test_mixed_precision_computes_in_half_and_trains(name, policy, trained):
