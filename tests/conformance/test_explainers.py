@@ -116,6 +116,18 @@ COPIED = ("ClassModel", "GradCAM", "Occlusion", "Saliency")
 SWEPT = (pytest.mark.slow, pytest.mark.sweep)
 # Of one base with two others of the grid, and with the largest step to trace.
 SWEPT_METHODS = ("QuadtreeOcclusion",)
+# What the engine does for these it does for another one, which reads models in
+# the same way.
+READ_ALIKE = (
+    *SWEPT_METHODS,
+    "DeconvNet",
+    "GradCAMPlusPlus",
+    "GradientInput",
+    "GuidedGradCAM",
+    "HiResCAM",
+    "LayerCAM",
+    "SmoothGrad",
+)
 
 
 def everyday(
@@ -134,6 +146,7 @@ def everyday(
 
 all_explainers = pytest.mark.parametrize("name", CASES)
 every_explainer = everyday(EVERYDAY)
+every_reader = everyday(EVERYDAY, swept=READ_ALIKE)
 
 
 def explain(name, model, inputs, target=2, **options):
@@ -216,22 +229,9 @@ def _assert_alike_everywhere(kind):
     assert not maps.any()
 
 
-# What reads models as another one does. DistinctClassSaliency makes a graph
-# for each layer, class and kind of model: minutes to trace, to ask what
-# GuidedBackprop and GradCAM have been asked.
-READ_ALIKE = (
-    *SWEPT_METHODS,
-    "DeconvNet",
-    "DistinctClassSaliency",
-    "GradCAMPlusPlus",
-    "GradientInput",
-    "HiResCAM",
-    "LayerCAM",
-    "SmoothGrad",
-)
-
-
-@everyday(READERS, swept=READ_ALIKE)
+# DistinctClassSaliency makes a graph for each layer, class and kind of model:
+# minutes to trace, to ask what GuidedBackprop and GradCAM have been asked.
+@everyday(READERS, swept=(*READ_ALIKE, "DistinctClassSaliency"))
 @pytest.mark.parametrize("kind", OTHERS)
 def test_every_kind_of_model_is_explained_or_refused_with_the_cause(
     name, kind, others
@@ -391,7 +391,7 @@ def test_one_by_one_is_as_all_at_once(name, shared, expected):
     assert_close(uneven, expected(name))
 
 
-@every_explainer
+@every_reader
 def test_a_dataset_gives_the_same_maps_in_the_same_order(
     name, shared, expected
 ):
@@ -411,7 +411,7 @@ def test_calling_gives_tensors_of_the_same_values(name, shared, expected):
     assert_close(maps.numpy(), expected(name))
 
 
-@every_explainer
+@every_reader
 def test_inside_the_users_function_is_as_outside(name, shared, expected):
     explainer = shared(name)
 
@@ -423,7 +423,7 @@ def test_inside_the_users_function_is_as_outside(name, shared, expected):
     assert_close(mine(data, tf.constant(2)).numpy(), expected(name))
 
 
-@every_explainer
+@every_reader
 def test_inside_the_users_loop_is_as_outside(name, shared, expected):
     explainer = shared(name)
 
@@ -453,7 +453,7 @@ def test_a_mirrored_view_is_the_map_of_the_mirrored_images(name, shared):
     assert_close(views, mirrored)
 
 
-@every_explainer
+@every_reader
 def test_no_target_means_the_class_with_the_highest_score(name, shared):
     explainer, data = shared(name), images(SIZE, SIZE, 3)
     top = explainer.model.predict(data, verbose=0).argmax(axis=-1)
@@ -462,7 +462,7 @@ def test_no_target_means_the_class_with_the_highest_score(name, shared):
     np.testing.assert_allclose(actual, expected, atol=1e-7)
 
 
-@every_explainer
+@every_reader
 def test_two_replicas_are_as_one(name, replicated, shared):
     data = images(SIZE, SIZE, 3, count=5)
     explainer = CASES[name](replicated)
@@ -504,7 +504,7 @@ def test_it_runs_inside_the_users_strategy_run(
         assert_close(np.concatenate([x.numpy() for x in parts]), alone)
 
 
-@every_explainer
+@every_reader
 @pytest.mark.parametrize(
     "policy",
     [
@@ -555,7 +555,7 @@ def test_four_threads_do_not_disturb_each_other(name, expected):
     assert not hasattr(keras.layers.Layer.__call__, "tapped")
 
 
-@every_explainer
+@every_reader
 def test_the_model_is_as_before_after_success_and_after_failure(name):
     model = model_kinds.nested_functional()
     model.compile("adam", "mse")
@@ -590,7 +590,7 @@ def _state(model, data):
     )
 
 
-@every_explainer
+@every_reader
 def test_one_step_is_traced_per_signature(name):
     explainer = CASES[name](model_kinds.any_size())
     first, second = images(SIZE, SIZE, 3), images(SIZE, 12, 3, count=2)
@@ -605,7 +605,7 @@ def test_one_step_is_traced_per_signature(name):
     assert explainer._runner.num_traces == 3
 
 
-@every_explainer
+@every_reader
 def test_explainer_and_model_are_freed_together(name):
     model = model_kinds.functional()
     explainer = CASES[name](model)
@@ -617,7 +617,7 @@ def test_explainer_and_model_are_freed_together(name):
     assert gone() is None
 
 
-@every_explainer
+@every_reader
 def test_weights_trained_after_the_first_explanation_count(name):
     model = model_kinds.functional()
     explainer = CASES[name](model)
