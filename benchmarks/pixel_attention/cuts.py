@@ -5,7 +5,9 @@ sets of the source and on those whose answer nothing but texture tells. Every
 map is cut to the share of the image that the ellipses take: that of the
 model, of other explainers of the same predictor, and of the image without any
 network. And each is asked what the method asks: how far off is the answer if
-strong noise lies on all but the pixels that the map names?
+noise lies on all but the pixels that the map names? Of two strengths: one that
+is strong for all, and one that this predictor can take: where it lies on all
+pixels, half of what the answers explain is left. It is found on held-out images.
 """
 
 import itertools
@@ -114,7 +116,7 @@ def measured(data, held_out, test, noise, mirrors, epochs, warm_up):
         "cpu seconds": seconds,
         "noise": noise,
         "collusion": model.held_out_collusion._asdict(),
-        **errors_of(model.predictor, test, maps, share),
+        **errors_of(model.predictor, held_out, test, maps, share),
         "maps": {
             name: scores(test.masks, values, share)
             for name, values in maps.items()
@@ -220,19 +222,47 @@ def scores(masks, values, share):
     }
 
 
-def errors_of(predictor, test, maps, share):
+def errors_of(predictor, held_out, test, maps, share):
     """The error, and the errors where only what a map names is clean."""
     rng = np.random.default_rng(0)
-    noise = STRONG_NOISE * rng.normal(size=test.images.shape)
-
-    def error(clean):
-        seen = test.images + noise * ~clean[..., None]
-        return float(test.errors(predictor.predict(seen, verbose=0)).mean())
-
+    noise = rng.normal(size=test.images.shape)
+    halving = halving_noise(predictor, held_out)
     clean = {name: named(values, share) for name, values in maps.items()}
     clean["the true mask"] = test.masks
     clean["random pixels"] = named(rng.uniform(size=test.masks.shape), share)
+
+    def error(strength, clean):
+        seen = test.images + strength * noise * ~clean[..., None]
+        return float(test.errors(predictor.predict(seen, verbose=0)).mean())
+
+    def errors(strength):
+        return {name: error(strength, where) for name, where in clean.items()}
+
     return {
-        "error": error(np.ones_like(test.masks)),
-        "error, clean where": {name: error(x) for name, x in clean.items()},
+        "error": error(0.0, np.ones_like(test.masks)),
+        "error, clean where": errors(STRONG_NOISE),
+        "halving noise": halving,
+        "error, halving noise, clean where": errors(halving),
     }
+
+
+def halving_noise(predictor, data, steps=12):
+    """Noise on all pixels that leaves half of the variance explained.
+
+    By bisection of its logarithm, with the same draw at every strength.
+    """
+    noise = np.random.default_rng(0).normal(size=data.images.shape)
+
+    def explained(strength):
+        seen = data.images + strength * noise
+        missed = predictor.predict(seen, verbose=0) - data.targets
+        return 1 - np.square(missed).mean() / data.targets.var(axis=0).mean()
+
+    half = explained(0.0) / 2
+    low, high = 1e-3, 1e1
+    for _ in range(steps):
+        middle = np.sqrt(low * high)
+        low, high = (
+            (middle, high) if explained(middle) > half else (low, middle)
+        )
+    return float(low)

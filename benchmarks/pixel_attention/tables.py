@@ -1,5 +1,6 @@
 """The tables of pixel attention."""
 
+import re
 import statistics
 from functools import partial
 
@@ -8,6 +9,7 @@ from benchmarks.common.markdown import table
 
 UNITS = {"circles": "deg", "points": "px", "objects": "px"}
 SEEDS = (0, 1, 2)
+COUNTS = {1: "one seed", 2: "two seeds", 3: "three seeds"}
 TRIALS = (
     ("circles", 0.5, SEEDS, "three seeds"),
     ("circles", 0.04, SEEDS, "three seeds"),
@@ -81,47 +83,78 @@ def of_noise(figures):
 
 
 def of_cuts(figures, of_source):
-    """A row a map, a column a run: the IoU at the cut, and its interval."""
-    runs = _runs(figures, of_source)
+    """A row a map, a column a kind of run: the IoU at the cut, and the AUC."""
+    kinds = _kinds(figures, of_source)
     rows = []
-    for name in next(iter(runs.values()))["maps"]:
-        cells = [_iou_and_auc(run["maps"][name]) for run in runs.values()]
+    for name in next(iter(kinds.values()))[0]["maps"]:
+        cells = (
+            _iou_and_auc([run["maps"][name] for run in runs])
+            for runs in kinds.values()
+        )
         rows.append([name, *cells])
     taught = figures["taught"]
-    sets = [title.partition(", noise")[0] for title in runs]
+    sets = [title.partition(", noise")[0] + ", seed 0" for title in kinds]
     if taught.keys() & set(sets):
-        cells = [_iou_and_auc(taught[x]) if x in taught else "" for x in sets]
+        cells = [_iou_and_auc([taught[x]]) if x in taught else "" for x in sets]
         rows.append(["the same network, taught the true masks", *cells])
-    return table(["IoU at the cut, AUC", *_titles(runs)], rows)
+    return table(["IoU at the cut, AUC", *_titles(kinds)], rows)
 
 
 def _iou_and_auc(found):
-    iou, low, high = (share(found[x], 2) for x in ("iou", "low", "high"))
-    return f"{iou} [{low}, {high}], {share(found['auc'])}"
+    """With the interval over images of one run, or the range of several."""
+    iou, auc = (_mean(found, key) for key in ("iou", "auc"))
+    if len(found) == 1:
+        ends = "[{}, {}]"
+        low, high = found[0]["low"], found[0]["high"]
+    else:
+        ends = "({} to {})"
+        low, high = (f(x["iou"] for x in found) for f in (min, max))
+    ends = ends.format(share(low, 2), share(high, 2))
+    return f"{share(iou, 2)} {ends}, {share(auc)}"
 
 
-def of_clean_pixels(figures, of_source):
+def _mean(rows, key):
+    return statistics.fmean(row[key] for row in rows)
+
+
+def of_clean_pixels(figures, of_source, halving=False):
     """A row a map: the error where only what it names is clean."""
-    runs = _runs(figures, of_source)
-    names = next(iter(runs.values()))["error, clean where"]
-    rows = [["no noise at all", *(f"{x['error']:.1f}" for x in runs.values())]]
-    for name in names:
-        cells = (x["error, clean where"][name] for x in runs.values())
-        rows.append([name, *(f"{error:.1f}" for error in cells)])
-    return table(["error, clean only where named", *_titles(runs)], rows)
-
-
-def _runs(figures, of_source):
-    """Those of the source's sets, or of those of textures."""
-    return {
-        title: run
-        for title, run in figures["cuts"].items()
-        if (title.partition(",")[0] in UNITS) == of_source
+    key = "error, clean where"
+    if halving:
+        key = "error, halving noise, clean where"
+    kinds = {
+        title: [run for run in runs if key in run]
+        for title, runs in _kinds(figures, of_source).items()
     }
+    kinds = {title: runs for title, runs in kinds.items() if runs}
+    rows = []
+    if halving:
+        strengths = (_mean(x, "halving noise") for x in kinds.values())
+        rows.append(["the noise", *(f"{x:.2f}" for x in strengths)])
+    errors = (_mean(runs, "error") for runs in kinds.values())
+    rows.append(["no noise at all", *(f"{x:.1f}" for x in errors)])
+    for name in next(iter(kinds.values()))[0][key]:
+        errors = (
+            _mean([run[key] for run in runs], name) for runs in kinds.values()
+        )
+        rows.append([name, *(f"{x:.1f}" for x in errors)])
+    return table(["error, clean only where named", *_titles(kinds)], rows)
 
 
-def _titles(runs):
-    return [f"{title}, n = {run['n']}" for title, run in runs.items()]
+def _kinds(figures, of_source):
+    """Runs by all of their title but the seed: the source's, or textures'."""
+    kinds = {}
+    for title, run in figures["cuts"].items():
+        if (title.partition(",")[0] in UNITS) == of_source:
+            kinds.setdefault(re.sub(r", seed \d+", "", title), []).append(run)
+    return kinds
+
+
+def _titles(kinds):
+    return [
+        f"{title}, {COUNTS[len(runs)]}, n = {runs[0]['n']}"
+        for title, runs in kinds.items()
+    ]
 
 
 def of_photos(figures):
@@ -171,6 +204,12 @@ TABLES = {
     "pixel-attention-texture-cuts": partial(of_cuts, of_source=False),
     "pixel-attention-texture-clean-pixels": partial(
         of_clean_pixels, of_source=False
+    ),
+    "pixel-attention-halved": partial(
+        of_clean_pixels, of_source=True, halving=True
+    ),
+    "pixel-attention-texture-halved": partial(
+        of_clean_pixels, of_source=False, halving=True
     ),
     "pixel-attention": of_sets,
     "pixel-attention-noise": of_noise,
