@@ -117,19 +117,19 @@ def _mean(rows, key):
     return statistics.fmean(row[key] for row in rows)
 
 
-def of_clean_pixels(figures, of_source, halving=False):
+def of_clean_pixels(figures, of_source, bearable=False):
     """A row a map: the error where only what it names is clean."""
     key = "error, clean where"
-    if halving:
-        key = "error, halving noise, clean where"
+    if bearable:
+        key = "error, bearable noise, clean where"
     kinds = {
         title: [run for run in runs if key in run]
         for title, runs in _kinds(figures, of_source).items()
     }
     kinds = {title: runs for title, runs in kinds.items() if runs}
     rows = []
-    if halving:
-        strengths = (_mean(x, "halving noise") for x in kinds.values())
+    if bearable:
+        strengths = (_mean(x, "bearable noise") for x in kinds.values())
         rows.append(["the noise", *(f"{x:.2f}" for x in strengths)])
     errors = (_mean(runs, "error") for runs in kinds.values())
     rows.append(["no noise at all", *(f"{x:.1f}" for x in errors)])
@@ -205,11 +205,11 @@ TABLES = {
     "pixel-attention-texture-clean-pixels": partial(
         of_clean_pixels, of_source=False
     ),
-    "pixel-attention-halved": partial(
-        of_clean_pixels, of_source=True, halving=True
+    "pixel-attention-bearable": partial(
+        of_clean_pixels, of_source=True, bearable=True
     ),
-    "pixel-attention-texture-halved": partial(
-        of_clean_pixels, of_source=False, halving=True
+    "pixel-attention-texture-bearable": partial(
+        of_clean_pixels, of_source=False, bearable=True
     ),
     "pixel-attention": of_sets,
     "pixel-attention-noise": of_noise,
