@@ -117,20 +117,26 @@ def _mean(rows, key):
     return statistics.fmean(row[key] for row in rows)
 
 
-def of_clean_pixels(figures, of_source, bearable=False):
+def of_clean_pixels(figures, of_source):
     """A row a map: the error where only what it names is clean."""
-    key = "error, clean where"
-    if bearable:
-        key = "error, bearable noise, clean where"
+    return _errors(_kinds(figures, of_source), "error, clean where")
+
+
+def of_bearable_noise(figures):
+    """The same with the noise that the predictor of a run can bear."""
+    key = "error, bearable noise, clean where"
+    kinds = _kinds(figures, True) | _kinds(figures, False)
     kinds = {
         title: [run for run in runs if key in run]
-        for title, runs in _kinds(figures, of_source).items()
+        for title, runs in kinds.items()
+        if any(key in run for run in runs)
     }
-    kinds = {title: runs for title, runs in kinds.items() if runs}
-    rows = []
-    if bearable:
-        strengths = (_mean(x, "bearable noise") for x in kinds.values())
-        rows.append(["the noise", *(f"{x:.2f}" for x in strengths)])
+    strengths = [f"{_mean(x, 'bearable noise'):.2f}" for x in kinds.values()]
+    return _errors(kinds, key, ["the noise", *strengths])
+
+
+def _errors(kinds, key, *rows):
+    rows = list(rows)
     errors = (_mean(runs, "error") for runs in kinds.values())
     rows.append(["no noise at all", *(f"{x:.1f}" for x in errors)])
     for name in next(iter(kinds.values()))[0][key]:
@@ -205,12 +211,7 @@ TABLES = {
     "pixel-attention-texture-clean-pixels": partial(
         of_clean_pixels, of_source=False
     ),
-    "pixel-attention-bearable": partial(
-        of_clean_pixels, of_source=True, bearable=True
-    ),
-    "pixel-attention-texture-bearable": partial(
-        of_clean_pixels, of_source=False, bearable=True
-    ),
+    "pixel-attention-bearable-noise": of_bearable_noise,
     "pixel-attention": of_sets,
     "pixel-attention-noise": of_noise,
     "pixel-attention-photos": of_photos,
