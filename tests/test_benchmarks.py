@@ -14,6 +14,7 @@ from benchmarks.common import counts
 from benchmarks.common import methods
 from benchmarks.common import overlaps
 from benchmarks.common.map_scores import halved
+from benchmarks.pixel_attention import cuts
 
 ROOT = pathlib.Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
@@ -258,3 +259,18 @@ def test_draws_of_a_ranking_without_a_mistake_are_without_one():
         )
         == 0.5
     )
+
+
+def test_bearable_noise_leaves_nine_tenths_of_what_is_explained():
+    """A predictor that says its one pixel errs by the noise, no more."""
+    rng = np.random.default_rng(1)
+    targets = rng.normal(size=(50, 1))
+    data = types.SimpleNamespace(images=targets[:, None, None], targets=targets)
+    predictor = types.SimpleNamespace(
+        predict=lambda images, verbose: images[:, 0, 0]
+    )
+    # 1 - strength^2 mean(noise^2) / var(targets) = 0.9
+    noise = np.random.default_rng(0).normal(size=data.images.shape)
+    expected = np.sqrt(0.1 * targets.var() / np.square(noise).mean())
+    found = cuts.bearable_noise(predictor, data, steps=30)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

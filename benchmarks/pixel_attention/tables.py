@@ -9,12 +9,11 @@ from benchmarks.common.markdown import table
 
 UNITS = {"circles": "deg", "points": "px", "objects": "px"}
 SEEDS = (0, 1, 2)
-COUNTS = {1: "one seed", 2: "two seeds", 3: "three seeds"}
 TRIALS = (
-    ("circles", 0.5, SEEDS, "three seeds"),
-    ("circles", 0.04, SEEDS, "three seeds"),
-    ("objects", 0.5, (0,), "one seed"),
-    ("objects", 0.04, (0,), "one seed"),
+    ("circles", 0.5, SEEDS),
+    ("circles", 0.04, SEEDS),
+    ("objects", 0.5, (0,)),
+    ("objects", 0.04, (0,)),
 )
 MAPS = {
     "AUC of the map against the mask, mean of eight views": ("auc", 3),
@@ -68,7 +67,7 @@ def of_sets(figures):
 
 def of_noise(figures):
     rows = []
-    for clutter, noise, seeds, text in TRIALS:
+    for clutter, noise, seeds in TRIALS:
         found = [
             figures["noise"][f"{clutter}, seed {seed}, {noise}"]
             for seed in seeds
@@ -78,8 +77,14 @@ def of_noise(figures):
             for key in ("auc", "iou", "error")
         )
         cells = [share(auc), share(iou, 2), f"{error:.2f} {UNITS[clutter]}"]
-        rows.append([f"{clutter}, noise {noise}, {text}", *cells])
+        title = f"{clutter}, noise {noise}, {_number_of_seeds(seeds)}"
+        rows.append([title, *cells])
     return table(["", "AUC", "IoU", "error"], rows)
+
+
+def _number_of_seeds(runs):
+    names = {1: "one seed", 2: "two seeds", 3: "three seeds"}
+    return names.get(len(runs), f"{len(runs)} seeds")
 
 
 def of_cuts(figures, of_source):
@@ -125,12 +130,8 @@ def of_clean_pixels(figures, of_source):
 def of_bearable_noise(figures):
     """The same with the noise that the predictor of a run can bear."""
     key = "error, bearable noise, clean where"
-    kinds = _kinds(figures, True) | _kinds(figures, False)
-    kinds = {
-        title: [run for run in runs if key in run]
-        for title, runs in kinds.items()
-        if any(key in run for run in runs)
-    }
+    measured = {t: run for t, run in figures["cuts"].items() if key in run}
+    kinds = _by_kind(measured)
     strengths = [f"{_mean(x, 'bearable noise'):.2f}" for x in kinds.values()]
     return _errors(kinds, key, ["the noise", *strengths])
 
@@ -148,17 +149,27 @@ def _errors(kinds, key, *rows):
 
 
 def _kinds(figures, of_source):
-    """Runs by all of their title but the seed: the source's, or textures'."""
+    """Runs of the source's sets, or of those of textures."""
+    return _by_kind(
+        {
+            title: run
+            for title, run in figures["cuts"].items()
+            if (title.partition(",")[0] in UNITS) == of_source
+        }
+    )
+
+
+def _by_kind(runs):
+    """Lists of runs, by all of their title but the seed."""
     kinds = {}
-    for title, run in figures["cuts"].items():
-        if (title.partition(",")[0] in UNITS) == of_source:
-            kinds.setdefault(re.sub(r", seed \d+", "", title), []).append(run)
+    for title, run in runs.items():
+        kinds.setdefault(re.sub(r", seed \d+", "", title), []).append(run)
     return kinds
 
 
 def _titles(kinds):
     return [
-        f"{title}, {COUNTS[len(runs)]}, n = {runs[0]['n']}"
+        f"{title}, {_number_of_seeds(runs)}, n = {runs[0]['n']}"
         for title, runs in kinds.items()
     ]
 
