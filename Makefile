@@ -95,8 +95,12 @@ test-sweep: .venv/installed
 	.venv/bin/python -m pytest $(SPREAD) -m sweep $(ARGS)
 
 # No TensorFlow in these environments. What JAX compiles here runs once or
-# twice, so that compiling quickly beats running quickly.
+# twice, so that compiling quickly beats running quickly; what one test or
+# worker has compiled, the others read.
 test-jax: export JAX_DISABLE_MOST_OPTIMIZATIONS := 1
+test-jax: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.venv-jax/compiled
+test-jax: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
+test-jax: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
 test-jax: export XLA_FLAGS = $(shell XLA_FLAGS=$(PLAIN_FUSION) \
 	.venv-jax/bin/python -c "import jax; jax.numpy.zeros(1)" 2>/dev/null \
 	&& echo $(PLAIN_FUSION))
