@@ -102,6 +102,32 @@ def test_a_halved_box_is_never_empty():
     )
 
 
+def test_tables_leave_out_a_predictor_that_has_not_learned():
+    tables = importlib.import_module("benchmarks.pixel_attention.tables")
+
+    def runs(*found):
+        return {
+            f"circles, seed {seed}, noise 0.5": {
+                "n": 9,
+                "collusion": {"clean": clean},
+                "maps": {"map": {"iou": x, "auc": 1, "low": x, "high": x}},
+            }
+            for seed, (clean, x) in enumerate(found)
+        }
+
+    def lines(*found):
+        figures = {"cuts": runs(*found), "taught": {}}
+        return tables.of_cuts(figures, of_source=True)
+
+    head, _, row = lines((0.99, 0.7), (-0.01, 0.0), (0.98, 0.8))
+    assert head.endswith("| circles, noise 0.5, two of three seeds, n = 9 |")
+    assert row == "| map | .75 (.70 to .80), 1.000 |"
+    # Where none has, there is nothing else to tell.
+    head, _, row = lines((-0.01, 0.1))
+    assert head.endswith("| circles, noise 0.5, one seed, n = 9 |")
+    assert row == "| map | .10 [.10, .10], 1.000 |"
+
+
 def test_maps_of_windows_that_fit_are_laid_as_they_are_stretched():
     laying = importlib.import_module("benchmarks.localization.laying")
     keras.utils.set_random_seed(0)

@@ -7,6 +7,8 @@ from functools import partial
 from benchmarks.common.markdown import share
 from benchmarks.common.markdown import table
 
+# Of the variance of the answers; a predictor that explains less is not told of.
+LEARNED = 0.1
 UNITS = {"circles": "deg", "points": "px", "objects": "px"}
 SEEDS = (0, 1, 2)
 TRIALS = (
@@ -77,14 +79,18 @@ def of_noise(figures):
             for key in ("auc", "iou", "error")
         )
         cells = [share(auc), share(iou, 2), f"{error:.2f} {UNITS[clutter]}"]
-        title = f"{clutter}, noise {noise}, {_number_of_seeds(seeds)}"
+        title = f"{clutter}, noise {noise}, {_seeds(len(seeds))}"
         rows.append([title, *cells])
     return table(["", "AUC", "IoU", "error"], rows)
 
 
-def _number_of_seeds(runs):
-    names = {1: "one seed", 2: "two seeds", 3: "three seeds"}
-    return names.get(len(runs), f"{len(runs)} seeds")
+def _seeds(tried, used=None):
+    """How many were tried, and first of how many the figures are, if fewer."""
+    words = {1: "one", 2: "two", 3: "three"}
+    text = words.get(tried, str(tried)) + (" seeds" if tried > 1 else " seed")
+    if used in (None, tried):
+        return text
+    return f"{words.get(used, str(used))} of {text}"
 
 
 def of_cuts(figures, of_source):
@@ -102,7 +108,7 @@ def of_cuts(figures, of_source):
     if taught.keys() & set(sets):
         cells = [_iou_and_auc([taught[x]]) if x in taught else "" for x in sets]
         rows.append(["the same network, taught the true masks", *cells])
-    return table(["IoU at the cut, AUC", *_titles(kinds)], rows)
+    return table(["IoU at the cut, AUC", *kinds], rows)
 
 
 def _iou_and_auc(found):
@@ -145,7 +151,7 @@ def _errors(kinds, key, *rows):
             _mean([run[key] for run in runs], name) for runs in kinds.values()
         )
         rows.append([name, *(f"{x:.1f}" for x in errors)])
-    return table(["error, clean only where named", *_titles(kinds)], rows)
+    return table(["error, clean only where named", *kinds], rows)
 
 
 def _kinds(figures, of_source):
@@ -160,18 +166,24 @@ def _kinds(figures, of_source):
 
 
 def _by_kind(runs):
-    """Lists of runs, by all of their title but the seed."""
+    """Lists of runs by their title, with the number of seeds for the seed.
+
+    Those whose predictor has not learned are left out, unless none has.
+    """
     kinds = {}
     for title, run in runs.items():
         kinds.setdefault(re.sub(r", seed \d+", "", title), []).append(run)
-    return kinds
+    found = {}
+    for title, tried in kinds.items():
+        learned = [x for x in tried if _has_learned(x)] or tried
+        seeds = _seeds(len(tried), len(learned))
+        found[f"{title}, {seeds}, n = {tried[0]['n']}"] = learned
+    return found
 
 
-def _titles(kinds):
-    return [
-        f"{title}, {_number_of_seeds(runs)}, n = {runs[0]['n']}"
-        for title, runs in kinds.items()
-    ]
+def _has_learned(run):
+    """Of the runs before the share was kept, all had."""
+    return run["collusion"].get("clean", 1.0) > LEARNED
 
 
 def of_photos(figures):
