@@ -7,7 +7,7 @@ from functools import partial
 from benchmarks.common.markdown import share
 from benchmarks.common.markdown import table
 
-# Of the variance of the answers; a predictor that explains less is not told of.
+# `Collusion.clean` from which a predictor has learned, as `collusion` has it.
 LEARNED = 0.1
 UNITS = {"circles": "deg", "points": "px", "objects": "px"}
 SEEDS = (0, 1, 2)
@@ -175,15 +175,11 @@ def _by_kind(runs):
         kinds.setdefault(re.sub(r", seed \d+", "", title), []).append(run)
     found = {}
     for title, tried in kinds.items():
-        learned = [x for x in tried if _has_learned(x)] or tried
+        learned = [x for x in tried if x["collusion"]["clean"] >= LEARNED]
+        learned = learned or tried
         seeds = _seeds(len(tried), len(learned))
         found[f"{title}, {seeds}, n = {tried[0]['n']}"] = learned
     return found
-
-
-def _has_learned(run):
-    """Of the runs before the share was kept, all had."""
-    return run["collusion"].get("clean", 1.0) > LEARNED
 
 
 def of_photos(figures):
