@@ -24,6 +24,9 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.common import command
 from benchmarks.common import images
+from benchmarks.common.intervals import drawn
+from benchmarks.common.intervals import ends
+from benchmarks.common.intervals import of_mean
 from keras_xmap import segmentation
 
 THRESHOLDS = np.linspace(0, 1, 256)
@@ -58,7 +61,7 @@ def ecssd(folder, arguments, save):
     report = {name: one.summary() for name, one in scores.items()}
     for name in BASELINES:
         gain = scores["DRFI"].auc - scores[name].auc
-        report["DRFI"][f"AUC above {name}"] = with_interval(gain)
+        report["DRFI"][f"AUC above {name}"] = of_mean(gain)
     for name, row in report.items():
         print(name, row, flush=True)
     save("maps", report)
@@ -88,14 +91,12 @@ class Scores:
         self.precision, self.recall = np.moveaxis(np.array(curves), 1, 0)
 
     def summary(self):
-        draws = np.random.default_rng(0).multinomial(
-            len(self.auc), np.full(len(self.auc), 1 / len(self.auc)), 2000
-        )
+        draws = drawn(len(self.auc))
         f = self.best_f(np.ones((1, len(self.auc))))[0]
         return {
-            "AUC": with_interval(self.auc),
-            "MAE": with_interval(self.mae),
-            "F": [f, *np.quantile(self.best_f(draws), (0.025, 0.975))],
+            "AUC": of_mean(self.auc),
+            "MAE": of_mean(self.mae),
+            "F": [f, *ends(self.best_f(draws))],
         }
 
     def best_f(self, draws):
@@ -115,14 +116,6 @@ def precision_and_recall(heatmap, mask):
     right = right[::-1].cumsum()[::-1][1:]
     precision = np.where(found > 0, right / np.maximum(found, 1), 1)
     return precision, right / max(mask.sum(), 1)
-
-
-def with_interval(values):
-    rows = np.random.default_rng(0).integers(
-        len(values), size=(2000, len(values))
-    )
-    low, high = np.quantile(values[rows].mean(axis=1), (0.025, 0.975))
-    return [float(values.mean()), float(low), float(high)]
 
 
 def centre(photo):

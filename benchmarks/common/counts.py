@@ -6,7 +6,9 @@ photos drawn with replacement.
 
 import numpy as np
 
-DRAWS = 2000
+from benchmarks.common.intervals import DRAWS
+from benchmarks.common.intervals import drawn
+from benchmarks.common.intervals import interval
 
 
 def counts(labels, truth, num_classes):
@@ -64,12 +66,6 @@ def draws(of_photos, score=mean_iou):
     return score(totals.reshape(DRAWS, *of_photos.shape[1:]))
 
 
-def drawn(number):
-    """Returns how often each of so many photos is drawn, `(draws, number)`."""
-    generator = np.random.default_rng(0)
-    return generator.multinomial(number, np.full(number, 1 / number), DRAWS)
-
-
 def with_interval(of_photos, score=mean_iou):
     return interval(score(of_photos.sum(0)), draws(of_photos, score))
 
@@ -79,12 +75,6 @@ def gain(of_photos, of_others, score=mean_iou):
     middle = score(of_photos.sum(0)) - score(of_others.sum(0))
     of_draws = draws(of_photos, score) - draws(of_others, score)
     return interval(middle, of_draws)
-
-
-def interval(middle, of_draws):
-    """Returns a score and what 95 % of its draws lie between, rounded."""
-    low, high = np.quantile(of_draws, (0.025, 0.975))
-    return [round(float(value), 3) for value in (middle, low, high)]
 
 
 def best(options, count, rows, score=mean_iou):

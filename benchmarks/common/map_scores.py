@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from benchmarks.common.intervals import drawn_photos
+from benchmarks.common.intervals import of_weighted_mean
 from keras_xmap import metrics
 from keras_xmap import ops
 
@@ -84,33 +86,17 @@ def summary(scores, photos, rows=slice(None), against=None):
         against: Scores of other maps; adds the paired difference in pointing.
     """
     names = photos.names[rows]
-    weights = draws(names)
+    weights = drawn_photos(names)
     report = {"n": len(names), "photos": len(set(names))}
     for key, values in scores.items():
         values = values[rows]
         if values.ndim == 2:
             values = values[:, values.mean(0).argmax()]
-        report[key] = interval(values, weights)
+        report[key] = of_weighted_mean(values, weights)
     if against is not None:
         gain = scores["pointing"][rows] - against["pointing"][rows]
-        report["pointing gain"] = interval(gain, weights)
+        report["pointing gain"] = of_weighted_mean(gain, weights)
     return report
-
-
-def draws(names, draws=2000):
-    """Returns weights of rows, (draws, n), from drawing whole photos."""
-    _, photo = np.unique(names, return_inverse=True)
-    generator = np.random.default_rng(0)
-    count = photo.max() + 1
-    return generator.multinomial(count, np.full(count, 1 / count), draws)[
-        :, photo
-    ]
-
-
-def interval(values, weights):
-    means = weights @ values / weights.sum(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return [round(float(x), 3) for x in (values.mean(), low, high)]
 
 
 def show(name, report, width=44):

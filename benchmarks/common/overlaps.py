@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.common.counts import counts_of_masks
-from benchmarks.common.counts import drawn
+from benchmarks.common.intervals import drawn
 
 
 class Overlaps:

@@ -12,11 +12,11 @@ import tensorflow as tf
 from benchmarks.common.counts import best
 from benchmarks.common.counts import counts_of_masks
 from benchmarks.common.counts import gain
-from benchmarks.common.counts import interval
 from benchmarks.common.counts import mean
 from benchmarks.common.counts import mean_iou
 from benchmarks.common.counts import with_interval
 from benchmarks.common.heads import FOLDS
+from benchmarks.common.intervals import interval
 from benchmarks.common.overlaps import average_precision
 from benchmarks.common.overlaps import divided
 from benchmarks.common.overlaps import draws_of_precision

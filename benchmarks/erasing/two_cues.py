@@ -13,6 +13,8 @@ import tensorflow as tf
 from keras import layers
 
 import keras_xmap
+from benchmarks.common.intervals import drawn_rows
+from benchmarks.common.intervals import interval
 from benchmarks.erasing.scores import THRESHOLDS
 from benchmarks.erasing.scores import Kept
 from benchmarks.erasing.scores import above
@@ -318,14 +320,9 @@ def summary(rows):
     if "pixels" not in rows[0]:
         return means
     pixels = np.concatenate([row["pixels"] for row in rows])
-    generator = np.random.default_rng(0)
-    drawn = generator.integers(len(pixels), size=(DRAWS, len(pixels)))
-    resampled = measures(pixels[drawn].sum(1))
+    resampled = measures(pixels[drawn_rows(len(pixels), DRAWS)].sum(1))
     found = {
-        name: [
-            round(float(x), 3)
-            for x in (value, *np.percentile(resampled[name], (2.5, 97.5)))
-        ]
+        name: interval(value, resampled[name])
         for name, value in measures(pixels.sum(0)).items()
     }
     return {**means, "n": len(pixels), **found}

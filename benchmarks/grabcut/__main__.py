@@ -18,6 +18,7 @@ from skimage.transform import resize
 
 from benchmarks.common import command
 from benchmarks.common import images
+from benchmarks.common.intervals import of_mean
 from keras_xmap import explainers
 from keras_xmap import ops
 from keras_xmap import segmentation
@@ -93,14 +94,8 @@ def iou(one, other):
 
 
 def summary(values):
-    rows = np.random.default_rng(0).integers(
-        len(values), size=(2000, len(values))
-    )
-    low, high = np.quantile(np.asarray(values)[rows].mean(1), (0.025, 0.975))
-    return {
-        "iou": round(float(np.mean(values)), 3),
-        "interval": [round(float(low), 3), round(float(high), 3)],
-    }
+    mean, *ends = (round(x, 3) for x in of_mean(values))
+    return {"iou": mean, "interval": ends}
 
 
 def best_threshold(maps, masks):

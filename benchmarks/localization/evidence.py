@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.common.intervals import drawn_photos
+from benchmarks.common.intervals import of_weighted_mean
 from benchmarks.common.layer_names import BEFORE_MIXING
 from benchmarks.common.layer_names import LAYERS
 from benchmarks.common.map_scores import BATCH
 from benchmarks.common.map_scores import Scores
-from benchmarks.common.map_scores import draws
-from benchmarks.common.map_scores import interval
 from benchmarks.common.map_scores import summary
 from benchmarks.localization.layer_maps import enlarge
 
@@ -102,8 +102,8 @@ def _of_positions(photos, cells, energy, traced, positions):
     own = photos.masks[np.arange(len(cells)), y.astype(int), x.astype(int)]
     report = {
         "n": len(cells),
-        "position stands on the object": interval(
-            own.astype(float), draws(photos.names)
+        "position stands on the object": of_weighted_mean(
+            own.astype(float), drawn_photos(photos.names)
         ),
         **_of_gradients(energy, y, x),
     }

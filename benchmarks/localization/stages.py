@@ -10,11 +10,11 @@ import functools
 import keras
 import numpy as np
 
+from benchmarks.common.intervals import drawn_photos
+from benchmarks.common.intervals import of_weighted_mean
 from benchmarks.common.kept import kept
 from benchmarks.common.map_scores import BATCH
 from benchmarks.common.map_scores import Scores
-from benchmarks.common.map_scores import draws
-from benchmarks.common.map_scores import interval
 from benchmarks.common.map_scores import summary
 from benchmarks.localization.layer_maps import NETWORKS
 from benchmarks.localization.layers import HELD_OUT
@@ -60,16 +60,16 @@ def stages(folder, arguments, save):
 def _of_row(values, scores, photos, rows):
     """Returns the figures of a row; gains in IoU are over two sizes."""
     report = summary(values, photos, rows, against=scores[FLOOR])
-    weights = draws(photos.names[rows])
+    weights = drawn_photos(photos.names[rows])
     found = {k: report[k] for k in ("n", "pointing", "pointing gain", "iou")}
     difference = _at_best(values, rows) - _at_best(scores[TWO], rows)
-    found["iou gain"] = interval(difference, weights)
+    found["iou gain"] = of_weighted_mean(difference, weights)
     small = rows & photos.subsets[SMALL]
     if small.any():
         pointing = values["pointing"][small]
         found[SMALL] = [
             int(small.sum()),
-            *interval(pointing, draws(photos.names[small])),
+            *of_weighted_mean(pointing, drawn_photos(photos.names[small])),
         ]
     return found
 

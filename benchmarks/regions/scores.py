@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from benchmarks.common.map_scores import draws
+from benchmarks.common.intervals import drawn_photos
+from benchmarks.common.intervals import interval
 
 ALL = "all"
 
@@ -66,7 +67,7 @@ def report(correct, tested, floor, num_draws=2000):
         and `interval`; and the gain with its interval, paired by region.
     """
     whole = tested.weights(np.ones((1, len(tested.labels)), int))
-    drawn = tested.weights(draws(tested.photos, num_draws))
+    drawn = tested.weights(drawn_photos(tested.photos, num_draws))
     accuracy, gain = {}, {}
     for variant, of_seeds in correct.items():
         own, base = np.mean(of_seeds, 0), np.mean(correct[floor], 0)
@@ -84,11 +85,7 @@ def report(correct, tested, floor, num_draws=2000):
 
 
 def _interval(values, whole, weights):
-    means = _averages(values, weights)
-    low, high = np.nanquantile(means, [0.025, 0.975])
-    return [
-        round(float(x), 3) for x in (_averages(values, whole)[0], low, high)
-    ]
+    return interval(_averages(values, whole)[0], _averages(values, weights))
 
 
 def _averages(values, weights):
