@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.common import counts
+from benchmarks.common import intervals
 from benchmarks.common import methods
 from benchmarks.common import overlaps
 from benchmarks.common.map_scores import halved
@@ -109,6 +110,7 @@ def test_tables_leave_out_a_predictor_that_has_not_learned():
         return {
             f"circles, seed {seed}, noise 0.5": {
                 "n": 9,
+                "noise": x,
                 "collusion": {"clean": clean},
                 "maps": {"map": {"iou": x, "auc": 1, "low": x, "high": x}},
             }
@@ -119,11 +121,12 @@ def test_tables_leave_out_a_predictor_that_has_not_learned():
         figures = {"cuts": runs(*found), "taught": {}}
         return tables.of_cuts(figures, of_source=True)
 
-    head, _, row = lines((0.99, 0.7), (-0.01, 0.0), (0.98, 0.8))
+    head, _, noise, row = lines((0.99, 0.7), (-0.01, 0.0), (0.98, 0.8))
     assert head.endswith("| circles, noise 0.5, two of three seeds, n = 9 |")
+    assert noise == "| the noise while training | 0.75 |"
     assert row == "| map | .75 (.70 to .80), 1.000 |"
     # Where none has, there is nothing else to tell.
-    head, _, row = lines((-0.01, 0.1))
+    head, _, _, row = lines((-0.01, 0.1))
     assert head.endswith("| circles, noise 0.5, one seed, n = 9 |")
     assert row == "| map | .10 [.10, .10], 1.000 |"
 
@@ -300,3 +303,21 @@ def test_bearable_noise_leaves_nine_tenths_of_what_is_explained():
     expected = np.sqrt(0.1 * targets.var() / np.square(noise).mean())
     found = cuts.bearable_noise(predictor, data, steps=30)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_intervals_by_hand():
+    assert intervals.of_mean(np.full(5, 0.25)) == [0.25, 0.25, 0.25]
+    assert (intervals.drawn(7, 100).sum(1) == 7).all()
+    # Rows of one photo are drawn together.
+    weights = intervals.drawn_photos(["a", "b", "a"], 100)
+    assert (weights[:, 0] == weights[:, 2]).all()
+    assert set((weights[:, 0] + weights[:, 1]).tolist()) == {2}
+    # The mean of many has a normal interval of 1.96 standard errors.
+    values = np.arange(400.0)
+    mean, low, high = intervals.of_mean(values, 4000)
+    error = 1.96 * values.std() / 20
+    assert mean == 199.5
+    assert (low, high) == pytest.approx((mean - error, mean + error), abs=1)
+    weighted = intervals.of_weighted_mean(values, intervals.drawn(400, 4000))
+    assert weighted == pytest.approx([mean, low, high], abs=1)
+    assert intervals.ends([np.nan, 1.0, 1.0]) == (1.0, 1.0)

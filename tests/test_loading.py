@@ -24,6 +24,7 @@ import keras_xmap
 from keras_xmap import losses
 from keras_xmap import metrics
 from keras_xmap import models
+from keras_xmap.models._fresh_optimizer import LaterSchedule
 
 ROOT = pathlib.Path(__file__).parents[1]
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
@@ -66,6 +67,12 @@ CASES = {
         test_models.trunk(16), 3
     ),
     "PixelAttention": lambda: test_models.make_model("PixelAttention"),
+    "LaterSchedule": lambda: compiled(
+        optimizer=keras.optimizers.SGD(
+            LaterSchedule(keras.optimizers.schedules.CosineDecay(1.0, 9), 4)
+        ),
+        loss="mse",
+    ),
 }
 # Of a step that runs once or twice, most of the time goes into its trace.
 if ON_TENSORFLOW:

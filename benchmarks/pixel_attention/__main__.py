@@ -69,7 +69,9 @@ def main(argv=None):
     parser.add_argument(
         "--cut-sets", nargs="+", choices=SETS, help="of cuts and taught"
     )
-    parser.add_argument("--cut-noises", nargs="+", type=float, help="of cuts")
+    parser.add_argument(
+        "--cut-noises", nargs="+", type=float, help="of cuts, else chosen"
+    )
     parser.add_argument("--images", type=int, help="to train on")
     parser.add_argument("--tested", type=int, default=1000, help="of cuts")
     parser.add_argument("--passes", type=int, default=PASSES, help="of cuts")

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 from scipy import stats
 
+from benchmarks.common.intervals import of_mean
 from benchmarks.pixel_attention.runs import saved
 from keras_xmap import datasets
 from keras_xmap import explainers
@@ -24,30 +25,25 @@ from keras_xmap import models
 from keras_xmap import ops
 from keras_xmap import targets
 
-# Arguments of the generators, the noise, and which mirror images are of the
-# same kind. Where a texture tells an inclination, noise of 0.2 turns the map
-# over, which `--cut-noises 0.2` shows.
+# Arguments of the generators, and which mirror images are of the same kind.
 ALL = ("left_right", "up_down", "transpose")
 SETS = {
-    "circles": (datasets.ellipses, {"clutter": "circles"}, 0.5, ALL),
-    "points": (datasets.ellipses, {"clutter": "points"}, 0.04, ALL),
-    "objects": (datasets.ellipses, {"clutter": "objects"}, 0.04, ALL),
+    "circles": (datasets.ellipses, {"clutter": "circles"}, ALL),
+    "points": (datasets.ellipses, {"clutter": "points"}, ALL),
+    "objects": (datasets.ellipses, {"clutter": "objects"}, ALL),
     "grain, inclination": (
         datasets.textured_ellipses,
         {"question": "inclination"},
-        0.05,
         ALL[:2],
     ),
     "grain, crossing": (
         datasets.textured_ellipses,
         {"question": "crossing"},
-        0.2,
         ALL[:2],
     ),
     "bricks, inclination": (
         datasets.textured_ellipses,
         {"question": "inclination", "texture": "bricks"},
-        0.05,
         ALL[:2],
     ),
 }
@@ -63,8 +59,9 @@ def cuts(folder, arguments, save):
     for name, seed in itertools.product(
         arguments.cut_sets or SETS, arguments.seeds or (0, 1, 2)
     ):
-        draw, options, noise, mirrors = SETS[name]
-        for strength in arguments.cut_noises or [noise]:
+        draw, options, mirrors = SETS[name]
+        # Chosen by the predictor, if not given.
+        for noise in arguments.cut_noises or [None]:
             keras.utils.set_random_seed(seed)
             data, held_out, test = (
                 draw(count, split=split, seed=number, **options)
@@ -75,10 +72,10 @@ def cuts(folder, arguments, save):
                 )
             )
             row = measured(
-                *(data.with_mirrors(), held_out, test, strength, mirrors),
+                *(data.with_mirrors(), held_out, test, noise, mirrors),
                 *(arguments.passes, arguments.warm_passes),
             )
-            title = f"{name}, seed {seed}, noise {strength}"
+            title = f"{name}, seed {seed}, noise {noise or 'chosen'}"
             if arguments.images:
                 title += f", {arguments.images} images"
             if arguments.passes != PASSES:
@@ -115,7 +112,7 @@ def measured(data, held_out, test, noise, mirrors, epochs, warm_up):
         "epochs": [warm_up, epochs],
         "n": len(test.images),
         "cpu seconds": seconds,
-        "noise": noise,
+        "noise": model.current_noise,
         "collusion": model.held_out_collusion._asdict(),
         **errors_of(model.predictor, held_out, test, maps, share),
         "maps": {
@@ -212,15 +209,8 @@ def scores(masks, values, share):
     auc = (ranks.sum() - count * (count + 1) / 2) / (count * others)
     cut = named(values, share)
     iou = (cut & masks).sum((1, 2)) / (cut | masks).sum((1, 2))
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(len(iou), size=(NUM_RESAMPLES, len(iou)))
-    low, high = np.quantile(iou[drawn].mean(axis=1), (0.025, 0.975))
-    return {
-        "auc": float(auc),
-        "iou": float(iou.mean()),
-        "low": float(low),
-        "high": float(high),
-    }
+    mean, low, high = of_mean(iou, NUM_RESAMPLES)
+    return {"auc": float(auc), "iou": mean, "low": low, "high": high}
 
 
 def errors_of(predictor, held_out, test, maps, share):

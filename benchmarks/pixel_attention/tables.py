@@ -96,7 +96,8 @@ def _seeds(tried, used=None):
 def of_cuts(figures, of_source):
     """A row a map, a column a kind of run: the IoU at the cut, and the AUC."""
     kinds = _kinds(figures, of_source)
-    rows = []
+    strengths = (f"{_mean(runs, 'noise'):.2f}" for runs in kinds.values())
+    rows = [["the noise while training", *strengths]]
     for name in next(iter(kinds.values()))[0]["maps"]:
         cells = (
             _iou_and_auc([run["maps"][name] for run in runs])

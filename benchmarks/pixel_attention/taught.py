@@ -22,7 +22,7 @@ def taught(folder, arguments, save):
     for name, seed in itertools.product(
         arguments.cut_sets or SETS, arguments.seeds or (0, 1, 2)
     ):
-        draw, options, _, _ = SETS[name]
+        draw, options, _ = SETS[name]
         keras.utils.set_random_seed(seed)
         data = draw(arguments.images, split="train", seed=seed, **options)
         test = draw(arguments.tested, split="test", seed=seed, **options)

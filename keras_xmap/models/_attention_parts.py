@@ -1,31 +1,37 @@
 """The parts of pixel attention, and what is checked of them."""
 
 import keras
+from keras import ops
 
+from keras_xmap._axes import channel_axis
 from keras_xmap._axes import spatial_shape
 from keras_xmap._checks import check_positive
 from keras_xmap._warnings import warn_user
 from keras_xmap.layers import MaskNoise
+from keras_xmap.models._chosen_noise import ChosenNoise
 from keras_xmap.models._data_format import DataFormats
 from keras_xmap.models._given import check_image_model
 from keras_xmap.models._surgery import Recording
 from keras_xmap.models.attention_network import attention_network
 
 
-def attention_and_noise(predictor, attention, area_ratio, noise):
+def attention_and_noise(
+    predictor, attention, area_ratio, noise, may_choose=False
+):
     """Checks the parts, and makes those that were not given.
 
     Args:
         predictor, attention: Models, the second one or `None`.
         area_ratio: Float, what a new attention model starts at.
-        noise: Number or `MaskNoise`.
+        noise: Number or `MaskNoise`, or `None` for `ChosenNoise`.
+        may_choose: Boolean, whether it may be `None`.
 
     Returns:
         The attention model, and the `MaskNoise`.
     """
     check_image_model("predictor", predictor)
     shape = tuple(predictor.inputs[0].shape[1:])
-    noise = _noise_layer(noise, predictor)
+    noise = _noise_layer(noise, predictor, may_choose)
     if attention is None:
         attention = attention_network(
             shape, area_ratio, data_format=noise.data_format
@@ -34,7 +40,7 @@ def attention_and_noise(predictor, attention, area_ratio, noise):
     return attention, noise
 
 
-def _noise_layer(noise, predictor):
+def _noise_layer(noise, predictor, may_choose):
     if isinstance(noise, MaskNoise):
         return noise
     if isinstance(noise, keras.layers.Layer):
@@ -42,10 +48,22 @@ def _noise_layer(noise, predictor):
             "`noise` must be a number or a `keras_xmap.layers.MaskNoise`. "
             f"Received: noise={noise!r}."
         )
-    stddev = check_positive("noise", noise)
+    is_chosen = may_choose and noise is None
+    stddev = None if is_chosen else check_positive("noise", noise)
     recording = Recording(predictor)
     (image,) = keras.tree.flatten(recording.inputs)
-    return MaskNoise(stddev, data_format=DataFormats(recording).of(image))
+    data_format = DataFormats(recording).of(image)
+    if is_chosen:
+        return ChosenNoise(data_format)
+    return MaskNoise(stddev, data_format=data_format)
+
+
+def as_images(x, predictor, data_format):
+    """Returns the one input that `fit` takes, as the predictor takes it."""
+    (images,) = keras.tree.flatten(x)
+    if len(images.shape) == 3:  # Keras lets them lack their one channel.
+        images = ops.expand_dims(images, channel_axis(data_format))
+    return ops.cast(images, predictor.inputs[0].dtype)
 
 
 def _check_attention(attention, predictor, shape, data_format):

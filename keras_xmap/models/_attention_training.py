@@ -131,13 +131,26 @@ def asked_of_codes(model, images, targets):
         return None
 
 
+def held_out_images(x, split, data, batch_size, steps):
+    """Returns arguments with which `predict` reads all that is held out."""
+    if data is None:
+        start = _split_at(x, split)
+        images = keras.tree.map_structure(lambda part: part[start:], x)
+    else:
+        images = data[0] if isinstance(data, (list, tuple)) else data
+    return {"x": images, "batch_size": batch_size, "steps": steps}
+
+
+def _split_at(x, split):
+    return int(len(keras.tree.flatten(x)[0]) * (1 - split))
+
+
 def held_out_rows(x, y, split, data):
     """Images and targets held out, a few; `None` of what is read once."""
     if data is None and not split:
         return None
     if data is None:
-        count = len(keras.tree.flatten(x)[0])
-        return _rows((x, y), int(count * (1 - split)))
+        return _rows((x, y), _split_at(x, split))
     if isinstance(data, (list, tuple)):
         return _rows(data[:2], 0)
     if hasattr(data, "__next__"):

@@ -1,3 +1,4 @@
+import functools
 from collections.abc import Sequence
 from typing import Any
 from typing import Literal
@@ -5,7 +6,6 @@ from typing import Literal
 import keras
 from keras import ops
 
-from keras_xmap._axes import channel_axis
 from keras_xmap._checks import check_boolean
 from keras_xmap._checks import check_fraction
 from keras_xmap._checks import check_non_negative
@@ -20,14 +20,22 @@ from keras_xmap.layers import MaskNoise
 from keras_xmap.losses import AreaRatio
 from keras_xmap.models._attention_maps import AttentionMaps
 from keras_xmap.models._attention_maps import check_mirrors
+from keras_xmap.models._attention_parts import as_images
 from keras_xmap.models._attention_parts import attention_and_noise
 from keras_xmap.models._attention_training import NeededShare
 from keras_xmap.models._attention_training import Untracked
 from keras_xmap.models._attention_training import asked_of_codes
 from keras_xmap.models._attention_training import harm_by_share
+from keras_xmap.models._attention_training import held_out_images
 from keras_xmap.models._attention_training import held_out_rows
 from keras_xmap.models._attention_training import joined
 from keras_xmap.models._attention_training import with_phases
+from keras_xmap.models._chosen_noise import ChosenNoise
+from keras_xmap.models._chosen_noise import choose_strength
+from keras_xmap.models._fresh_optimizer import fresh_copy
+from keras_xmap.models._fresh_optimizer import go_on_from
+from keras_xmap.models._fresh_optimizer import has_begun
+from keras_xmap.models._fresh_optimizer import start_anew
 from keras_xmap.ops import relevance
 
 # Where the choice of the ratio starts.
@@ -44,7 +52,7 @@ class PixelAttention(keras.Model):
     adds is `explain`: a map an image.
 
     ```python
-    model = models.PixelAttention(predictor, noise=0.1, warm_up=20)
+    model = models.PixelAttention(predictor, warm_up=20)
     model.compile("adam", "mse")
     model.fit(images, targets, epochs=30, validation_split=0.1)
     maps = model.explain(new_images)  # above 0.5: what the answer needs
@@ -54,16 +62,21 @@ class PixelAttention(keras.Model):
 
     1. `warm_up` epochs of the predictor alone. One that has learned nothing
        yet is disturbed by noise anywhere, and the map would be of nothing.
-    2. Predictor and map together, half of the loss for the image and half
+    2. With `noise=None`, the strength of the noise is chosen on the images
+       held out by `validation_split` or `validation_data`: noise that would
+       take most of the answers, since on all pixels it moves them by three
+       quarters of their own variance.
+    3. Predictor and map together, half of the loss for the image and half
        for the noisy one:
        `(L(F(I), P) + L(F(I'), P)) / 2 + c (mean(R(I)) - area_ratio)^2`
-    3. With `area_ratio=None`, after each of these epochs, the ratio is chosen
-       on the images held out by `validation_split` or `validation_data`:
-       noise is laid on all but a share of the pixels that the map names
-       first, and the smallest share is taken with which a tenth is left of
-       the harm that noise does everywhere. The logs have it as
-       `val_needed_share`, 1 while no share is enough.
-    4. At the end `metrics.collusion` is asked, of up to 256 images held out,
+       The optimizer starts anew, as what it keeps is of another loss, but
+       for its learning rate, of which a schedule goes on.
+    4. With `area_ratio=None`, after each of these epochs, the ratio is chosen
+       on the images held out: noise is laid on all but a share of the pixels
+       that the map names first, and the smallest share is taken with which a
+       tenth is left of the harm that noise does everywhere. The logs have it
+       as `val_needed_share`, 1 while no share is enough.
+    5. At the end `metrics.collusion` is asked, of up to 256 images held out,
        whether the two models agreed on a code, the predictor learned
        nothing, or the map turned over and protects the background, and warns
        if so; the result is `held_out_collusion`.
@@ -83,9 +96,8 @@ class PixelAttention(keras.Model):
             that takes noise, or `None` to choose it while training. Defaults
             to `None`.
         noise: Float > 0, the standard deviation of the noise in the unit of
-            the images, or a `keras_xmap.layers.MaskNoise`. A tenth to a
-            quarter of the spread of the pixels is a start. Defaults to
-            `0.05`, for pixels from 0 to 1.
+            the images, or a `keras_xmap.layers.MaskNoise`, or `None` to
+            choose it when the predictor has learned. Defaults to `None`.
         area_weight: Float >= 0, the weight `c`. Defaults to `25.0`.
         warm_up: Integer >= 0, the epochs of the predictor alone; 0 for one
             that is trained. Defaults to `5`.
@@ -95,8 +107,9 @@ class PixelAttention(keras.Model):
         TypeError: If a model is not a `keras.Model`, or `noise` neither a
             number nor a `MaskNoise`.
         ValueError: If a number is out of range, the models do not fit
-            together, or `fit` is to choose `area_ratio` and nothing is held
-            out.
+            together, or `fit` is to choose `area_ratio` or `noise` and
+            nothing is held out, or the predictor answers the same for all
+            that is.
 
     References:
         - Li & Shimada, "Discovery of Image Pixels highly Contributing to
@@ -109,7 +122,7 @@ class PixelAttention(keras.Model):
     ...     [keras.Input((32, 32, 1)), layers.Flatten(), layers.Dense(2)]
     ... )
     >>> model = keras_xmap.models.PixelAttention(
-    ...     predictor, area_ratio=0.9, warm_up=1
+    ...     predictor, area_ratio=0.9, noise=0.05, warm_up=1
     ... )
     >>> model.compile("adam", "mse")
     >>> data = keras_xmap.datasets.ellipses(64, seed=0)
@@ -124,7 +137,7 @@ class PixelAttention(keras.Model):
         predictor: keras.Model,
         attention: keras.Model | None = None,
         area_ratio: Number | None = None,
-        noise: Number | MaskNoise = 0.05,
+        noise: Number | MaskNoise | None = None,
         area_weight: Number = 25.0,
         warm_up: int = 5,
         **kwargs: Any,
@@ -137,10 +150,10 @@ class PixelAttention(keras.Model):
         start = _FIRST_RATIO if area_ratio is None else area_ratio
         self.predictor = predictor
         self.attention, self.noise = attention_and_noise(
-            predictor, attention, start, noise
+            predictor, attention, start, noise, may_choose=True
         )
         self.held_out_collusion = None
-        self._epochs, self._ratio = (
+        self._epochs, self._ratio, self._first_step = (
             self.add_weight(
                 shape=(),
                 dtype=dtype,
@@ -151,6 +164,7 @@ class PixelAttention(keras.Model):
             for name, dtype, value in (
                 ("epochs", "float32", 0.0),
                 ("ratio", "float32", start),
+                ("first_step", "float32", -1.0),
             )
         )
         self._needed_share = None
@@ -159,12 +173,20 @@ class PixelAttention(keras.Model):
         self._is_alone, self._is_choosing = self.warm_up > 0, False
         self._areas = AreaRatio()
         self._maps = Untracked()
+        self._held_out = None
         self.built = True
 
     @property
     def current_area_ratio(self) -> float:
         """Float, the ratio that was given, or the one chosen so far."""
         return float(ops.convert_to_numpy(self._ratio))
+
+    @property
+    def current_noise(self) -> float | None:
+        """Float, the noise that was given or chosen; `None` before that."""
+        if not isinstance(self.noise, ChosenNoise):
+            return self.noise.stddev
+        return self.noise.chosen
 
     @property
     def input(self) -> Structure:
@@ -224,12 +246,7 @@ class PixelAttention(keras.Model):
         return harm_by_share(answer, self.noise, images, heatmaps)
 
     def _images(self, x):
-        (images,) = keras.tree.flatten(x)
-        if len(images.shape) == 3:  # Keras lets them lack their one channel.
-            images = ops.expand_dims(
-                images, channel_axis(self.noise.data_format)
-            )
-        return ops.cast(images, self.predictor.inputs[0].dtype)
+        return as_images(x, self.predictor, self.noise.data_format)
 
     def fit(
         self,
@@ -250,14 +267,19 @@ class PixelAttention(keras.Model):
         validation_batch_size=None,
         validation_freq=1,
     ):
-        is_held_out = validation_data is not None or validation_split
-        if self.area_ratio is None and not is_held_out:
-            raise ValueError(
-                "`area_ratio` is chosen on images held out of the training. "
-                "Received: validation_split=0.0, validation_data=None. Pass "
-                "either, or `area_ratio` to the model, such as 0.95."
-            )
+        self._check_held_out(validation_split, validation_data)
+        if self.compiled and self._is_alone:
+            # What cannot be copied is said now, not after the warm-up.
+            fresh_copy(self.optimizer)
         self._is_choosing = self._needed_share is not None
+        self._held_out = functools.partial(
+            held_out_images,
+            x,
+            validation_split,
+            validation_data,
+            validation_batch_size or batch_size,
+            validation_steps,
+        )
         history = super().fit(
             x,
             y,
@@ -276,6 +298,7 @@ class PixelAttention(keras.Model):
             validation_batch_size,
             validation_freq,
         )
+        self._held_out = None
         self._end_choosing()
         rows = held_out_rows(x, y, validation_split, validation_data)
         if rows and not self._is_alone:
@@ -327,13 +350,49 @@ class PixelAttention(keras.Model):
         maps = self._maps.kept[key]
         return maps.predict(data, batch_size=batch_size, verbose=verbose)
 
+    def _check_held_out(self, split, data):
+        to_choose = {
+            "area_ratio": (self.area_ratio is None, 0.95),
+            "noise": (self.current_noise is None, 0.05),
+        }
+        for name, (is_open, example) in to_choose.items():
+            if is_open and data is None and not split:
+                raise ValueError(
+                    f"`{name}` is chosen on images held out of the training. "
+                    "Received: validation_split=0.0, validation_data=None. "
+                    f"Pass either, or `{name}` to the model, such as "
+                    f"{example}."
+                )
+        if self.current_noise is None and hasattr(data, "__next__"):
+            raise ValueError(
+                "`noise` is chosen on images held out of the training, which "
+                "are read more than once. Received: validation_data="
+                f"{data!r}. Pass arrays or a dataset, or `noise` to the "
+                "model, such as 0.05."
+            )
+
     def _enter_phase(self):
         alone = int(ops.convert_to_numpy(self._epochs)) < self.warm_up
+        if not alone:
+            if self.current_noise is None:
+                choose_strength(
+                    self.noise, self.predictor, self._images, self._held_out()
+                )
+            self._start_optimizer()
         if alone != self._is_alone:
             self._is_alone = alone
             # Both were traced for the other phase.
             self.make_train_function(force=True)
             self.make_test_function(force=True)
+
+    def _start_optimizer(self):
+        step = int(ops.convert_to_numpy(self._first_step))
+        if step < 0:
+            step = start_anew(self) if self.warm_up else 0
+        elif not has_begun(self):  # Compiled anew.
+            step = 0
+        self._first_step.assign(step)
+        go_on_from(self, step)
 
     def _end_choosing(self):
         if not self._is_choosing:
@@ -362,11 +421,14 @@ class PixelAttention(keras.Model):
         return float(ops.convert_to_numpy(self._needed_share.result()))
 
     def get_config(self):
+        parts = {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in _PARTS
+        }
+        if isinstance(self.noise, ChosenNoise):
+            parts["noise"] = None
         return {
-            **{
-                name: keras.saving.serialize_keras_object(getattr(self, name))
-                for name in _PARTS
-            },
+            **parts,
             "area_ratio": self.area_ratio,
             "area_weight": self.area_weight,
             "warm_up": self.warm_up,

@@ -353,20 +353,32 @@ class InterruptAfterThreeEpochs(keras.callbacks.Callback):
             raise InterruptedError
 
 
+def momentum():
+    return keras.optimizers.SGD(0.02, momentum=0.5)
+
+
+def adam_on_a_schedule():
+    # Of 20 steps, 4 in each epoch.
+    rate = keras.optimizers.schedules.CosineDecay(0.02, 20)
+    return keras.optimizers.Adam(rate)
+
+
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_training_resumes_where_it_was(tmp_path):
+@pytest.mark.parametrize("optimizer", [momentum, adam_on_a_schedule])
+@pytest.mark.parametrize("noise", [0.5, None])
+def test_training_resumes_where_it_was(noise, optimizer, tmp_path):
     x, y = arrays(16)
 
     def fit(*callbacks):
         keras.utils.set_random_seed(0)
         model = made(
             sum_predictor(scale=0.5),
-            noise=MaskNoise(0.5, seed=1),
+            noise=noise and MaskNoise(noise, seed=1),
             area_ratio=None,
             warm_up=2,
         )
-        model.compile(keras.optimizers.SGD(0.02, momentum=0.5), "mse")
+        model.compile(optimizer(), "mse")
         model.fit(
             *(x, y, 4),
             epochs=5,
