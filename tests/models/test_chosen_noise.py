@@ -159,6 +159,7 @@ def test_a_predictor_that_answers_a_constant_is_refused():
     assert model.current_noise > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("of_images", "of_answers", "text"),
     [
