@@ -10,6 +10,7 @@ from keras import ops
 from keras_xmap._axes import channel_axis
 from keras_xmap._warnings import warn_user
 from keras_xmap.metrics import collusion
+from keras_xmap.models._chosen_noise import squared_change
 from keras_xmap.ops import named_pixels
 
 # Shares of the pixels that are tried, each a quarter more than the last.
@@ -95,9 +96,7 @@ def harm_by_share(answer, noise, images, relevance):
 
 
 def _distance(one, other):
-    difference = ops.cast(one, "float32") - ops.cast(other, "float32")
-    axes = tuple(range(1, len(difference.shape)))
-    return ops.sum(ops.mean(ops.square(difference), axis=axes))
+    return ops.sum(squared_change(one, other))
 
 
 def with_phases(callbacks, model):

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_xmap._axes import channel_axis
 from keras_xmap.layers import MaskNoise
 
 # By what share of the variance of the answers noise on all pixels moves them.
@@ -48,7 +49,8 @@ class ChosenNoise(MaskNoise):
 class Moved(keras.Model):
     """By what share of their variance noise on all pixels moves the answers.
 
-    Of each image, `(batch, outputs)`.
+    Of each image, `(batch, outputs)`. Clean images are answered each time:
+    a data set may hold them in another order when it is read again.
 
     Args:
         predictor: `keras.Model`.
@@ -69,18 +71,19 @@ class Moved(keras.Model):
             for seen in (images, self._noisy(images))
         )
         return ops.stack(
-            list(map(_squares, noisy, clean, self.spreads)), axis=1
+            list(map(squared_change, noisy, clean, self.spreads)), axis=1
         )
 
     def _noisy(self, images):
         shape = list(ops.shape(images))
-        del shape[1 if self.noise.data_format == "channels_first" else -1]
+        del shape[channel_axis(self.noise.data_format)]
         return self.noise([images, ops.ones(shape)], training=True)
 
 
-def _squares(one, other, spread):
+def squared_change(one, other, unit=1.0):
+    """Returns by how much two answers differ to each image, `(batch,)`."""
     difference = ops.cast(one, "float32") - ops.cast(other, "float32")
-    squares = ops.square(difference / spread)
+    squares = ops.square(difference / unit)
     return ops.mean(ops.reshape(squares, (ops.shape(squares)[0], -1)), axis=1)
 
 

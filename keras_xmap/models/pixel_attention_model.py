@@ -110,6 +110,8 @@ class PixelAttention(keras.Model):
             together, or `fit` is to choose `area_ratio` or `noise` and
             nothing is held out, or the predictor answers the same for all
             that is.
+        NotImplementedError: By `fit`, if a schedule of the learning rate has
+            no `get_config`.
 
     References:
         - Li & Shimada, "Discovery of Image Pixels highly Contributing to
@@ -280,25 +282,27 @@ class PixelAttention(keras.Model):
             validation_batch_size or batch_size,
             validation_steps,
         )
-        history = super().fit(
-            x,
-            y,
-            batch_size,
-            epochs,
-            verbose,
-            with_phases(callbacks, self),
-            validation_split,
-            validation_data,
-            shuffle,
-            class_weight,
-            sample_weight,
-            initial_epoch,
-            steps_per_epoch,
-            validation_steps,
-            validation_batch_size,
-            validation_freq,
-        )
-        self._held_out = None
+        try:
+            history = super().fit(
+                x,
+                y,
+                batch_size,
+                epochs,
+                verbose,
+                with_phases(callbacks, self),
+                validation_split,
+                validation_data,
+                shuffle,
+                class_weight,
+                sample_weight,
+                initial_epoch,
+                steps_per_epoch,
+                validation_steps,
+                validation_batch_size,
+                validation_freq,
+            )
+        finally:
+            self._held_out = None
         self._end_choosing()
         rows = held_out_rows(x, y, validation_split, validation_data)
         if rows and not self._is_alone:
